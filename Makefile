@@ -1,0 +1,39 @@
+# Thin: every target is a few commands; what takes thought lives in tests/ and in the crates.
+SHELL := /bin/bash
+CARGO ?= cargo
+GADGETS := $(sort $(notdir $(patsubst %/gadget.yaml,%,$(wildcard gadgets/*/gadget.yaml))))
+CONFIG ?= config/examples/quickstart.yaml
+
+.PHONY: run build gadgets test test-tools lint bench clean help
+.DEFAULT_GOAL := help
+
+help: ## Show this list
+	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+run: build gadgets ## Build everything and run config/examples/quickstart.yaml (CONFIG=FILE for another)
+	target/release/ig run -f $(CONFIG)
+
+build: .tools-build ## Build target/release/ig
+	$(CARGO) build --release --locked -p ig
+
+gadgets: build ## Build the repository's gadgets into the local image store
+	@for gadget in $(GADGETS); do target/release/ig image build gadgets/$$gadget -t $$gadget || exit 1; done
+
+test: .tools-test ## Install what the tests need and run all of them
+	tests/run.sh
+
+lint: .tools-build ## Formatting and lints
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
+
+bench: build gadgets ## Run the benchmarks (minutes; an idle machine gives better numbers)
+	tests/bench/run.sh
+
+clean: ## Remove build output
+	$(CARGO) clean
+
+.PHONY: .tools-build .tools-test
+.tools-build:
+	@tests/tools.sh build
+.tools-test:
+	@tests/tools.sh test

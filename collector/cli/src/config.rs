@@ -1,0 +1,86 @@
+//! `ig config`: check and describe runtime configurations, without root, kernel or network.
+
+use std::{io::IsTerminal as _, path::PathBuf};
+
+use clap::{Args, Subcommand, ValueEnum};
+
+use crate::failure::Failure;
+
+#[derive(Debug, Args)]
+pub(crate) struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Check a configuration and report every fault with its place
+    Check {
+        /// A file, or a directory of them
+        file: PathBuf,
+        /// How faults are reported
+        #[arg(short, long, value_enum, default_value_t = Output::Text)]
+        output: Output,
+    },
+    /// Print the JSON schema of the runtime configuration
+    Schema,
+    /// Print the default configuration
+    Default,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Output {
+    /// For people
+    Text,
+    /// For machines
+    Json,
+}
+
+pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
+    match &arguments.command {
+        Command::Schema => {
+            println!("{}", ig_config::schema::json_schema());
+            Ok(())
+        }
+        Command::Default => {
+            print!("{}", include_str!("../../../config/default.yaml"));
+            Ok(())
+        }
+        Command::Check { file, output } => check(file, *output),
+    }
+}
+
+fn check(file: &PathBuf, output: Output) -> Result<(), Failure> {
+    let result = ig_config::runtime::load(file);
+    let (faults, warnings) = match &result {
+        Ok(loaded) => (&[][..], loaded.warnings.as_slice()),
+        Err(error) => (error.faults.as_slice(), &[][..]),
+    };
+    match output {
+        Output::Json => {
+            let report = serde_json::json!({
+                "ok": faults.is_empty(),
+                "faults": faults,
+                "warnings": warnings,
+            });
+            println!("{report}");
+        }
+        Output::Text => {
+            for warning in warnings {
+                eprintln!("warning: {warning}");
+            }
+            for fault in faults {
+                if std::io::stderr().is_terminal() { eprintln!("{}\n", fault.long()) } else { eprintln!("{fault}") }
+            }
+        }
+    }
+    match result {
+        Ok(loaded) => {
+            if output == Output::Text {
+                println!("{}: ok, {} gadget(s)", file.display(), loaded.config.gadgets.len());
+            }
+            Ok(())
+        }
+        Err(_) => Err(Failure::config(format!("{} has {} fault(s)", file.display(), faults.len()))),
+    }
+}

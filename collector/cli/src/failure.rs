@@ -1,0 +1,54 @@
+//! How a command fails: one message, its causes, a hint, an exit status.
+
+use std::{error::Error, process::ExitCode};
+
+/// A failed command.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    status: u8,
+    message: String,
+    hint: Option<String>,
+}
+
+impl Failure {
+    /// Something went wrong on the way.
+    pub(crate) fn new(error: &dyn Error) -> Self {
+        Self { status: 1, message: with_causes(error), hint: None }
+    }
+
+    /// Something went wrong, in words.
+    pub(crate) fn text(message: impl Into<String>) -> Self {
+        Self { status: 1, message: message.into(), hint: None }
+    }
+
+    /// The configuration or the usage is wrong.
+    pub(crate) fn config(message: impl Into<String>) -> Self {
+        Self { status: 2, message: message.into(), hint: None }
+    }
+
+    /// Adds what to do about it.
+    pub(crate) fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
+
+    /// Tells the user and gives the exit status.
+    pub(crate) fn report(self) -> ExitCode {
+        eprintln!("error: {}", self.message);
+        if let Some(hint) = self.hint {
+            eprintln!("hint: {hint}");
+        }
+        ExitCode::from(self.status)
+    }
+}
+
+fn with_causes(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text.push_str("\ncaused by: ");
+        text.push_str(&cause.to_string());
+        source = cause.source();
+    }
+    text
+}

@@ -1,0 +1,160 @@
+//! Log lines on standard error: for people on a terminal, for machines as JSON.
+//!
+//! Every event of the collector has a name (`gadget.refused`); it leads the line for people and is the field `name`
+//! for machines.
+
+use std::{
+    fmt,
+    io::{self, IsTerminal as _},
+};
+
+use clap::ValueEnum;
+use serde_json::{Map, Value};
+use tracing::{
+    Event, Level, Subscriber,
+    field::{Field, Visit},
+};
+use tracing_subscriber::{
+    EnvFilter,
+    fmt::{
+        FmtContext, FormatEvent, FormatFields,
+        format::Writer,
+        time::{FormatTime as _, SystemTime},
+    },
+    registry::LookupSpan,
+};
+
+/// How log lines are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    /// Text, in colour on a terminal
+    Auto,
+    /// Text without colour
+    Text,
+    /// One JSON object a line
+    Json,
+}
+
+/// Starts logging; `IG_LOG` holds finer filters than `-v`.
+pub(crate) fn start(verbose: u8, format: Format) {
+    const OURS: [&str; 6] = ["ig", "ig_runtime", "ig_loader", "ig_image", "ig_exporters", "ig_config"];
+    let level = match verbose {
+        0 => "info".to_owned(),
+        1 => OURS.iter().fold("info".to_owned(), |all, one| format!("{all},{one}=debug")),
+        _ => "trace".to_owned(),
+    };
+    let filter = EnvFilter::try_from_env("IG_LOG").unwrap_or_else(|_| EnvFilter::new(level));
+    let colour = format == Format::Auto && io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(io::stderr)
+        .event_format(Line { json: format == Format::Json, colour })
+        .init();
+}
+
+/// One line per event.
+struct Line {
+    json: bool,
+    colour: bool,
+}
+
+/// The fields of an event, its message apart.
+#[derive(Default)]
+struct Fields {
+    message: String,
+    rest: Map<String, Value>,
+}
+
+impl Fields {
+    fn put(&mut self, field: &Field, value: Value) {
+        match (field.name(), value) {
+            ("message", Value::String(text)) => self.message = text,
+            (name, value) => {
+                self.rest.insert(name.to_owned(), value);
+            }
+        }
+    }
+}
+
+impl Visit for Fields {
+    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+        self.put(field, Value::String(format!("{value:?}")));
+    }
+
+    fn record_str(&mut self, field: &Field, value: &str) {
+        self.put(field, Value::from(value));
+    }
+
+    fn record_u64(&mut self, field: &Field, value: u64) {
+        self.put(field, Value::from(value));
+    }
+
+    fn record_i64(&mut self, field: &Field, value: i64) {
+        self.put(field, Value::from(value));
+    }
+
+    fn record_f64(&mut self, field: &Field, value: f64) {
+        self.put(field, Value::from(value));
+    }
+
+    fn record_bool(&mut self, field: &Field, value: bool) {
+        self.put(field, Value::from(value));
+    }
+
+    fn record_error(&mut self, field: &Field, value: &(dyn std::error::Error + 'static)) {
+        let mut text = value.to_string();
+        let mut source = value.source();
+        while let Some(cause) = source {
+            text.push_str(": ");
+            text.push_str(&cause.to_string());
+            source = cause.source();
+        }
+        self.put(field, Value::String(text));
+    }
+}
+
+impl<S, N> FormatEvent<S, N> for Line
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+    N: for<'a> FormatFields<'a> + 'static,
+{
+    fn format_event(&self, _: &FmtContext<'_, S, N>, mut writer: Writer<'_>, event: &Event<'_>) -> fmt::Result {
+        let mut fields = Fields::default();
+        event.record(&mut fields);
+        let metadata = event.metadata();
+        let mut time = String::new();
+        SystemTime.format_time(&mut Writer::new(&mut time))?;
+        // Events of libraries have no name of their own, only a place in a source file.
+        let name = if metadata.name().starts_with("event ") { metadata.target() } else { metadata.name() };
+        if self.json {
+            let mut object = Map::new();
+            object.insert("time".to_owned(), Value::String(time));
+            object.insert("level".to_owned(), Value::from(metadata.level().as_str().to_lowercase()));
+            object.insert("name".to_owned(), Value::from(name));
+            if !fields.message.is_empty() {
+                object.insert("message".to_owned(), Value::String(fields.message));
+            }
+            object.extend(fields.rest);
+            return writeln!(writer, "{}", Value::Object(object));
+        }
+        let (on, off) = match (self.colour, *metadata.level()) {
+            (false, _) => ("", ""),
+            (true, Level::ERROR) => ("\x1b[31m", "\x1b[0m"),
+            (true, Level::WARN) => ("\x1b[33m", "\x1b[0m"),
+            (true, Level::INFO) => ("\x1b[32m", "\x1b[0m"),
+            (true, _) => ("\x1b[2m", "\x1b[0m"),
+        };
+        write!(writer, "{time} {on}{:5}{off} {name}", metadata.level())?;
+        for (key, value) in &fields.rest {
+            match value {
+                Value::String(text) if text.contains([' ', '"', '\n']) => write!(writer, " {key}={text:?}")?,
+                Value::String(text) => write!(writer, " {key}={text}")?,
+                other => write!(writer, " {key}={other}")?,
+            }
+        }
+        if !fields.message.is_empty() {
+            write!(writer, ": {}", fields.message)?;
+        }
+        writeln!(writer)
+    }
+}

@@ -1,0 +1,83 @@
+//! The `ig` command: parse arguments, wire the crates together, run.
+//!
+//! Data goes to standard output, everything else to standard error. Exit status 0 is success, 1 failure, 2 wrong
+//! usage or a wrong configuration.
+
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "the one crate that talks to people")]
+
+mod config;
+mod failure;
+mod image;
+mod log;
+mod run;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Keeps eBPF gadgets running and turns what they see into metrics.
+#[derive(Debug, Parser)]
+#[command(name = "ig", version, about, disable_help_subcommand = true, max_term_width = 100, after_help = EXAMPLES)]
+struct Arguments {
+    /// Log more: -v for debugging, -vv for everything
+    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    verbose: u8,
+    /// How log lines are written to standard error
+    #[arg(long, global = true, value_enum, default_value_t = log::Format::Auto, value_name = "FORMAT")]
+    log_format: log::Format,
+    #[command(subcommand)]
+    command: Command,
+}
+
+const EXAMPLES: &str = "Examples:
+  ig image build gadgets/trace_exec -t trace_exec   build a gadget into the local store
+  ig config check runtime-config.yaml               check a configuration, without root
+  ig run -f runtime-config.yaml                     run it, and follow its edits";
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the gadgets a runtime configuration lists, and follow its edits
+    Run(run::Arguments),
+    /// Check and describe runtime configurations
+    Config(config::Arguments),
+    /// Build and list gadget images
+    Image(image::Arguments),
+    /// Print the version
+    Version,
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    log::start(arguments.verbose, arguments.log_format);
+    let result = match arguments.command {
+        Command::Run(arguments) => run::run(&arguments),
+        Command::Config(arguments) => config::run(&arguments),
+        Command::Image(arguments) => image::run(&arguments),
+        Command::Version => {
+            println!("v{}", env!("CARGO_PKG_VERSION"));
+            Ok(())
+        }
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => failure.report(),
+    }
+}
+
+/// Makes ring the process's TLS provider; the crates that speak TLS are built without one of their own.
+fn install_tls() {
+    // An error means that one is installed already.
+    drop(rustls::crypto::ring::default_provider().install_default());
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    /// Scenario: the command line is defined by attributes that clap checks only when run.
+    /// Guarantees: the definition has no clash of names or flags.
+    #[test]
+    fn command_line_is_well_formed() {
+        super::Arguments::command().debug_assert();
+    }
+}

@@ -1,0 +1,207 @@
+//! From a BTF struct to fields.
+//!
+//! # Source
+//! Inspektor Gadget's field walk, with three of its traps left out: bit-fields are skipped instead of being read
+//! as whole integers, members of anonymous aggregates belong to the aggregate around them, and nesting and field
+//! count are limited.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use ig_kernel::btf::{Btf, Composite, Enum, Member, Type, TypeId};
+use ig_model::{FieldKind, kind::Scalar};
+
+use crate::field::{Enumerators, Field};
+
+/// Structs nested deeper than this are kept as bytes.
+const MAX_NESTING: usize = 16;
+/// Typedef chains longer than this end the walk of the member.
+const MAX_CHAIN: usize = 32;
+/// A record with more fields than this is cut off; no real gadget comes near.
+const MAX_FIELDS: usize = 4096;
+
+/// Appends the fields of `composite`, whose first byte is at `base` in the record.
+pub(crate) fn append_fields(btf: &Btf, composite: Composite<'_>, base: usize, fields: &mut Vec<Field>) {
+    Walk { btf, fields }.composite(composite, base, None, 0);
+}
+
+struct Walk<'a> {
+    btf: &'a Btf,
+    fields: &'a mut Vec<Field>,
+}
+
+/// What a member's type turned out to be.
+struct Resolved<'a> {
+    kind: FieldKind,
+    size: usize,
+    types: Vec<String>,
+    composite: Option<Composite<'a>>,
+    enumerators: Option<Arc<Enumerators>>,
+}
+
+impl<'a> Walk<'a> {
+    fn composite(&mut self, composite: Composite<'a>, base: usize, parent: Option<usize>, depth: usize) {
+        for member in composite.members() {
+            if self.fields.len() >= MAX_FIELDS {
+                return;
+            }
+            if member.name.starts_with("__") || member.bitfield_size != 0 {
+                continue;
+            }
+            self.member(&member, base, parent, depth);
+        }
+    }
+
+    fn member(&mut self, member: &Member<'a>, base: usize, parent: Option<usize>, depth: usize) {
+        let Some(resolved) = self.resolve(member.type_id) else { return };
+        let offset = base + member.bit_offset as usize / 8;
+        if member.name.is_empty() {
+            if let Some(composite) = resolved.composite
+                && depth < MAX_NESTING
+            {
+                self.composite(composite, offset, parent, depth + 1);
+            }
+            return;
+        }
+        let full_name = match parent.and_then(|parent| self.fields.get(parent)) {
+            Some(parent) => format!("{}.{}", parent.full_name, member.name),
+            None => member.name.to_owned(),
+        };
+        let index = self.fields.len();
+        self.fields.push(Field {
+            name: member.name.to_owned(),
+            full_name,
+            kind: resolved.kind,
+            offset,
+            size: resolved.size,
+            parent,
+            types: resolved.types,
+            role_key: false,
+            enumerators: resolved.enumerators,
+            annotations: BTreeMap::new(),
+        });
+        if let Some(composite) = resolved.composite
+            && depth < MAX_NESTING
+        {
+            self.composite(composite, offset, Some(index), depth + 1);
+        }
+    }
+
+    /// Follows typedefs and modifiers to the member's type; `None` for types that make no field.
+    fn resolve(&self, id: TypeId) -> Option<Resolved<'a>> {
+        let mut types = Vec::new();
+        let mut id = id;
+        let mut direct = true;
+        for _ in 0..MAX_CHAIN {
+            let ty = self.btf.type_by_id(id)?;
+            if let Some(name) = ty.name().filter(|name| !name.is_empty()) {
+                types.push(name.to_owned());
+            }
+            id = match ty {
+                Type::Typedef(typedef) => typedef.type_id,
+                Type::Const(next) | Type::Volatile(next) | Type::Restrict(next) => next,
+                Type::TypeTag(tag) => tag.type_id,
+                Type::Array(array) => return self.array(array.element, array.len, types),
+                _ => return plain(ty, direct, types),
+            };
+            direct = false;
+        }
+        None
+    }
+
+    fn array(&self, element: TypeId, len: u32, mut types: Vec<String>) -> Option<Resolved<'a>> {
+        let len = len as usize;
+        if len == 0 {
+            return None;
+        }
+        let inner = self.resolve_element(element, &mut types)?;
+        let is_char = types.iter().any(|name| name == "char");
+        let (kind, element_size) = match inner {
+            Type::Int(int) if is_char && int.size == 1 => (FieldKind::CString, 1),
+            Type::Array(_) => (FieldKind::Invalid, self.btf.resolve_size(element)? as usize),
+            other => {
+                let scalar = scalar_kind(&other)?;
+                (FieldKind::Array(Scalar::of(scalar)?), Scalar::of(scalar)?.size())
+            }
+        };
+        Some(Resolved { kind, size: len.checked_mul(element_size)?, types, composite: None, enumerators: None })
+    }
+
+    fn resolve_element(&self, id: TypeId, types: &mut Vec<String>) -> Option<Type<'a>> {
+        let mut id = id;
+        for _ in 0..MAX_CHAIN {
+            let ty = self.btf.type_by_id(id)?;
+            if let Some(name) = ty.name().filter(|name| !name.is_empty()) {
+                types.push(name.to_owned());
+            }
+            id = match ty {
+                Type::Typedef(typedef) => typedef.type_id,
+                Type::Const(next) | Type::Volatile(next) | Type::Restrict(next) => next,
+                Type::TypeTag(tag) => tag.type_id,
+                _ => return Some(ty),
+            };
+        }
+        None
+    }
+}
+
+/// The field a type makes when it is no array; `direct` says that no typedef or modifier stood before it.
+fn plain(ty: Type<'_>, direct: bool, types: Vec<String>) -> Option<Resolved<'_>> {
+    match ty {
+        Type::Struct(composite) | Type::Union(composite) if direct => Some(Resolved {
+            kind: FieldKind::Bytes,
+            size: composite.size as usize,
+            types,
+            composite: Some(composite),
+            enumerators: None,
+        }),
+        Type::Enum(enumeration) => {
+            let enumerators = named_values(&enumeration);
+            Some(Resolved {
+                kind: FieldKind::integer(enumeration.size as usize, enumeration.signed)?,
+                size: enumeration.size as usize,
+                types,
+                composite: None,
+                enumerators: direct.then(|| Arc::new(enumerators)),
+            })
+        }
+        other => {
+            let kind = scalar_kind(&other)?;
+            let size = Scalar::of(kind)?.size();
+            Some(Resolved { kind, size, types, composite: None, enumerators: None })
+        }
+    }
+}
+
+/// The kind of an int, bool, float or enum.
+pub(crate) fn scalar_kind(ty: &Type<'_>) -> Option<FieldKind> {
+    match ty {
+        Type::Int(int) if int.is_bool => Some(FieldKind::Bool),
+        Type::Int(int) if int.is_char => Some(FieldKind::Uint8),
+        Type::Int(int) => FieldKind::integer(int.size as usize, int.signed),
+        Type::Enum(enumeration) => FieldKind::integer(enumeration.size as usize, enumeration.signed),
+        Type::Float(float) if float.size == 4 => Some(FieldKind::Float32),
+        Type::Float(float) if float.size == 8 => Some(FieldKind::Float64),
+        _ => None,
+    }
+}
+
+/// The enumerators of the enum called `name`, if `btf` has one.
+pub fn enumerators(btf: &Btf, name: &str) -> Option<Enumerators> {
+    if name.is_empty() {
+        return None;
+    }
+    btf.types_by_name(name).find_map(|(_, ty)| match ty {
+        Type::Enum(enumeration) => Some(named_values(&enumeration)),
+        _ => None,
+    })
+}
+
+fn named_values(enumeration: &Enum<'_>) -> Enumerators {
+    let width = u64::MAX >> (64 - 8 * u64::from(enumeration.size.clamp(1, 8)));
+    let variants = enumeration
+        .variants()
+        // Cut to the enum's own size, as the value in a record is.
+        .map(|variant| (variant.name.to_owned(), variant.value as u64 & width))
+        .collect();
+    Enumerators { name: enumeration.name.to_owned(), variants }
+}

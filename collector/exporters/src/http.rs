@@ -1,0 +1,161 @@
+//! The HTTP side of the exporters: `/metrics`, and small status pages for `/healthz` and `/readyz`.
+//!
+//! The caller binds the listener, decides what happens before a scrape (draining the ring-buffer readers) and what
+//! the status pages say; this module owns only the protocol. A page goes out in frames as the reader takes them, so
+//! a scrape needs the memory of one frame whatever the number of series.
+
+mod body;
+mod slots;
+
+#[cfg(test)]
+mod tests;
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::State;
+use axum::response::{IntoResponse as _, Response};
+use axum::routing::get;
+use http::header::{
+    ACCEPT, ACCEPT_ENCODING, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_TYPE, RETRY_AFTER, VARY,
+};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
+use tokio::net::TcpListener;
+use tracing::warn;
+
+use crate::prometheus::{Encoding, PageSource, negotiate_encoding, negotiate_format};
+use body::PageBody;
+use slots::Slots;
+
+/// What is awaited before a page is written, so that it shows what has happened up to now.
+pub type BeforeScrape = Arc<dyn Fn() -> Pin<Box<dyn Future<Output = ()> + Send>> + Send + Sync>;
+
+/// What a status page says: whether all is well, and the text.
+pub type StatusReport = Arc<dyn Fn() -> (bool, String) + Send + Sync>;
+
+/// How scrapes are served.
+#[derive(Clone)]
+pub struct ScrapeSettings {
+    /// Awaited before each page.
+    pub before_scrape: Option<BeforeScrape>,
+    /// How long that may take; the page is written without it past this.
+    pub before_scrape_timeout: Duration,
+    /// Pages being written at once; a scrape beyond is answered with 503.
+    pub concurrency: usize,
+    /// How long a page may stay unfinished before its place is given to another.
+    pub page_timeout: Duration,
+}
+
+impl Default for ScrapeSettings {
+    fn default() -> Self {
+        Self {
+            before_scrape: None,
+            before_scrape_timeout: Duration::from_secs(1),
+            concurrency: 4,
+            page_timeout: Duration::from_mins(1),
+        }
+    }
+}
+
+/// The `/metrics` endpoint. Cheap to clone; clones are the same endpoint.
+#[derive(Clone)]
+pub struct Scrapes {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    source: RwLock<PageSource>,
+    settings: ScrapeSettings,
+    slots: Arc<Slots>,
+}
+
+impl Scrapes {
+    /// An endpoint that shows `source`.
+    pub fn new(source: PageSource, settings: ScrapeSettings) -> Self {
+        let slots = Arc::new(Slots::new(settings.concurrency, settings.page_timeout));
+        Self { inner: Arc::new(Inner { source: RwLock::new(source), settings, slots }) }
+    }
+
+    /// Shows another source from the next page on.
+    pub fn set_source(&self, source: PageSource) {
+        *self.inner.source.write().unwrap_or_else(PoisonError::into_inner) = source;
+    }
+
+    /// A router that answers GET and HEAD on `path`.
+    pub fn router(&self, path: &str) -> Router {
+        Router::new().route(path, get(scrape)).with_state(self.clone())
+    }
+}
+
+impl std::fmt::Debug for Scrapes {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Scrapes").finish_non_exhaustive()
+    }
+}
+
+/// A router that answers GET and HEAD on `path` with the report's text, 200 if all is well, else 503.
+pub fn status_page(path: &str, report: StatusReport) -> Router {
+    let handler = async move || {
+        let (well, text) = report();
+        let status = if well { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+        (status, [(CONTENT_TYPE, "text/plain; charset=utf-8"), (CACHE_CONTROL, "no-store")], text)
+    };
+    Router::new().route(path, get(handler))
+}
+
+/// Serves `router` on `listener` until `shutdown` completes, then lets requests under way finish.
+///
+/// # Cancel safety
+/// Dropping the future closes the listener; requests under way are then cut off with their connections.
+///
+/// # Errors
+/// Those of the listener.
+pub async fn serve(
+    listener: TcpListener,
+    router: Router,
+    shutdown: impl Future<Output = ()> + Send + 'static,
+) -> std::io::Result<()> {
+    axum::serve(listener, router).with_graceful_shutdown(shutdown).await
+}
+
+async fn scrape(State(scrapes): State<Scrapes>, method: Method, headers: HeaderMap) -> Response {
+    let inner = &scrapes.inner;
+    let Some(lease) = inner.slots.take() else {
+        let text = "too many scrapes at once\n";
+        return (StatusCode::SERVICE_UNAVAILABLE, [(RETRY_AFTER, "1")], text).into_response();
+    };
+    let format = negotiate_format(joined(&headers, &ACCEPT).as_deref());
+    let encoding = negotiate_encoding(joined(&headers, &ACCEPT_ENCODING).as_deref());
+    let mut response = Response::new(Body::empty());
+    let answer = response.headers_mut();
+    answer.insert(CONTENT_TYPE, HeaderValue::from_static(format.content_type()));
+    answer.insert(VARY, HeaderValue::from_static("accept, accept-encoding"));
+    if encoding == Encoding::Gzip {
+        answer.insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+    }
+    if method == Method::HEAD {
+        return response;
+    }
+    if let Some(before) = &inner.settings.before_scrape
+        && tokio::time::timeout(inner.settings.before_scrape_timeout, before()).await.is_err()
+    {
+        warn!(
+            name: "scrape.drain.late",
+            timeout_ms = inner.settings.before_scrape_timeout.as_millis(),
+            "events since the last timer are missing from this page"
+        );
+    }
+    let page = inner.source.read().unwrap_or_else(PoisonError::into_inner).page(format);
+    *response.body_mut() = Body::new(PageBody::new(page, encoding, lease));
+    response
+}
+
+/// All values of a header as one list.
+fn joined(headers: &HeaderMap, name: &HeaderName) -> Option<String> {
+    let values: Vec<&str> = headers.get_all(name).iter().filter_map(|value| value.to_str().ok()).collect();
+    (!values.is_empty()).then(|| values.join(","))
+}

@@ -1,0 +1,211 @@
+//! The endpoint over a real socket, with a real reader where one is installed.
+
+use std::io::Read as _;
+use std::net::SocketAddr;
+use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use flate2::read::MultiGzDecoder;
+use reqwest::{Client, Response, StatusCode};
+use tokio_util::sync::{CancellationToken, DropGuard};
+
+use super::*;
+use crate::prometheus::Format;
+use crate::prometheus::parse::parse;
+use crate::series::Table;
+use crate::series::tests::support::{counter, key, labeler, registry, spec};
+
+struct Server {
+    address: SocketAddr,
+    _stop: DropGuard,
+}
+
+#[expect(clippy::disallowed_methods, reason = "a test has no task tracker")]
+async fn start(router: Router) -> Server {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let stop = CancellationToken::new();
+    tokio::spawn(serve(listener, router, stop.clone().cancelled_owned()));
+    Server { address, _stop: stop.drop_guard() }
+}
+
+fn client() -> Client {
+    let _installed_before = rustls::crypto::ring::default_provider().install_default();
+    Client::builder().no_proxy().build().unwrap()
+}
+
+async fn fetch(server: &Server, headers: &[(&'static str, &'static str)]) -> Response {
+    let mut request = client().get(format!("http://{}/metrics", server.address));
+    for (name, value) in headers {
+        request = request.header(*name, *value);
+    }
+    request.send().await.unwrap()
+}
+
+fn many(series: u32) -> (PageSource, Table) {
+    let (registry, _) = registry(1_000_000);
+    let table = registry.register(spec("a", vec![counter("c")], 1_000_000), labeler()).unwrap().table;
+    for n in 0..series {
+        let mut writer = table.write();
+        let row = writer.row(&key(n));
+        writer.add_int(row, 0, u64::from(n));
+    }
+    (PageSource::new(registry, Vec::new(), None), table)
+}
+
+/// Scenario: readers of both formats, with and without gzip, and HEAD.
+/// Guarantees: the same values in every form, with the right headers.
+#[tokio::test]
+async fn every_form_carries_the_same_values() {
+    let (source, _table) = many(3000);
+    let server = start(Scrapes::new(source, ScrapeSettings::default()).router("/metrics")).await;
+    let open = "application/openmetrics-text;version=1.0.0";
+    for (accept, format) in [("*/*", Format::Text), (open, Format::OpenMetrics)] {
+        let plain = fetch(&server, &[("accept", accept)]).await;
+        assert_eq!(plain.headers()["content-type"], format.content_type());
+        assert!(plain.headers().get("content-encoding").is_none());
+        let plain = plain.text().await.unwrap();
+        let gzip = fetch(&server, &[("accept", accept), ("accept-encoding", "gzip")]).await;
+        assert_eq!(gzip.headers()["content-encoding"], "gzip");
+        let mut unpacked = String::new();
+        MultiGzDecoder::new(&*gzip.bytes().await.unwrap()).read_to_string(&mut unpacked).unwrap();
+        assert_eq!(plain, unpacked);
+        let families = parse(&plain, format);
+        let family = &families[if format == Format::Text { "c_total" } else { "c" }];
+        assert_eq!(family.samples.len(), 3000);
+        assert_eq!(family.sum(), 4_498_500);
+    }
+    let head = client().head(format!("http://{}/metrics", server.address)).send().await.unwrap();
+    assert_eq!((head.status(), head.content_length()), (StatusCode::OK, Some(0)));
+    let post = client().post(format!("http://{}/metrics", server.address)).send().await.unwrap();
+    assert_eq!(post.status(), StatusCode::METHOD_NOT_ALLOWED);
+}
+
+/// Scenario: a reader stops in the middle of a large page while another asks.
+/// Guarantees: no more than the allowed number of pages is written at once; the place is free again afterwards.
+#[tokio::test]
+async fn scrapes_beyond_the_limit_are_turned_away() {
+    let (source, _table) = many(200_000);
+    let settings = ScrapeSettings { concurrency: 1, ..ScrapeSettings::default() };
+    let scrapes = Scrapes::new(source, settings);
+    let server = start(scrapes.router("/metrics")).await;
+    let mut stalled = fetch(&server, &[]).await;
+    stalled.chunk().await.unwrap().unwrap();
+    let refused = fetch(&server, &[]).await;
+    assert_eq!(refused.status(), StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(refused.headers()["retry-after"], "1");
+    while stalled.chunk().await.unwrap().is_some() {}
+    // The place is given back when the server drops the page, just after its last byte.
+    while scrapes.inner.slots.take().is_none() {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(fetch(&server, &[]).await.status(), StatusCode::OK);
+}
+
+/// Scenario: what runs before a scrape writes a value; later it hangs.
+/// Guarantees: the page shows what was written before it, and a hanging drain does not hang the scrape.
+#[tokio::test]
+async fn readers_are_drained_before_a_page() {
+    let (source, table) = many(1);
+    let calls = Arc::new(AtomicUsize::new(0));
+    let seen = Arc::clone(&calls);
+    let before: BeforeScrape = Arc::new(move || {
+        let (table, calls) = (table.clone(), Arc::clone(&seen));
+        Box::pin(async move {
+            if calls.fetch_add(1, Ordering::Relaxed) > 0 {
+                std::future::pending::<()>().await;
+            }
+            let mut writer = table.write();
+            let row = writer.row(&key(0));
+            writer.add_int(row, 0, 42);
+        })
+    });
+    let settings = ScrapeSettings {
+        before_scrape: Some(before),
+        before_scrape_timeout: Duration::from_millis(10),
+        ..ScrapeSettings::default()
+    };
+    let server = start(Scrapes::new(source, settings).router("/metrics")).await;
+    for _ in 0..2 {
+        let page = fetch(&server, &[]).await.text().await.unwrap();
+        assert!(page.contains(" 42\n"), "{page}");
+    }
+    assert_eq!(calls.load(Ordering::Relaxed), 2);
+}
+
+#[tokio::test]
+async fn status_pages_say_what_they_are_told() {
+    let router = status_page("/healthz", Arc::new(|| (true, "ok\n".to_owned())))
+        .merge(status_page("/readyz", Arc::new(|| (false, "reload failed: line 3\n".to_owned()))));
+    let server = start(router).await;
+    let client = client();
+    for (path, status, text) in [
+        ("healthz", StatusCode::OK, "ok\n"),
+        ("readyz", StatusCode::SERVICE_UNAVAILABLE, "reload failed: line 3\n"),
+    ] {
+        let answer = client.get(format!("http://{}/{path}", server.address)).send().await.unwrap();
+        assert_eq!(answer.status(), status);
+        assert_eq!(answer.text().await.unwrap(), text);
+    }
+}
+
+/// Scenario: a real Prometheus scrapes a page of every kind of metric, as OpenMetrics and gzip, by its own choice.
+/// Guarantees: it calls the target up and answers with the exact values.
+#[tokio::test]
+async fn prometheus_reads_the_page() {
+    let Some(prometheus) = crate::prometheus::tests::tool("prometheus") else { return };
+    let (registry, _tables) = crate::prometheus::tests::rich();
+    let source = PageSource::new(registry, vec![("service.name".to_owned(), "ig".to_owned())], None);
+    let server = start(Scrapes::new(source, ScrapeSettings::default()).router("/metrics")).await;
+    let dir = tempfile::tempdir().unwrap();
+    let config = format!(
+        "global: {{scrape_interval: 200ms, scrape_timeout: 200ms}}\n\
+         scrape_configs: [{{job_name: ig, static_configs: [{{targets: ['{}']}}]}}]\n",
+        server.address
+    );
+    let file = dir.path().join("prometheus.yml");
+    std::fs::write(&file, config).unwrap();
+    // Prometheus cannot bind port 0 and say which it got: take a free one and give it back.
+    let port = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap().port();
+    let mut child = tokio::process::Command::from(Command::new(prometheus))
+        .arg(format!("--config.file={}", file.display()))
+        .arg(format!("--storage.tsdb.path={}", dir.path().join("data").display()))
+        .arg(format!("--web.listen-address=127.0.0.1:{port}"))
+        .stderr(Stdio::null())
+        .kill_on_drop(true)
+        .spawn()
+        .unwrap();
+    let ask = |query: &'static str| async move {
+        let url = format!("http://127.0.0.1:{port}/api/v1/query");
+        let answer = client().post(url).form_body(query).send().await.ok()?;
+        answer.text().await.ok()
+    };
+    let deadline = tokio::time::Instant::now() + Duration::from_secs(30);
+    let answer = loop {
+        let answer = ask("sum(opens_total)").await.unwrap_or_default();
+        if answer.contains("\"30\"") || tokio::time::Instant::now() > deadline {
+            break answer;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    };
+    assert!(answer.contains("\"30\""), "{answer}");
+    let buckets = ask("open_latency_seconds_bucket{id=\"1\",le=\"2e-06\"}").await.unwrap();
+    assert!(buckets.contains("\"1\"]"), "{buckets}");
+    let up = ask("up").await.unwrap();
+    assert!(up.contains("\"1\"]"), "{up}");
+    child.kill().await.unwrap();
+}
+
+/// A form without the feature of the client library that nothing else needs.
+trait FormBody {
+    fn form_body(self, query: &str) -> Self;
+}
+
+impl FormBody for reqwest::RequestBuilder {
+    fn form_body(self, query: &str) -> Self {
+        let encoded: Vec<String> = query.bytes().map(|byte| format!("%{byte:02X}")).collect();
+        let encoded = encoded.concat();
+        self.header("content-type", "application/x-www-form-urlencoded").body(format!("query={encoded}"))
+    }
+}

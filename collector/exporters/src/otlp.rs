@@ -1,0 +1,37 @@
+//! Metrics pushed by the OpenTelemetry protocol, over gRPC or HTTP with protobuf.
+//!
+//! One [`OtlpExporter`] serves one receiver. At each interval it walks the series store and writes OTLP messages
+//! straight into bytes, at most 5,000 points and about 4 MiB each, taking a table's lock for a few hundred rows at
+//! a time. While the receiver answers, one message exists at a time; while it does not, messages wait in a bounded
+//! queue and nothing upstream notices.
+//!
+//! # What happens to values that could not be sent
+//! - *Cumulative:* the queue drops its oldest message; the next one carries the totals anyway.
+//! - *Delta:* a message is written against the values last **accepted**. As long as one is waiting, no other is
+//!   made; what happened since goes into the next, whose points start where the last accepted ones ended. A dropped
+//!   message (retries exhausted, refused) is therefore no lost delta. What can be lost: the unsent delta of a row
+//!   that is evicted after its stale time while the receiver is away, and that of tables that left, past the 64
+//!   kept for a receiver.
+//! - A receiver that took a message but whose answer was lost gets it again: OTLP offers at-least-once.
+
+mod attributes;
+mod collect;
+mod delta;
+mod encode;
+mod exporter;
+mod log;
+mod queue;
+mod retry;
+mod settings;
+mod stats;
+mod transport;
+mod wire;
+
+#[cfg(test)]
+mod tests;
+
+pub use exporter::{FlushReport, OtlpExporter, OtlpHandle};
+pub use settings::{OtlpError, OtlpSettings, Protocol, RetrySettings, Temporality, TlsSettings};
+pub use stats::{DropReason, OtlpStats};
+
+pub(crate) use attributes::AttributeCache;

@@ -1,0 +1,89 @@
+//! What an exporter has done, for the collector's own metrics.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// Why points did not arrive.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum DropReason {
+    /// The queue was full.
+    QueueFull,
+    /// The receiver could not be reached, or was busy, for as long as retrying is allowed.
+    RetriesExhausted,
+    /// The receiver refused the message for good.
+    Refused,
+    /// The process, or the exporter, stopped before the message was delivered.
+    Shutdown,
+}
+
+impl DropReason {
+    /// Every reason.
+    pub const ALL: [Self; 4] = [Self::QueueFull, Self::RetriesExhausted, Self::Refused, Self::Shutdown];
+
+    /// The value of a `reason` label.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::QueueFull => "queue_full",
+            Self::RetriesExhausted => "retries_exhausted",
+            Self::Refused => "refused",
+            Self::Shutdown => "shutdown",
+        }
+    }
+}
+
+/// Counts since the exporter was made. With delta temporality, dropped points are sent again as part of later ones.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct OtlpStats {
+    /// Walks through the store.
+    pub collections: u64,
+    /// Collections left out because the last one was still under way (delta only).
+    pub collections_skipped: u64,
+    /// Messages accepted.
+    pub exported_batches: u64,
+    /// Points accepted.
+    pub exported_points: u64,
+    /// Bytes of accepted messages, before compression.
+    pub exported_bytes: u64,
+    /// Points the receiver rejected within messages it accepted.
+    pub rejected_points: u64,
+    /// Attempts that failed.
+    pub failed_attempts: u64,
+    /// Messages dropped, by [`DropReason::ALL`].
+    pub dropped_batches: [u64; 4],
+    /// Points dropped, by [`DropReason::ALL`].
+    pub dropped_points: [u64; 4],
+    /// Tables that left and were forgotten before their last values could be sent.
+    pub tables_lost: u64,
+    /// Bytes waiting.
+    pub queue_bytes: usize,
+    /// When the receiver last accepted something, nanoseconds since 1970; zero if never.
+    pub last_success_unix_nanos: u64,
+    /// The last error, kept after recovery.
+    pub last_error: Option<String>,
+}
+
+impl OtlpStats {
+    /// Points dropped for this reason.
+    pub fn dropped(&self, reason: DropReason) -> u64 {
+        self.dropped_points.get(reason as usize).copied().unwrap_or(0)
+    }
+}
+
+/// Stats shared between an exporter and its handle.
+#[derive(Clone, Debug, Default)]
+pub(super) struct SharedStats(Arc<Mutex<OtlpStats>>);
+
+impl SharedStats {
+    pub(super) fn lock(&self) -> MutexGuard<'_, OtlpStats> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn dropped(&self, reason: DropReason, points: u64) {
+        let mut stats = self.lock();
+        if let Some(count) = stats.dropped_batches.get_mut(reason as usize) {
+            *count += 1;
+        }
+        if let Some(count) = stats.dropped_points.get_mut(reason as usize) {
+            *count += points;
+        }
+    }
+}

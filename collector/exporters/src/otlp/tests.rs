@@ -1,0 +1,93 @@
+//! Exporters against real receivers: a gRPC server made from the generated service, and a plain HTTP one.
+
+mod delivery;
+mod delta;
+mod receiver;
+mod tls;
+mod values;
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use super::*;
+use receiver::spawn;
+
+/// Settings for an exporter that collects every second.
+fn settings(endpoint: &str, protocol: Protocol) -> OtlpSettings {
+    OtlpSettings {
+        name: "main".to_owned(),
+        endpoint: endpoint.to_owned(),
+        protocol,
+        interval: Duration::from_secs(1),
+        resource: vec![("service.name".to_owned(), "ig".to_owned())],
+        ..OtlpSettings::default()
+    }
+}
+
+/// Runs an exporter in the background.
+fn run(exporter: OtlpExporter) {
+    spawn(async move {
+        exporter.run(CancellationToken::new()).await;
+    });
+}
+
+/// A deadline well beyond any wait in these tests.
+fn in_a_minute() -> Instant {
+    Instant::now() + Duration::from_mins(1)
+}
+
+/// Scenario: settings that cannot work.
+/// Guarantees: a clear error names the exporter and the fault before anything is sent; header values stay secret.
+#[test]
+fn unusable_settings_are_refused() {
+    let registry = crate::series::tests::support::registry(1).0;
+    let base = || settings("http://127.0.0.1:4317", Protocol::Grpc);
+    let header = |name: &str, value: &str| vec![(name.to_owned(), value.to_owned())];
+    let dir = tempfile::tempdir().unwrap();
+    let rubbish = dir.path().join("rubbish.pem");
+    std::fs::write(&rubbish, "-----BEGIN CERTIFICATE-----\nrubbish\n-----END CERTIFICATE-----\n").unwrap();
+    let tls = |ca_file| TlsSettings { ca_file, ..TlsSettings::default() };
+    let cases = [
+        (
+            OtlpSettings { endpoint: "localhost:4317".into(), ..base() },
+            "`localhost:4317` of otlp exporter `main` lacks http://",
+        ),
+        (OtlpSettings { endpoint: "localhost".into(), ..base() }, "lacks http://"),
+        (OtlpSettings { endpoint: "http://".into(), ..base() }, "not a URL"),
+        (OtlpSettings { endpoint: "ftp://h".into(), ..base() }, "scheme other than"),
+        (OtlpSettings { interval: Duration::ZERO, ..base() }, "interval of otlp exporter `main`"),
+        (OtlpSettings { headers: header("a b", "secret"), ..base() }, "header `a b` of otlp exporter `main`"),
+        (OtlpSettings { headers: header("a", "sec\nret"), ..base() }, "value that gRPC"),
+        (
+            OtlpSettings { headers: header("a", "sec\nret"), protocol: Protocol::HttpProtobuf, ..base() },
+            "value that HTTP",
+        ),
+        (
+            OtlpSettings { endpoint: "https://h".into(), tls: tls(Some("absent.pem".into())), ..base() },
+            "failed to read ca file `absent.pem`",
+        ),
+        (
+            OtlpSettings {
+                endpoint: "https://h".into(),
+                tls: tls(Some(rubbish.clone())),
+                protocol: Protocol::HttpProtobuf,
+                ..base()
+            },
+            "tls of otlp exporter `main`",
+        ),
+        (
+            OtlpSettings {
+                tls: TlsSettings { cert_file: Some(rubbish), ..TlsSettings::default() },
+                ..base()
+            },
+            "without its key",
+        ),
+    ];
+    for (settings, expected) in cases {
+        let error = OtlpExporter::new(settings, &registry).map(|_| ()).unwrap_err();
+        let text = error.to_string();
+        assert!(text.contains(expected) && !text.contains("secret"), "{text}");
+    }
+}

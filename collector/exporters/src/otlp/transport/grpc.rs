@@ -1,0 +1,236 @@
+//! OTLP over gRPC. Messages are already protobuf, so a codec passes them through as they are.
+
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use bytes::{Buf as _, BufMut as _, Bytes};
+use http::Uri;
+use http::uri::PathAndQuery;
+use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceResponse;
+use prost::Message as _;
+use tonic::client::Grpc as Client;
+use tonic::codec::{Codec, CompressionEncoding, DecodeBuf, Decoder, EncodeBuf, Encoder};
+use tonic::metadata::{AsciiMetadataKey, AsciiMetadataValue, MetadataMap};
+use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity};
+use tonic::{Code, Status};
+
+use super::super::settings::{OtlpError, OtlpSettings, TlsParts};
+use super::{Answer, accepted, chain};
+
+const PATH: &str = "/opentelemetry.proto.collector.metrics.v1.MetricsService/Export";
+
+/// A gRPC channel that connects when it is first used, and again after a failure.
+#[derive(Clone)]
+pub(in super::super) struct Grpc {
+    endpoint: Endpoint,
+    /// Made on first use, because it must be made on a runtime.
+    channel: Arc<OnceLock<Channel>>,
+    metadata: MetadataMap,
+    gzip: bool,
+}
+
+impl Grpc {
+    pub(super) fn new(settings: &OtlpSettings, uri: &Uri, tls: TlsParts) -> Result<Self, OtlpError> {
+        let secure = uri.scheme_str() == Some("https");
+        let mut endpoint = Endpoint::from(uri.clone())
+            .connect_timeout(settings.timeout)
+            .tcp_nodelay(true)
+            // Finds a peer that vanished without a word while a message is under way.
+            .http2_keep_alive_interval(Duration::from_secs(20))
+            .keep_alive_timeout(settings.timeout)
+            .user_agent(concat!("ig/", env!("CARGO_PKG_VERSION")))
+            .map_err(|source| settings.tls_fault("has no valid user agent", Some(source.into())))?;
+        if secure {
+            let mut config = match tls.ca {
+                Some(pem) => ClientTlsConfig::new().ca_certificate(Certificate::from_pem(pem)),
+                None => ClientTlsConfig::new().with_native_roots(),
+            };
+            if let Some((cert, key)) = tls.identity {
+                config = config.identity(Identity::from_pem(cert, key));
+            }
+            if let Some(name) = &settings.tls.server_name {
+                config = config.domain_name(name.clone());
+            }
+            endpoint = endpoint.tls_config(config).map_err(|source| {
+                settings.tls_fault("cannot be set up from its certificates and key", Some(source.into()))
+            })?;
+        }
+        let mut metadata = MetadataMap::new();
+        for (name, value) in &settings.headers {
+            let fault = |problem| OtlpError::Header {
+                exporter: settings.name.clone(),
+                header: name.clone(),
+                problem,
+            };
+            let key = name
+                .to_ascii_lowercase()
+                .parse::<AsciiMetadataKey>()
+                .map_err(|_invalid| fault("has a name that gRPC metadata cannot carry"))?;
+            let value = value
+                .parse::<AsciiMetadataValue>()
+                .map_err(|_invalid| fault("has a value that gRPC metadata cannot carry"))?;
+            metadata.append(key, value);
+        }
+        Ok(Self { endpoint, channel: Arc::default(), metadata, gzip: settings.gzip })
+    }
+
+    /// A transport over an existing channel, for tests that bring their own connection.
+    #[cfg(test)]
+    pub(in super::super) fn over(channel: Channel, gzip: bool) -> Self {
+        let made = OnceLock::new();
+        made.set(channel).unwrap();
+        Self {
+            endpoint: Endpoint::from_static("http://in-memory"),
+            channel: Arc::new(made),
+            metadata: MetadataMap::new(),
+            gzip,
+        }
+    }
+
+    pub(super) async fn send(&self, message: Bytes) -> Answer {
+        let channel = self.channel.get_or_init(|| self.endpoint.connect_lazy()).clone();
+        let mut client = Client::new(channel).accept_compressed(CompressionEncoding::Gzip);
+        if self.gzip {
+            client = client.send_compressed(CompressionEncoding::Gzip);
+        }
+        if let Err(error) = client.ready().await {
+            return Answer::Retry { after: None, error: chain(&error) };
+        }
+        let mut request = tonic::Request::new(message);
+        *request.metadata_mut() = self.metadata.clone();
+        match client.unary(request, PathAndQuery::from_static(PATH), PassThrough).await {
+            Ok(response) => accepted(response.into_inner()),
+            Err(status) => judge(&status),
+        }
+    }
+}
+
+/// What a failed call means.
+///
+/// # Source
+/// OTLP specification, "Failures" under OTLP/gRPC.
+fn judge(status: &Status) -> Answer {
+    let error = format!("{}: {}", status.code().description(), chain(status));
+    let asked = retry_delay(status.details());
+    match status.code() {
+        Code::Cancelled
+        | Code::DeadlineExceeded
+        | Code::Aborted
+        | Code::OutOfRange
+        | Code::Unavailable
+        | Code::DataLoss => Answer::Retry { after: asked, error },
+        // Exhausted for good, unless the receiver says when to come back.
+        Code::ResourceExhausted if asked.is_some() => Answer::Retry { after: asked, error },
+        // What a transport failure looks like from here: a reset connection, a peer that is no gRPC server yet.
+        Code::Unknown if std::error::Error::source(status).is_some() => Answer::Retry { after: asked, error },
+        _ => Answer::Refused { error },
+    }
+}
+
+/// `google.rpc.Status`, as far as it is needed.
+#[derive(Clone, PartialEq, prost::Message)]
+struct RpcStatus {
+    #[prost(message, repeated, tag = "3")]
+    details: Vec<Any>,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+struct Any {
+    #[prost(string, tag = "1")]
+    type_url: String,
+    #[prost(bytes = "vec", tag = "2")]
+    value: Vec<u8>,
+}
+
+/// `google.rpc.RetryInfo`
+#[derive(Clone, PartialEq, prost::Message)]
+struct RetryInfo {
+    #[prost(message, optional, tag = "1")]
+    retry_delay: Option<ProtoDuration>,
+}
+
+#[derive(Clone, Copy, PartialEq, prost::Message)]
+struct ProtoDuration {
+    #[prost(int64, tag = "1")]
+    seconds: i64,
+    #[prost(int32, tag = "2")]
+    nanos: i32,
+}
+
+/// The delay of a `RetryInfo` among the details of a status.
+fn retry_delay(details: &[u8]) -> Option<Duration> {
+    let status = RpcStatus::decode(details).ok()?;
+    let info = status.details.iter().find(|any| any.type_url.ends_with("/google.rpc.RetryInfo"))?;
+    let delay = RetryInfo::decode(info.value.as_slice()).ok()?.retry_delay.unwrap_or_default();
+    Some(Duration::new(u64::try_from(delay.seconds).unwrap_or(0), u32::try_from(delay.nanos).unwrap_or(0)))
+}
+
+/// Bytes out as they are, the response decoded.
+#[derive(Clone, Copy)]
+struct PassThrough;
+
+impl Codec for PassThrough {
+    type Encode = Bytes;
+    type Decode = ExportMetricsServiceResponse;
+    type Encoder = Self;
+    type Decoder = Self;
+
+    fn encoder(&mut self) -> Self {
+        Self
+    }
+
+    fn decoder(&mut self) -> Self {
+        Self
+    }
+}
+
+impl Encoder for PassThrough {
+    type Item = Bytes;
+    type Error = Status;
+
+    fn encode(&mut self, item: Bytes, dst: &mut EncodeBuf<'_>) -> Result<(), Status> {
+        dst.put(item);
+        Ok(())
+    }
+}
+
+impl Decoder for PassThrough {
+    type Item = ExportMetricsServiceResponse;
+    type Error = Status;
+
+    fn decode(&mut self, src: &mut DecodeBuf<'_>) -> Result<Option<Self::Item>, Status> {
+        let whole = src.copy_to_bytes(src.remaining());
+        ExportMetricsServiceResponse::decode(whole)
+            .map(Some)
+            .map_err(|error| Status::data_loss(format!("unreadable response: {error}")))
+    }
+}
+
+/// Details of a status that asks for a delay; the tests' receiver sends them.
+#[cfg(test)]
+pub(in super::super) fn retry_details(delay: Duration) -> Bytes {
+    let delay = ProtoDuration {
+        seconds: delay.as_secs().try_into().unwrap(),
+        nanos: delay.subsec_nanos().cast_signed(),
+    };
+    let info = RetryInfo { retry_delay: Some(delay) }.encode_to_vec();
+    let any = Any { type_url: "type.googleapis.com/google.rpc.RetryInfo".to_owned(), value: info };
+    RpcStatus { details: vec![any] }.encode_to_vec().into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn codes_are_judged_as_the_protocol_says() {
+        let retried = |status: &Status| matches!(judge(status), Answer::Retry { .. });
+        assert!(retried(&Status::unavailable("")) && retried(&Status::data_loss("")));
+        assert!(!retried(&Status::invalid_argument("")) && !retried(&Status::unimplemented("")));
+        assert!(!retried(&Status::resource_exhausted("")));
+        let delay = Duration::from_millis(2500);
+        let asked = Status::with_details(Code::ResourceExhausted, "", retry_details(delay));
+        assert!(matches!(judge(&asked), Answer::Retry { after: Some(after), .. } if after == delay));
+        assert_eq!(retry_delay(b"\xff\xff\xff nonsense"), None);
+    }
+}

@@ -1,0 +1,27 @@
+//! The Prometheus side: names, the two text formats, and a page that is encoded frame by frame.
+//!
+//! A [`Page`] walks all tables family by family and writes about 64 KiB at a time, holding a table's lock for one
+//! frame only and making no system call for a map. Rows that appear while a page is being written wait for the next
+//! one, so a series never shows twice.
+//!
+//! # Formats
+//! Text 0.0.4 and OpenMetrics 1.0. Integers are written as integers, other numbers and the bounds of buckets as the
+//! reference's exporter writes them (`1e-06`, `1.048576e+06`).
+
+pub mod names;
+mod negotiate;
+mod number;
+mod own;
+mod page;
+
+#[cfg(test)]
+pub(crate) mod parse;
+#[cfg(test)]
+pub(crate) mod tests;
+
+pub use negotiate::{Encoding, Format, negotiate_encoding, negotiate_format};
+pub(crate) use number::scaled_bound;
+pub use page::{FRAME_BYTES, Page, PageSource};
+
+/// The name by which tables and configuration speak of the scrape endpoint.
+pub const EXPORTER: &str = "prometheus";

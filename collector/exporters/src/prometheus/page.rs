@@ -1,0 +1,305 @@
+//! One page of metrics, written frame by frame.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use super::number::{bound, scaled_bound, write_float, write_integer};
+use super::{EXPORTER, Format, names, own};
+use crate::series::{
+    Cells, Directory, Exposed, Family, FamilyKind, Instrument, Member, Registry, RowView, escape,
+};
+
+/// A frame ends with the first row that reaches this size.
+pub const FRAME_BYTES: usize = 64 * 1024;
+
+/// Everything a page shows.
+#[derive(Clone)]
+pub struct PageSource {
+    registry: Registry,
+    resource: Arc<[(String, String)]>,
+    own: Option<Arc<prometheus_client::registry::Registry>>,
+}
+
+impl PageSource {
+    /// A source that shows `registry`, describes itself by the `resource` attributes in `target_info`, and appends
+    /// the collector's own metrics.
+    pub fn new(
+        registry: Registry,
+        resource: Vec<(String, String)>,
+        own: Option<Arc<prometheus_client::registry::Registry>>,
+    ) -> Self {
+        Self { registry, resource: resource.into(), own }
+    }
+
+    /// Begins a page.
+    pub fn page(&self, format: Format) -> Page {
+        Page::new(self.clone(), format)
+    }
+}
+
+impl std::fmt::Debug for PageSource {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("PageSource").field("resource", &self.resource).finish_non_exhaustive()
+    }
+}
+
+/// A page being written.
+#[derive(Debug)]
+pub struct Page {
+    source: PageSource,
+    format: Format,
+    directory: Arc<Directory>,
+    /// Rows of a table born from here on wait for the next page.
+    horizons: HashMap<u64, u64>,
+    stage: Stage,
+}
+
+#[derive(Debug)]
+enum Stage {
+    Target,
+    Rows { family: usize, member: usize, position: usize, headed: bool, texts: Option<Texts> },
+    Own,
+    End,
+}
+
+/// The constant parts of a member's lines.
+#[derive(Debug)]
+struct Texts {
+    /// `name{`, `name_bucket{`
+    opening: Vec<u8>,
+    /// From the row's labels to the value.
+    closing: Vec<u8>,
+    /// Likewise for each bucket, `+Inf` last.
+    buckets: Vec<Vec<u8>>,
+    sum_opening: Vec<u8>,
+    count_opening: Vec<u8>,
+}
+
+impl Page {
+    fn new(source: PageSource, format: Format) -> Self {
+        let directory = source.registry.directory();
+        let horizons = directory
+            .tables
+            .iter()
+            .map(|listed| (listed.table.id, listed.table.store().next_born()))
+            .collect();
+        Self { source, format, directory, horizons, stage: Stage::Target }
+    }
+
+    /// Appends the next frame to `out`; false once the page is complete. A frame is about [`FRAME_BYTES`] long,
+    /// longer only by its last row or by the collector's own metrics.
+    pub fn frame(&mut self, out: &mut Vec<u8>) -> bool {
+        let enough = out.len() + FRAME_BYTES;
+        while out.len() < enough {
+            match &mut self.stage {
+                Stage::Target => {
+                    write_target(&self.source.resource, self.format, out);
+                    self.stage = first_row();
+                }
+                Stage::Rows { .. } => self.rows(out, enough),
+                Stage::Own => {
+                    if let Some(registry) = &self.source.own {
+                        let taken = |name: &str| self.directory.names.contains_key(name);
+                        out.extend_from_slice(own::encode(registry, self.format, taken).as_bytes());
+                    }
+                    if self.format == Format::OpenMetrics {
+                        out.extend_from_slice(b"# EOF\n");
+                    }
+                    self.stage = Stage::End;
+                }
+                Stage::End => return false,
+            }
+        }
+        !matches!(self.stage, Stage::End)
+    }
+
+    /// Writes rows of the current member until the frame is full or the member is done.
+    fn rows(&mut self, out: &mut Vec<u8>, enough: usize) {
+        let Stage::Rows { family: at_family, member: at_member, position, headed, texts } = &mut self.stage
+        else {
+            return;
+        };
+        let directory = Arc::clone(&self.directory);
+        let Some(family) = directory.families.get(*at_family) else {
+            self.stage = Stage::Own;
+            return;
+        };
+        let Some(member) = family.members.get(*at_member) else {
+            (*at_family, *at_member, *position, *headed, *texts) = (*at_family + 1, 0, 0, false, None);
+            return;
+        };
+        let described = member.table.shape.instruments.get(member.instrument);
+        let shown = member.table.settings().exporters.allows(EXPORTER);
+        if let (true, Some(described)) = (shown, described) {
+            let texts = texts.get_or_insert_with(|| Texts::new(family, member, described, self.format));
+            let horizon = self.horizons.get(&member.table.id).copied().unwrap_or(0);
+            let store = member.table.store();
+            while *position < store.positions() {
+                if out.len() >= enough {
+                    return;
+                }
+                let row = store.view(*position);
+                *position += 1;
+                let Some(row) = row.filter(|row| row.born < horizon) else { continue };
+                if described.is_gauge() && row.hides_gauges {
+                    continue;
+                }
+                if !*headed {
+                    write_head(family, self.format, out);
+                    *headed = true;
+                }
+                let labels = if row.overflow { OVERFLOW_LABELS } else { member.table.labels.shown(row.text) };
+                write_row(&row, labels, described, texts, out);
+            }
+        }
+        (*at_member, *position, *texts) = (*at_member + 1, 0, None);
+    }
+}
+
+/// The labels of every overflow row.
+const OVERFLOW_LABELS: &[u8] = b"otel_metric_overflow=\"true\",";
+
+fn first_row() -> Stage {
+    Stage::Rows { family: 0, member: 0, position: 0, headed: false, texts: None }
+}
+
+fn write_target(resource: &[(String, String)], format: Format, out: &mut Vec<u8>) {
+    let head: &[u8] = match format {
+        Format::Text => b"# HELP target_info Target metadata\n# TYPE target_info gauge\ntarget_info{",
+        Format::OpenMetrics => b"# HELP target Target metadata\n# TYPE target info\ntarget_info{",
+    };
+    out.extend_from_slice(head);
+    let mut labels: Vec<(String, Vec<&str>)> = Vec::new();
+    for (name, value) in resource {
+        let name = names::label(name, false);
+        match labels.iter_mut().find(|(known, _)| *known == name) {
+            Some((_, values)) => values.push(value),
+            None => labels.push((name, vec![value])),
+        }
+    }
+    for (i, (name, mut values)) in labels.into_iter().enumerate() {
+        if i > 0 {
+            out.push(b',');
+        }
+        values.sort_unstable();
+        out.extend_from_slice(name.as_bytes());
+        out.extend_from_slice(b"=\"");
+        escape(&values.join(";"), out);
+        out.push(b'"');
+    }
+    out.extend_from_slice(b"} 1\n");
+}
+
+fn write_head(family: &Family, format: Format, out: &mut Vec<u8>) {
+    let name = base_name(family, format);
+    let described = family.members.iter().find_map(|member| {
+        let settings = member.table.settings();
+        settings.descriptions.get(member.instrument).filter(|text| !text.is_empty()).cloned()
+    });
+    let help = described.unwrap_or_else(|| {
+        let gadget = family.members.first().map_or("", |member| member.table.gadget.as_str());
+        format!("Reported by gadget {gadget}")
+    });
+    out.extend_from_slice(format!("# HELP {name} ").as_bytes());
+    for c in help.chars() {
+        match c {
+            '\\' => out.extend_from_slice(b"\\\\"),
+            '\n' => out.extend_from_slice(b"\\n"),
+            '"' if format == Format::OpenMetrics => out.extend_from_slice(b"\\\""),
+            c => out.extend_from_slice(c.encode_utf8(&mut [0; 4]).as_bytes()),
+        }
+    }
+    out.extend_from_slice(format!("\n# TYPE {name} {}\n", family.kind.word()).as_bytes());
+    if let (Format::OpenMetrics, Some(unit)) = (format, &family.unit) {
+        out.extend_from_slice(format!("# UNIT {name} {unit}\n").as_bytes());
+    }
+}
+
+/// The name in `# TYPE`: OpenMetrics leaves a counter's `_total` to its samples.
+fn base_name(family: &Family, format: Format) -> &str {
+    match (format, family.kind) {
+        (Format::OpenMetrics, FamilyKind::Counter) => {
+            family.name.strip_suffix("_total").unwrap_or(&family.name)
+        }
+        _ => &family.name,
+    }
+}
+
+impl Texts {
+    fn new(family: &Family, member: &Member, described: &Instrument, format: Format) -> Self {
+        let mut scope = b"otel_scope_name=\"".to_vec();
+        escape(&member.table.scope, &mut scope);
+        scope.extend_from_slice(b"\",otel_scope_schema_url=\"\",otel_scope_version=\"\"");
+        let opening = |suffix: &str| format!("{}{suffix}{{", family.name).into_bytes();
+        let mut closing = scope.clone();
+        closing.extend_from_slice(b"} ");
+        let (mut first, mut buckets) = (opening(""), Vec::new());
+        if let Cells::Histogram(bounds) = &described.cells {
+            first = opening("_bucket");
+            let exposed = bounds.raw().iter().map(|raw| scaled_bound(*raw, described.scale));
+            for value in exposed.chain([f64::INFINITY]) {
+                let mut text = scope.clone();
+                text.extend_from_slice(b",le=\"");
+                text.extend_from_slice(&bound(value, format == Format::OpenMetrics));
+                text.extend_from_slice(b"\"} ");
+                buckets.push(text);
+            }
+        }
+        Self {
+            opening: first,
+            closing,
+            buckets,
+            sum_opening: opening("_sum"),
+            count_opening: opening("_count"),
+        }
+    }
+}
+
+#[inline]
+fn write_row(row: &RowView<'_>, labels: &[u8], described: &Instrument, texts: &Texts, out: &mut Vec<u8>) {
+    let from = described.offset;
+    match &described.cells {
+        Cells::Counter | Cells::Gauge => {
+            let Some(cell) = row.record.get(from) else { return };
+            write_labels(&texts.opening, labels, &texts.closing, out);
+            write_value(*cell, described, out);
+        }
+        Cells::Histogram(bounds) => {
+            let Some((sum, counts)) =
+                row.record.get(from..from + bounds.len() + 2).and_then(<[u64]>::split_last)
+            else {
+                return;
+            };
+            let mut count = 0u64;
+            for (observed, text) in counts.iter().zip(&texts.buckets) {
+                count = count.wrapping_add(*observed);
+                write_labels(&texts.opening, labels, text, out);
+                write_integer(out, count);
+                out.push(b'\n');
+            }
+            write_labels(&texts.sum_opening, labels, &texts.closing, out);
+            write_value(*sum, described, out);
+            write_labels(&texts.count_opening, labels, &texts.closing, out);
+            write_integer(out, count);
+            out.push(b'\n');
+        }
+    }
+}
+
+#[inline]
+fn write_labels(opening: &[u8], labels: &[u8], closing: &[u8], out: &mut Vec<u8>) {
+    out.reserve(opening.len() + labels.len() + closing.len() + 24);
+    out.extend_from_slice(opening);
+    out.extend_from_slice(labels);
+    out.extend_from_slice(closing);
+}
+
+#[inline]
+fn write_value(cell: u64, described: &Instrument, out: &mut Vec<u8>) {
+    match described.exposed(cell) {
+        Exposed::Unsigned(value) => write_integer(out, value),
+        Exposed::Signed(value) => write_integer(out, value),
+        Exposed::Float(value) => write_float(out, value),
+    }
+    out.push(b'\n');
+}

@@ -1,0 +1,233 @@
+//! Whole pages, read back strictly and by Prometheus' own tools.
+
+use std::io::Write as _;
+use std::process::{Command, Stdio};
+use std::sync::Arc;
+
+use proptest::prelude::*;
+
+use super::parse::parse;
+use super::*;
+use crate::series::tests::support::{counter, gauge, histogram, key, labeler, registry, spec};
+use crate::series::{
+    ExporterFilter, InstrumentKind, InstrumentSpec, LabelKind, LabelSpec, Labeler, NumberKind, Registry,
+    Table, TableSpec,
+};
+
+/// The whole page, with the size of its largest frame.
+pub(crate) fn read(source: &PageSource, format: Format) -> (String, usize) {
+    let mut page = source.page(format);
+    let (mut whole, mut frame, mut largest) = (Vec::new(), Vec::new(), 0);
+    loop {
+        frame.clear();
+        let more = page.frame(&mut frame);
+        largest = largest.max(frame.len());
+        whole.extend_from_slice(&frame);
+        if !more {
+            return (String::from_utf8(whole).unwrap(), largest);
+        }
+    }
+}
+
+fn source(registry: &Registry) -> PageSource {
+    let resource =
+        vec![("service.name".to_owned(), "ig".to_owned()), ("host.name".to_owned(), "a\"b".to_owned())];
+    PageSource::new(registry.clone(), resource, None)
+}
+
+/// Tables of every kind, and what the page must say of them. The handles keep them registered.
+pub(crate) fn rich() -> (Registry, Vec<Table>) {
+    let (registry, _) = registry(1000);
+    let seconds = InstrumentSpec {
+        unit: "s".to_owned(),
+        description: "How long it took,\nin \\ \"seconds\"".to_owned(),
+        kind: InstrumentKind::Histogram {
+            bounds: (0..20).map(|i| 1000.0 * 2f64.powi(i)).collect(),
+            value: NumberKind::Int,
+            scale: 1e-9,
+        },
+        ..histogram("open.latency", &[])
+    };
+    let ratio = InstrumentSpec {
+        unit: "1".to_owned(),
+        kind: InstrumentKind::Gauge { value: NumberKind::Float, scale: 1.0 },
+        ..gauge("cpu.used")
+    };
+    let bytes = InstrumentSpec { unit: "By".to_owned(), description: String::new(), ..counter("io") };
+    let mut tables = Vec::new();
+    let instruments = vec![counter("opens"), seconds, ratio, bytes];
+    tables.push(registry.register(spec("trace_open", instruments, 3), labeler()).unwrap().table);
+    tables.push(registry.register(spec("other", vec![counter("opens")], 10), labeler()).unwrap().table);
+    let unlabelled = TableSpec { labels: Vec::new(), key_len: 0, ..spec("bare", vec![gauge("level")], 10) };
+    tables.push(registry.register(unlabelled, labeler()).unwrap().table);
+    let hidden = TableSpec {
+        exporters: ExporterFilter::Names(vec!["main".to_owned()]),
+        ..spec("hidden", vec![counter("secrets")], 10)
+    };
+    tables.push(registry.register(hidden, labeler()).unwrap().table);
+    for (i, table) in tables.iter().enumerate() {
+        let mut writer = table.write();
+        for n in 0..5 {
+            let key = key(n);
+            let row = writer.row(if i == 2 { &[] } else { &key });
+            writer.add_int(row, 0, u64::from(n) + 1);
+            writer.observe_int(row, 1, 1500 * i64::from(n));
+            writer.set_float(row, 2, 0.5);
+            writer.add_int(row, 3, 1 << 40);
+        }
+    }
+    (registry, tables)
+}
+
+/// Scenario: several gadgets, one family shared by two, an overflow row, a table without labels, a hidden one.
+/// Guarantees: one family block, exact integers, scope labels on every series, units and names as the contract says.
+#[test]
+fn a_rich_page_reads_back() {
+    let (registry, _tables) = rich();
+    for format in [Format::Text, Format::OpenMetrics] {
+        let (page, _) = read(&source(&registry), format);
+        let families = parse(&page, format);
+        let (counter, target) = match format {
+            Format::Text => ("opens_total", "target_info"),
+            Format::OpenMetrics => ("opens", "target"),
+        };
+        let opens = &families[counter];
+        assert_eq!(opens.samples.len(), 4 + 5);
+        assert_eq!((opens.sum(), &*opens.help), (30, "What opens counts"));
+        for (_, labels, _) in &opens.samples {
+            assert!(labels["otel_scope_name"] == "trace_open" || labels["otel_scope_name"] == "other");
+            assert_eq!((&*labels["otel_scope_version"], &*labels["otel_scope_schema_url"]), ("", ""));
+        }
+        let overflow = opens.samples.iter().find(|sample| sample.1.contains_key("otel_metric_overflow"));
+        assert_eq!(overflow.unwrap().2.to_string(), "9");
+        assert_eq!(families[target].samples[0].1["host_name"], "a\"b");
+        assert_eq!(families["cpu_used_ratio"].samples[0].2.to_string(), "0.5");
+        assert!(page.contains("open_latency_seconds_bucket{proc_comm=\"comm-1\",id=\"1\",otel_scope_name"));
+        assert!(page.contains("le=\"6.4e-05\"} ") && page.contains("le=\"1e-06\"} "));
+        assert!(page.contains("\\nin \\\\ "));
+        assert!(page.contains(" 1099511627776\n") && page.contains("io_bytes_total{"));
+        assert!(page.contains("level{otel_scope_name=\"bare\"") && !page.contains("secrets"));
+        assert_eq!(page.contains("# UNIT open_latency_seconds seconds\n"), format == Format::OpenMetrics);
+    }
+}
+
+#[test]
+fn a_page_of_nothing_is_a_page() {
+    let (registry, _) = registry(10);
+    for format in [Format::Text, Format::OpenMetrics] {
+        let (page, _) = read(&PageSource::new(registry.clone(), Vec::new(), None), format);
+        assert_eq!(parse(&page, format).len(), 1);
+    }
+}
+
+/// Scenario: rows come, go and return between the frames of one page.
+/// Guarantees: the page is well formed, no series stands twice, and frames stay small.
+#[test]
+fn a_page_stays_whole_while_rows_change() {
+    let (registry, clock) = registry(100_000);
+    let stale_after = Some(std::time::Duration::from_secs(1));
+    let spec = TableSpec { stale_after, ..spec("a", vec![counter("c"), histogram("h", &[1.0])], 2000) };
+    let table = registry.register(spec, labeler()).unwrap().table;
+    for n in 0..2000 {
+        table.write().row(&key(n));
+    }
+    let source = source(&registry);
+    let mut page = source.page(Format::Text);
+    let (mut whole, mut n) = (Vec::new(), 0);
+    loop {
+        let from = whole.len();
+        let more = page.frame(&mut whole);
+        assert!(whole.len() - from < FRAME_BYTES + 2048);
+        if !more {
+            break;
+        }
+        clock.advance(std::time::Duration::from_secs(5));
+        for _ in 0..150 {
+            n = (n * 31 + 7) % 4000;
+            table.write().row(&key(n));
+        }
+    }
+    assert!(table.stats().evicted_total > 100);
+    parse(std::str::from_utf8(&whole).unwrap(), Format::Text);
+}
+
+/// Scenario: Prometheus' own linter reads a page of every kind of metric, and the collector's own metrics.
+/// Guarantees: it has nothing to say.
+#[test]
+fn promtool_has_no_complaints() {
+    let Some(promtool) = tool("promtool") else { return };
+    let (registry, _tables) = rich();
+    let mut own = prometheus_client::registry::Registry::default();
+    let counter = prometheus_client::metrics::counter::Counter::<u64>::default();
+    own.register("ig_events_received", "Events received from gadgets", counter);
+    let source =
+        PageSource::new(registry, vec![("service.name".to_owned(), "ig".to_owned())], Some(Arc::new(own)));
+    let (page, _) = read(&source, Format::Text);
+    assert!(page.contains("ig_events_received_total 0\n"));
+    let mut child = Command::new(promtool)
+        .args(["check", "metrics"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    child.stdin.take().unwrap().write_all(page.as_bytes()).unwrap();
+    let output = child.wait_with_output().unwrap();
+    let said = [output.stdout, output.stderr].concat();
+    assert!(output.status.success() && said.is_empty(), "{}", String::from_utf8_lossy(&said));
+}
+
+/// A program of Prometheus, if it is installed; says so where it is not.
+pub(crate) fn tool(name: &str) -> Option<std::path::PathBuf> {
+    let found =
+        std::env::split_paths(&std::env::var_os("PATH")?).map(|dir| dir.join(name)).find(|p| p.is_file());
+    if found.is_none() {
+        eprintln!("SKIPPED: {name} is not installed");
+    }
+    found
+}
+
+/// Label values as they come from strangers.
+struct Wild(Vec<[String; 2]>);
+
+impl Labeler for Wild {
+    fn render(&self, key: &[u8], index: usize, out: &mut String) {
+        let n = u32::from_le_bytes(key.try_into().unwrap()) as usize;
+        out.push_str(&self.0[n][index]);
+    }
+}
+
+proptest! {
+    /// Scenario: label names and values of any characters.
+    /// Guarantees: both formats read back with the very values.
+    #[test]
+    fn any_text_survives(
+        values in proptest::collection::vec(any::<[String; 2]>(), 1..20),
+        names in any::<[String; 2]>(),
+    ) {
+        let (registry, _) = registry(100);
+        let labels = names.iter().map(|name| LabelSpec { name: name.clone(), kind: LabelKind::Str }).collect();
+        let spec = TableSpec { labels, ..spec("sc\"ope\n", vec![counter("c")], 100) };
+        let table = registry.register(spec, Box::new(Wild(values.clone()))).unwrap().table;
+        for n in 0..values.len() {
+            let mut writer = table.write();
+            let row = writer.row(&key(u32::try_from(n).unwrap()));
+            writer.add_int(row, 0, 1);
+        }
+        let collided = names::label(&names[0], false) == names::label(&names[1], false);
+        for (format, family) in [(Format::Text, "c_total"), (Format::OpenMetrics, "c")] {
+            let families = parse(&read(&source(&registry), format).0, format);
+            let samples = &families[family].samples;
+            prop_assert_eq!(families[family].sum(), values.len() as u64);
+            for [first, second] in &values {
+                let found = samples.iter().any(|(_, labels, _)| {
+                    labels["otel_scope_name"] == "sc\"ope\n"
+                        && (collided
+                            || (labels[&names::label(&names[0], false)] == *first
+                                && labels[&names::label(&names[1], false)] == *second))
+                });
+                prop_assert!(found);
+            }
+        }
+    }
+}

@@ -1,0 +1,152 @@
+//! What a caller says about a table before the first event: labels, instruments, limits and who may see it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Describes one table: the series of one data source of one gadget.
+#[derive(Clone, Debug)]
+pub struct TableSpec {
+    /// The gadget instance that owns the table; conflicts are reported by this name.
+    pub gadget: String,
+    /// The OpenTelemetry scope name, `otel_scope_name` in the exposition.
+    pub scope: String,
+    /// The labels, in the order in which [`Labeler::render`] is asked for them.
+    pub labels: Vec<LabelSpec>,
+    /// Bytes of a key.
+    pub key_len: usize,
+    /// The instruments, addressed by their position.
+    pub instruments: Vec<InstrumentSpec>,
+    /// How many rows the table may hold before new ones go to the overflow row.
+    pub limit: usize,
+    /// How long a row must be idle before it may be evicted (counters, histograms) or disappears (gauges).
+    pub stale_after: Option<Duration>,
+    /// The exporters that show this table.
+    pub exporters: ExporterFilter,
+    /// Whether the source is an array read as a whole: gauges absent from the last reading disappear.
+    pub snapshot: bool,
+}
+
+/// One label of a table.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LabelSpec {
+    /// The name as the gadget writes it, for instance `proc.comm`.
+    pub name: String,
+    /// The type its text stands for, which OTLP keeps.
+    pub kind: LabelKind,
+}
+
+/// The type that the text of a label stands for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LabelKind {
+    /// Text.
+    Str,
+    /// A decimal integer.
+    Int,
+    /// `true` or `false`.
+    Bool,
+    /// A decimal number.
+    Float,
+}
+
+/// One instrument of a table.
+#[derive(Clone, Debug, PartialEq)]
+pub struct InstrumentSpec {
+    /// The name as the gadget writes it; exporters adapt it to their format.
+    pub name: String,
+    /// One sentence for `# HELP` and OTLP's description; may be empty.
+    pub description: String,
+    /// A UCUM unit such as `By` or `s`; may be empty.
+    pub unit: String,
+    /// What it measures and how the number is kept.
+    pub kind: InstrumentKind,
+}
+
+impl InstrumentSpec {
+    /// Whether both measure the same thing, so that their values may be continued; descriptions may differ.
+    pub(crate) fn same_identity(&self, other: &Self) -> bool {
+        self.name == other.name && self.unit == other.unit && self.kind == other.kind
+    }
+}
+
+/// What an instrument measures.
+///
+/// A value leaves the process multiplied by `scale`; with a scale of one, integers leave as integers.
+#[derive(Clone, Debug, PartialEq)]
+pub enum InstrumentKind {
+    /// A sum that only grows.
+    Counter {
+        /// How it is accumulated.
+        value: NumberKind,
+        /// Factor from raw to exposed value.
+        scale: f64,
+    },
+    /// The last value.
+    Gauge {
+        /// How it is kept.
+        value: NumberKind,
+        /// Factor from raw to exposed value.
+        scale: f64,
+    },
+    /// A distribution over fixed buckets.
+    Histogram {
+        /// Upper bounds of the buckets, in raw values (before `scale`), strictly growing and finite.
+        bounds: Arc<[f64]>,
+        /// How the sum is accumulated.
+        value: NumberKind,
+        /// Factor from raw to exposed value.
+        scale: f64,
+    },
+}
+
+/// How a number is accumulated.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NumberKind {
+    /// In 64-bit integers, exactly.
+    Int,
+    /// In 64-bit floating point.
+    Float,
+}
+
+/// Which exporters show a table.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum ExporterFilter {
+    /// Every exporter.
+    #[default]
+    All,
+    /// The exporters of these names; `prometheus` is the scrape endpoint.
+    Names(Vec<String>),
+}
+
+impl ExporterFilter {
+    /// Whether the exporter of this name shows the table.
+    pub fn allows(&self, exporter: &str) -> bool {
+        match self {
+            Self::All => true,
+            Self::Names(names) => names.iter().any(|name| name == exporter),
+        }
+    }
+}
+
+/// Turns the bytes of a key into label text; called once per label of each new key, under the table's lock.
+pub trait Labeler: Send + Sync {
+    /// Appends the text of label `index` of `key` to `out`, unescaped.
+    ///
+    /// Text beyond 4096 bytes is cut at a character boundary.
+    fn render(&self, key: &[u8], index: usize, out: &mut String);
+
+    /// Tells apart labelers that would read the same key differently.
+    ///
+    /// Two registrations share a table only if their fingerprints are equal.
+    fn fingerprint(&self) -> u64 {
+        0
+    }
+}
+
+/// An instrument that is not exposed, and why; the other instruments of its table work.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    /// The exposed metric name.
+    pub metric: String,
+    /// What stands against it, naming the gadget in the way.
+    pub reason: String,
+}

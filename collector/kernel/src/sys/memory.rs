@@ -1,0 +1,33 @@
+//! Memory of this process: limits and what the allocator keeps.
+
+/// Gives memory that the allocator holds but nobody uses back to the kernel.
+///
+/// Worth a call after loading gadgets: the parse of an object and the relocation leave free pages behind.
+pub fn malloc_trim() {
+    #[cfg(target_env = "gnu")]
+    // SAFETY: takes no pointers; glibc documents it as thread-safe.
+    unsafe {
+        libc::malloc_trim(0);
+    }
+}
+
+/// Raises the limit of locked memory as far as this process may; kernels before 5.11 charge maps against it.
+///
+/// Returns whether the limit is now infinite. A refusal is no error: newer kernels account to the memory cgroup.
+pub fn raise_memlock() -> bool {
+    let infinite = libc::rlimit { rlim_cur: libc::RLIM_INFINITY, rlim_max: libc::RLIM_INFINITY };
+    // SAFETY: the pointer is to a live `rlimit` that the kernel only reads.
+    if unsafe { libc::setrlimit(libc::RLIMIT_MEMLOCK, &raw const infinite) } == 0 {
+        return true;
+    }
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: the pointer is to a live `rlimit` that the kernel fills.
+    if unsafe { libc::getrlimit(libc::RLIMIT_MEMLOCK, &raw mut limit) } == 0
+        && limit.rlim_cur < limit.rlim_max
+    {
+        limit.rlim_cur = limit.rlim_max;
+        // SAFETY: as for the first call.
+        unsafe { libc::setrlimit(libc::RLIMIT_MEMLOCK, &raw const limit) };
+    }
+    limit.rlim_cur == libc::RLIM_INFINITY
+}

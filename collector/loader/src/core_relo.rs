@@ -1,0 +1,389 @@
+//! CO-RE: relocations against the types of the kernel at hand.
+//!
+//! Why it exists: a gadget is compiled against one kernel's types and runs on another's. Clang records each access, size,
+//! existence and enumeration value as a relocation; here each is answered from target BTF. It is a pure function:
+//! relocations + local types + target types → [`Fixup`]s, which [`apply`](Fixup::apply) writes into instructions.
+//!
+//! What has no answer is poisoned, not refused: programs guard such accesses with existence checks, and the verifier
+//! decides whether the poison can be reached. Refused is only what would be guesswork: targets that contradict each
+//! other, and instructions that do not hold what the compiler says they hold.
+
+use std::collections::HashMap;
+use std::rc::Rc;
+
+use ig_kernel::btf::{Btf, Enum, Type, TypeId, essential_name};
+
+mod apply;
+mod compat;
+mod spec;
+
+use compat::Fuel;
+use spec::{Access, Step};
+
+pub use apply::Fixup;
+
+/// What a relocation asks; numbered as in `.BTF.ext`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Hash)]
+#[expect(missing_docs, reason = "the field's words")]
+pub enum CoreKind {
+    FieldByteOffset,
+    FieldByteSize,
+    FieldExists,
+    FieldSigned,
+    FieldLshiftU64,
+    FieldRshiftU64,
+    TypeIdLocal,
+    TypeIdTarget,
+    TypeExists,
+    TypeSize,
+    EnumValueExists,
+    EnumValue,
+    TypeMatches,
+}
+
+impl CoreKind {
+    pub(crate) fn from_number(number: u32) -> Option<Self> {
+        Some(match number {
+            0 => Self::FieldByteOffset,
+            1 => Self::FieldByteSize,
+            2 => Self::FieldExists,
+            3 => Self::FieldSigned,
+            4 => Self::FieldLshiftU64,
+            5 => Self::FieldRshiftU64,
+            6 => Self::TypeIdLocal,
+            7 => Self::TypeIdTarget,
+            8 => Self::TypeExists,
+            9 => Self::TypeSize,
+            10 => Self::EnumValueExists,
+            11 => Self::EnumValue,
+            12 => Self::TypeMatches,
+            _ => return None,
+        })
+    }
+
+    fn is_field(self) -> bool {
+        matches!(
+            self,
+            Self::FieldByteOffset
+                | Self::FieldByteSize
+                | Self::FieldExists
+                | Self::FieldSigned
+                | Self::FieldLshiftU64
+                | Self::FieldRshiftU64
+        )
+    }
+
+    fn is_enum(self) -> bool {
+        matches!(self, Self::EnumValueExists | Self::EnumValue)
+    }
+}
+
+/// A relocation as the object records it.
+#[derive(Clone, Debug)]
+pub struct CoreRelo {
+    /// Place of the instruction, counted from the start of its function.
+    pub insn: u32,
+    /// The type it starts from, in the object's BTF.
+    pub type_id: TypeId,
+    /// The way through the type, such as `0:1:2`.
+    pub access: Box<str>,
+    /// What it asks.
+    pub kind: CoreKind,
+}
+
+/// Why a relocation cannot be carried out.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum CoreError {
+    /// The way through the local type leads nowhere.
+    #[error("relocation of instruction {insn}: `{access}` is no way through the object's type `{type_name}`")]
+    Malformed {
+        /// Place of the instruction.
+        insn: u32,
+        /// Local type.
+        type_name: String,
+        /// The way.
+        access: String,
+    },
+    /// Several target types fit and disagree.
+    #[error(
+        "relocation of instruction {insn}: `{type_name}` is ambiguous on this kernel (types {first} and {second})"
+    )]
+    Ambiguous {
+        /// Place of the instruction.
+        insn: u32,
+        /// Local type.
+        type_name: String,
+        /// One target.
+        first: TypeId,
+        /// Another.
+        second: TypeId,
+    },
+    /// The instruction is none that can be relocated, or does not hold the value the compiler claims.
+    #[error("instruction {insn} does not hold what its relocation says ({problem})")]
+    Instruction {
+        /// Place of the instruction.
+        insn: u32,
+        /// What is wrong.
+        problem: &'static str,
+    },
+}
+
+/// What a relocation's value is on one side.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+struct Value {
+    number: u64,
+    /// Size and type of the field, when the instruction may have to access another width.
+    field: Option<(u32, TypeId)>,
+    /// Whether the instruction must hold the local value before it is changed.
+    validate: bool,
+}
+
+/// Answers relocations of one object against target types.
+pub struct Relocator<'a> {
+    local: &'a Btf,
+    targets: Vec<&'a Btf>,
+    /// Target types (and which target they are of) for each local type asked so far.
+    candidates: HashMap<TypeId, Rc<[(usize, TypeId)]>>,
+}
+
+impl<'a> Relocator<'a> {
+    /// Targets are asked in order; later ones only for types that earlier ones do not have.
+    pub fn new(local: &'a Btf, targets: Vec<&'a Btf>) -> Self {
+        Self { local, targets, candidates: HashMap::new() }
+    }
+
+    /// Answers one relocation.
+    ///
+    /// # Errors
+    /// [`CoreError::Malformed`] and [`CoreError::Ambiguous`].
+    pub fn resolve(&mut self, relo: &CoreRelo) -> Result<Fixup, CoreError> {
+        let type_name = || {
+            let name = self.local.type_by_id(relo.type_id).and_then(|ty| ty.name());
+            name.filter(|name| !name.is_empty()).unwrap_or("(anonymous)").to_owned()
+        };
+        let malformed = || CoreError::Malformed {
+            insn: relo.insn,
+            type_name: type_name(),
+            access: relo.access.to_string(),
+        };
+        let access = Access::parse(self.local, relo).ok_or_else(malformed)?;
+        if relo.kind == CoreKind::TypeIdLocal {
+            let number = u64::from(relo.type_id.0);
+            return Ok(Fixup::value(relo.insn, None, number, false));
+        }
+        let local_value = value(self.local, &access, relo.kind).ok_or_else(malformed)?;
+
+        let mut found: Option<(usize, TypeId, Access<'_>, Value)> = None;
+        for (target_index, id) in self.candidates(relo.type_id).iter().copied() {
+            let Some(target) = self.targets.get(target_index) else { continue };
+            let Some(matched) = match_target(self.local, &access, target, id, relo) else { continue };
+            let Some(target_value) = value(target, &matched, relo.kind) else { continue };
+            match &found {
+                None => found = Some((target_index, id, matched, target_value)),
+                Some((_, first, earlier, value)) => {
+                    // Equal answers of several types are no contradiction. Ids always differ.
+                    let same =
+                        value.number == target_value.number && earlier.bit_offset == matched.bit_offset;
+                    if !same && relo.kind != CoreKind::TypeIdTarget {
+                        return Err(CoreError::Ambiguous {
+                            insn: relo.insn,
+                            type_name: type_name(),
+                            first: *first,
+                            second: id,
+                        });
+                    }
+                }
+            }
+        }
+        let Some((target_index, _, _, target_value)) = found else {
+            return Ok(Self::unanswered(relo, local_value));
+        };
+        let Some(target) = self.targets.get(target_index) else {
+            return Ok(Self::unanswered(relo, local_value));
+        };
+        let original = local_value.validate.then_some(local_value.number);
+        let mut fixup = Fixup::value(relo.insn, original, target_value.number, false);
+        if let (Some((old, old_type)), Some((new, new_type))) = (local_value.field, target_value.field)
+            && old != new
+        {
+            fixup.width =
+                Some(if can_widen(self.local, old_type, target, new_type) { Ok(new) } else { Err(()) });
+        }
+        Ok(fixup)
+    }
+
+    /// Existence is answered with no, sizes and ids of types with zero as libbpf does, all else is poisoned.
+    fn unanswered(relo: &CoreRelo, local: Value) -> Fixup {
+        let poison = match relo.kind {
+            CoreKind::FieldExists
+            | CoreKind::TypeExists
+            | CoreKind::TypeMatches
+            | CoreKind::TypeSize
+            | CoreKind::TypeIdTarget
+            | CoreKind::EnumValueExists => false,
+            CoreKind::FieldByteOffset
+            | CoreKind::FieldByteSize
+            | CoreKind::FieldSigned
+            | CoreKind::FieldLshiftU64
+            | CoreKind::FieldRshiftU64
+            | CoreKind::EnumValue
+            | CoreKind::TypeIdLocal => true,
+        };
+        Fixup::value(relo.insn, local.validate.then_some(local.number), 0, poison)
+    }
+
+    /// Target types of the same name and kind, from the first target that has any.
+    fn candidates(&mut self, local_id: TypeId) -> Rc<[(usize, TypeId)]> {
+        if let Some(candidates) = self.candidates.get(&local_id) {
+            return Rc::clone(candidates);
+        }
+        let mut candidates = Vec::new();
+        let local = self.local.type_by_id(local_id);
+        if let Some((local, name)) =
+            local.and_then(|ty| Some((ty, ty.name().filter(|name| !name.is_empty())?)))
+        {
+            for (index, target) in self.targets.iter().enumerate() {
+                let named = target.types_by_essential_name(essential_name(name));
+                let fitting = named.filter(|(_, ty)| {
+                    ty.kind() == local.kind() || matches!((ty, local), (Type::Enum(_), Type::Enum(_)))
+                });
+                candidates.extend(fitting.map(|(id, _)| (index, id)).take(MAX_CANDIDATES));
+                if !candidates.is_empty() {
+                    break;
+                }
+            }
+        }
+        let candidates: Rc<[_]> = candidates.into();
+        self.candidates.insert(local_id, Rc::clone(&candidates));
+        candidates
+    }
+}
+
+/// Types of one name that are looked at; kernels have a handful, only hostile types have more.
+const MAX_CANDIDATES: usize = 256;
+
+/// The way through a target type that corresponds to the local one.
+fn match_target<'t>(
+    local: &Btf,
+    access: &Access<'_>,
+    target: &'t Btf,
+    id: TypeId,
+    relo: &CoreRelo,
+) -> Option<Access<'t>> {
+    let mut fuel = Fuel::default();
+    if relo.kind.is_enum() {
+        let Step::EnumValue { name, .. } = access.last else { return None };
+        let (_, Type::Enum(enumeration)) = target.skip_modifiers_and_typedefs(id)? else { return None };
+        let (name, value) = find_enum_value(&enumeration, essential_name(name))?;
+        return Some(Access::enum_value(id, name, value));
+    }
+    if !relo.kind.is_field() {
+        let fits = if relo.kind == CoreKind::TypeMatches {
+            compat::matches(local, access.root, target, id, &mut fuel)
+        } else {
+            compat::compatible(local, access.root, target, id, &mut fuel)
+        };
+        return fits.then(|| Access::of_type(id));
+    }
+    access.follow(local, target, id, &mut fuel)
+}
+
+fn find_enum_value<'t>(enumeration: &Enum<'t>, name: &str) -> Option<(&'t str, i128)> {
+    let mut variants = enumeration.variants();
+    variants.find(|variant| essential_name(variant.name) == name).map(|variant| (variant.name, variant.value))
+}
+
+/// The number that a relocation asks for, on one side.
+fn value(btf: &Btf, access: &Access<'_>, kind: CoreKind) -> Option<Value> {
+    let plain = |number| Some(Value { number, field: None, validate: true });
+    match kind {
+        CoreKind::FieldExists | CoreKind::TypeExists | CoreKind::TypeMatches | CoreKind::EnumValueExists => {
+            plain(1)
+        }
+        CoreKind::TypeIdLocal | CoreKind::TypeIdTarget => {
+            Some(Value { number: u64::from(access.root.0), field: None, validate: false })
+        }
+        CoreKind::TypeSize => plain(u64::from(btf.resolve_size(access.root)?)),
+        CoreKind::EnumValue => match access.last {
+            #[expect(
+                clippy::cast_possible_truncation,
+                reason = "the 64 bits of the value, whatever its sign"
+            )]
+            Step::EnumValue { value, .. } => plain(value as u64),
+            _ => None,
+        },
+        _ => field_value(btf, access, kind),
+    }
+}
+
+fn field_value(btf: &Btf, access: &Access<'_>, kind: CoreKind) -> Option<Value> {
+    let Step::Member { type_id, bitfield_size } = access.last else {
+        let Step::Element { type_id } = access.last else { return None };
+        let size = btf.resolve_size(type_id)?;
+        return match kind {
+            CoreKind::FieldByteOffset => Some(Value {
+                number: u64::from(access.bit_offset / 8),
+                field: Some((size, type_id)),
+                validate: true,
+            }),
+            CoreKind::FieldByteSize => Some(Value { number: u64::from(size), field: None, validate: true }),
+            _ => None,
+        };
+    };
+    let (_, member) = btf.skip_modifiers_and_typedefs(type_id)?;
+    let is_bitfield = bitfield_size > 0;
+    let bit_offset = u64::from(access.bit_offset);
+    let mut size = u64::from(btf.resolve_size(type_id)?);
+    let mut byte_offset = bit_offset / 8;
+    let mut bits = size * 8;
+    if is_bitfield {
+        bits = u64::from(bitfield_size);
+        if size == 0 {
+            return None;
+        }
+        byte_offset = bit_offset / 8 / size * size;
+        // The smallest aligned word that holds all of it.
+        while bit_offset + bits - byte_offset * 8 > size * 8 {
+            if size >= 8 {
+                return None;
+            }
+            size *= 2;
+            byte_offset = bit_offset / 8 / size * size;
+        }
+    }
+    let number = match kind {
+        CoreKind::FieldByteOffset => byte_offset,
+        CoreKind::FieldByteSize => size,
+        CoreKind::FieldSigned => u64::from(match member {
+            Type::Int(int) => int.signed,
+            Type::Enum(enumeration) => enumeration.signed,
+            _ => false,
+        }),
+        CoreKind::FieldLshiftU64 if cfg!(target_endian = "little") => {
+            64u64.checked_sub(bit_offset + bits - byte_offset * 8)?
+        }
+        CoreKind::FieldLshiftU64 => 8u64.checked_sub(size)? * 8 + (bit_offset - byte_offset * 8),
+        CoreKind::FieldRshiftU64 => 64u64.checked_sub(bits)?,
+        _ => return None,
+    };
+    let always = matches!(kind, CoreKind::FieldSigned | CoreKind::FieldRshiftU64);
+    let field = (kind == CoreKind::FieldByteOffset && !is_bitfield)
+        .then(|| u32::try_from(size).ok().map(|size| (size, type_id)))
+        .flatten();
+    Some(Value { number, field, validate: always || !is_bitfield })
+}
+
+/// Whether an access of one width may become one of another: zero-extension must keep the value.
+fn can_widen(local: &Btf, local_id: TypeId, target: &Btf, target_id: TypeId) -> bool {
+    let local = local.skip_modifiers_and_typedefs(local_id).map(|(_, ty)| ty);
+    let target = target.skip_modifiers_and_typedefs(target_id).map(|(_, ty)| ty);
+    match (local, target) {
+        (Some(Type::Ptr(_)), Some(Type::Ptr(_))) => true,
+        (Some(Type::Int(local)), Some(Type::Int(target))) => !local.signed && !target.signed,
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,381 @@
+//! What can go wrong from the bytes of an object to an attached program.
+
+use std::io;
+
+use ig_kernel::btf::BtfError;
+
+/// What a caller can do about an error.
+#[derive(Clone, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub enum ErrorKind {
+    /// A hook, a map, a program or a variable does not exist.
+    NotFound,
+    /// The process lacks a privilege.
+    PermissionDenied,
+    /// The kernel's verifier refused a program.
+    Verifier,
+    /// The kernel lacks a feature.
+    UnsupportedKernel {
+        /// What would have it.
+        needs: String,
+    },
+    /// The object is at fault.
+    InvalidObject,
+    /// The caller asked for something that the object does not allow.
+    InvalidInput,
+    /// Memory was short or something was busy: trying later may help.
+    Retryable,
+    /// None of the above: worth a report.
+    Bug,
+}
+
+impl ErrorKind {
+    fn of_io(error: &io::Error) -> Self {
+        match error.raw_os_error() {
+            Some(libc::EPERM | libc::EACCES) => Self::PermissionDenied,
+            Some(libc::ENOENT) => Self::NotFound,
+            Some(libc::ENOMEM | libc::EAGAIN | libc::EBUSY | libc::EINTR | libc::EMFILE | libc::ENFILE) => {
+                Self::Retryable
+            }
+            // 524 is the kernel's own ENOTSUPP.
+            Some(libc::ENOSYS | libc::EOPNOTSUPP | 524) => {
+                Self::UnsupportedKernel { needs: "a newer kernel or another configuration".to_owned() }
+            }
+            _ => Self::Bug,
+        }
+    }
+}
+
+const PERMISSION_HINT: &str = "needs root, or CAP_BPF with CAP_PERFMON (and CAP_NET_ADMIN for network programs, CAP_SYS_ADMIN before Linux 5.8)";
+
+/// Why bytes are not an object that can be loaded. Always the object's fault.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ParseError {
+    /// The ELF container is broken.
+    #[error("the {part} of the ELF file cannot be read")]
+    Elf {
+        /// Header, sections, symbols, relocations.
+        part: &'static str,
+        /// The cause.
+        #[source]
+        source: object::read::Error,
+    },
+    /// An ELF file for something else.
+    #[error("the ELF file is for machine {0}, not eBPF (247)")]
+    Machine(u16),
+    /// An object for machines of the other byte order.
+    #[error("the object has the other byte order than this machine")]
+    ByteOrder,
+    /// A section that every object must have.
+    #[error("the object has no section `{0}`")]
+    Missing(&'static str),
+    /// The types cannot be read.
+    #[error("the types of the object cannot be read")]
+    Btf(#[source] BtfError),
+    /// A section with content that makes no sense.
+    #[error("section `{section}`: {problem}")]
+    Section {
+        /// Its name.
+        section: String,
+        /// What is wrong.
+        problem: String,
+    },
+    /// A map definition that makes no sense.
+    #[error("map `{map}`: {problem}")]
+    Map {
+        /// Its name.
+        map: String,
+        /// What is wrong.
+        problem: String,
+    },
+    /// A function that makes no sense.
+    #[error("function `{function}`: {problem}")]
+    Function {
+        /// Its name.
+        function: String,
+        /// What is wrong.
+        problem: String,
+    },
+}
+
+impl ParseError {
+    /// What a caller can do about it.
+    pub fn kind(&self) -> ErrorKind {
+        ErrorKind::InvalidObject
+    }
+
+    /// Advice beyond the message.
+    pub fn hint(&self) -> Option<&'static str> {
+        match self {
+            Self::Missing(_) | Self::Btf(_) => Some("compile with `clang -g -O2 -target bpf`"),
+            Self::ByteOrder => Some("compile with `-target bpfel` for little-endian machines"),
+            _ => None,
+        }
+    }
+}
+
+/// Why an object could not be loaded.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum LoadError {
+    /// No variable of that name.
+    #[error("the object has no variable `{0}`")]
+    UnknownVariable(String),
+    /// A value of the wrong size for its variable.
+    #[error("variable `{variable}` has {expected} bytes, not {got}")]
+    VariableSize {
+        /// Its name.
+        variable: String,
+        /// Its size.
+        expected: usize,
+        /// Size of the value given.
+        got: usize,
+    },
+    /// No map of that name.
+    #[error("the object has no map `{0}`")]
+    UnknownMap(String),
+    /// No program of that name.
+    #[error("the object has no program `{0}`")]
+    UnknownProgram(String),
+    /// A map given from outside that is not what the program expects.
+    #[error("the map given for `{map}` does not fit: {problem}")]
+    IncompatibleMap {
+        /// Its name.
+        map: String,
+        /// What differs.
+        problem: String,
+    },
+    /// The object refers to something the loader cannot resolve.
+    #[error("{what} `{name}`: {problem}")]
+    Unresolved {
+        /// Kind of the thing.
+        what: &'static str,
+        /// Its name.
+        name: String,
+        /// Why not.
+        problem: String,
+    },
+    /// A CO-RE relocation that cannot be carried out.
+    #[error("failed to relocate `{function}`")]
+    Relocation {
+        /// Function that holds it.
+        function: String,
+        /// The cause.
+        #[source]
+        source: crate::core_relo::CoreError,
+    },
+    /// The kernel's types cannot be read.
+    #[error("the types of this kernel cannot be read")]
+    KernelBtf(#[source] BtfError),
+    /// The kernel has no such hook.
+    #[error("program `{program}` needs `{hook}`, which this kernel does not have")]
+    MissingHook {
+        /// Its name.
+        program: String,
+        /// Name of the hook.
+        hook: String,
+    },
+    /// A section name that says no program type.
+    #[error("program `{program}`: section `{section}` names no known program type")]
+    UnknownSection {
+        /// Its name.
+        program: String,
+        /// The section.
+        section: String,
+    },
+    /// A map could not be created.
+    #[error("failed to create map `{map}`")]
+    CreateMap {
+        /// Its name.
+        map: String,
+        /// The cause.
+        #[source]
+        source: io::Error,
+    },
+    /// A map could not be filled.
+    #[error("failed to fill map `{map}`")]
+    FillMap {
+        /// Its name.
+        map: String,
+        /// The cause.
+        #[source]
+        source: io::Error,
+    },
+    /// The verifier refused a program.
+    #[error("the verifier refused program `{program}`: {summary}")]
+    Verifier {
+        /// Its name.
+        program: String,
+        /// The line of the log that matters.
+        summary: String,
+        /// The whole log.
+        log: String,
+        /// The cause.
+        #[source]
+        source: io::Error,
+    },
+    /// The kernel refused a program before it was verified.
+    #[error("failed to load program `{program}`")]
+    LoadProgram {
+        /// Its name.
+        program: String,
+        /// The cause.
+        #[source]
+        source: io::Error,
+    },
+}
+
+impl LoadError {
+    /// What a caller can do about it.
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            Self::UnknownVariable(_)
+            | Self::UnknownMap(_)
+            | Self::UnknownProgram(_)
+            | Self::MissingHook { .. } => ErrorKind::NotFound,
+            Self::VariableSize { .. } | Self::IncompatibleMap { .. } => ErrorKind::InvalidInput,
+            Self::Unresolved { .. } | Self::Relocation { .. } | Self::UnknownSection { .. } => {
+                ErrorKind::InvalidObject
+            }
+            Self::KernelBtf(_) => {
+                ErrorKind::UnsupportedKernel { needs: "Linux 5.4 with CONFIG_DEBUG_INFO_BTF".to_owned() }
+            }
+            Self::Verifier { .. } => ErrorKind::Verifier,
+            Self::CreateMap { source, .. }
+            | Self::FillMap { source, .. }
+            | Self::LoadProgram { source, .. } => match source.raw_os_error() {
+                Some(libc::EINVAL) => {
+                    ErrorKind::UnsupportedKernel { needs: "a kernel that knows this type".to_owned() }
+                }
+                _ => ErrorKind::of_io(source),
+            },
+        }
+    }
+
+    /// The verifier's log, when it refused a program.
+    pub fn verifier_log(&self) -> Option<&str> {
+        match self {
+            Self::Verifier { log, .. } => Some(log),
+            _ => None,
+        }
+    }
+
+    /// Advice beyond the message.
+    pub fn hint(&self) -> Option<&'static str> {
+        match self {
+            Self::KernelBtf(_) => Some("the kernel needs CONFIG_DEBUG_INFO_BTF and sysfs on /sys"),
+            Self::Verifier { .. } => Some("the whole log of the verifier is shown with -v"),
+            _ if self.kind() == ErrorKind::PermissionDenied => Some(PERMISSION_HINT),
+            _ => None,
+        }
+    }
+}
+
+/// Why a program could not be attached.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum AttachError {
+    /// No program of that name.
+    #[error("no program `{0}` is loaded")]
+    UnknownProgram(String),
+    /// The program is meant to stay unattached.
+    #[error("program `{0}` is disabled")]
+    Disabled(String),
+    /// The loader cannot attach this kind of program, or cannot do it without more information.
+    #[error("program `{program}`: attaching `{section}` is not supported: {problem}")]
+    Unsupported {
+        /// Its name.
+        program: String,
+        /// Its section.
+        section: String,
+        /// Why not.
+        problem: &'static str,
+    },
+    /// The section or the override names no usable target.
+    #[error("program `{program}`: `{target}` is no target of the form {form}")]
+    Target {
+        /// Its name.
+        program: String,
+        /// The target given.
+        target: String,
+        /// The form expected.
+        form: &'static str,
+    },
+    /// The kernel has no such hook.
+    #[error("failed to attach `{program}`: this kernel has no {hook}")]
+    MissingHook {
+        /// Its name.
+        program: String,
+        /// The hook.
+        hook: String,
+    },
+    /// The kernel has no such kind of hook at all.
+    #[error("failed to attach `{program}` to {hook}: this kernel needs {needs}")]
+    UnsupportedKernel {
+        /// Its name.
+        program: String,
+        /// The hook.
+        hook: String,
+        /// What would have it.
+        needs: &'static str,
+    },
+    /// Tracefs could not be read.
+    #[error("failed to attach `{program}`")]
+    Tracefs {
+        /// Its name.
+        program: String,
+        /// The cause.
+        #[source]
+        source: ig_kernel::tracefs::TracefsError,
+    },
+    /// Any other refusal.
+    #[error("failed to attach `{program}` to {hook}")]
+    Io {
+        /// Its name.
+        program: String,
+        /// The hook.
+        hook: String,
+        /// The cause.
+        #[source]
+        source: io::Error,
+    },
+    /// A link that is not an iterator was asked for records.
+    #[error("failed to start a walk of iterator `{program}`")]
+    Iterator {
+        /// Its name.
+        program: String,
+        /// The cause.
+        #[source]
+        source: io::Error,
+    },
+}
+
+impl AttachError {
+    /// What a caller can do about it.
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            Self::UnknownProgram(_) | Self::MissingHook { .. } => ErrorKind::NotFound,
+            Self::Disabled(_) | Self::Unsupported { .. } | Self::Target { .. } => ErrorKind::InvalidInput,
+            Self::UnsupportedKernel { needs, .. } => {
+                ErrorKind::UnsupportedKernel { needs: (*needs).to_owned() }
+            }
+            Self::Tracefs { source, .. } => match source {
+                ig_kernel::tracefs::TracefsError::NoEvent { .. } => ErrorKind::NotFound,
+                _ => ErrorKind::UnsupportedKernel { needs: "a mounted tracefs".to_owned() },
+            },
+            Self::Io { source, .. } | Self::Iterator { source, .. } => ErrorKind::of_io(source),
+        }
+    }
+
+    /// Advice beyond the message.
+    pub fn hint(&self) -> Option<&'static str> {
+        match self {
+            Self::Tracefs { source: ig_kernel::tracefs::TracefsError::NotMounted(_), .. } => {
+                Some("mount it: mount -t tracefs nodev /sys/kernel/tracing")
+            }
+            _ if self.kind() == ErrorKind::PermissionDenied => Some(PERMISSION_HINT),
+            _ => None,
+        }
+    }
+}

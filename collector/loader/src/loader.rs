@@ -1,0 +1,306 @@
+//! From an object to descriptors.
+//!
+//! Why it exists: it is the one place that knows the order of things. Variables first (they decide sizes), then maps
+//! (programs refer to them), then BTF, then programs. Either all of it loads or nothing stays: every descriptor is owned
+//! by the value under construction.
+
+use std::borrow::Cow;
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
+use std::sync::Arc;
+
+use ig_kernel::btf::{Btf, vmlinux};
+
+use crate::error::LoadError;
+use crate::kernel_btf;
+use crate::map_spec::MapKind;
+use crate::object::Object;
+use crate::section::ProgramKind;
+
+mod maps;
+mod programs;
+
+/// Sets an object up and loads it.
+///
+/// ```no_run
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let object = ig_loader::Object::parse("trace_exec", &std::fs::read("program.o")?)?;
+/// let mut loader = ig_loader::Loader::new(&object);
+/// loader.set_variable("ignore_failed", &[1])?;
+/// let loaded = loader.load()?;
+/// let link = loaded.attach("ig_execve_e")?;
+/// # Ok(()) }
+/// ```
+#[derive(Debug)]
+pub struct Loader<'o> {
+    object: &'o Object,
+    /// New contents of data sections, by index; sections nobody touched stay with the object.
+    data: BTreeMap<usize, Vec<u8>>,
+    max_entries: HashMap<usize, u32>,
+    value_sizes: HashMap<usize, u32>,
+    given_maps: HashMap<usize, OwnedFd>,
+    targets: HashMap<usize, String>,
+    disabled: HashSet<usize>,
+    wanted: HashSet<usize>,
+    extra_btf: Vec<Arc<Btf>>,
+    kernel_btf: Option<Arc<Btf>>,
+    pin_root: String,
+}
+
+impl<'o> Loader<'o> {
+    /// Starts with everything as the object says.
+    pub fn new(object: &'o Object) -> Self {
+        Self {
+            object,
+            data: BTreeMap::new(),
+            max_entries: HashMap::new(),
+            value_sizes: HashMap::new(),
+            given_maps: HashMap::new(),
+            targets: HashMap::new(),
+            disabled: HashSet::new(),
+            wanted: HashSet::new(),
+            extra_btf: Vec::new(),
+            kernel_btf: None,
+            pin_root: "/sys/fs/bpf".to_owned(),
+        }
+    }
+
+    /// Sets a global variable before programs are loaded, so that the verifier sees its value.
+    ///
+    /// # Errors
+    /// [`LoadError::UnknownVariable`], and [`LoadError::VariableSize`] unless `value` has exactly its size.
+    pub fn set_variable(&mut self, name: &str, value: &[u8]) -> Result<&mut Self, LoadError> {
+        let variable =
+            self.object.variable(name).ok_or_else(|| LoadError::UnknownVariable(name.to_owned()))?;
+        if value.len() != variable.size as usize {
+            return Err(LoadError::VariableSize {
+                variable: name.to_owned(),
+                expected: variable.size as usize,
+                got: value.len(),
+            });
+        }
+        if let Some(section) = self.object.data.get(variable.data) {
+            let content = self.data.entry(variable.data).or_insert_with(|| {
+                let mut content = section.content.clone();
+                content.resize(section.size as usize, 0);
+                content
+            });
+            let start = variable.offset as usize;
+            if let Some(place) = content.get_mut(start..start + value.len()) {
+                place.copy_from_slice(value);
+            }
+        }
+        Ok(self)
+    }
+
+    /// The bytes a variable has now: as set, else as in the object.
+    ///
+    /// # Errors
+    /// [`LoadError::UnknownVariable`].
+    pub fn variable(&self, name: &str) -> Result<Cow<'_, [u8]>, LoadError> {
+        let variable =
+            self.object.variable(name).ok_or_else(|| LoadError::UnknownVariable(name.to_owned()))?;
+        let range = variable.offset as usize..variable.offset as usize + variable.size as usize;
+        let set = self.data.get(&variable.data).and_then(|content| content.get(range));
+        Ok(set.map_or_else(|| Cow::Owned(self.object.initial_value(variable)), Cow::Borrowed))
+    }
+
+    /// Sets the number of entries of a map; goes before a variable `<map>_max_entries`.
+    ///
+    /// # Errors
+    /// [`LoadError::UnknownMap`].
+    pub fn set_max_entries(&mut self, map: &str, entries: u32) -> Result<&mut Self, LoadError> {
+        self.max_entries.insert(self.map_index(map)?, entries);
+        Ok(self)
+    }
+
+    /// Sets the size of a map's values, for maps whose values are laid out at run time.
+    ///
+    /// # Errors
+    /// [`LoadError::UnknownMap`].
+    pub fn set_value_size(&mut self, map: &str, size: u32) -> Result<&mut Self, LoadError> {
+        self.value_sizes.insert(self.map_index(map)?, size);
+        Ok(self)
+    }
+
+    /// Uses an existing map instead of creating one. It must have the same type, sizes, entries and flags.
+    ///
+    /// # Errors
+    /// [`LoadError::UnknownMap`]; [`Loader::load`] answers [`LoadError::IncompatibleMap`].
+    pub fn use_map(&mut self, map: &str, fd: OwnedFd) -> Result<&mut Self, LoadError> {
+        self.given_maps.insert(self.map_index(map)?, fd);
+        Ok(self)
+    }
+
+    /// Attaches a program somewhere else than its section says. Programs whose hook is fixed when they are loaded
+    /// (fentry, fexit, LSM, `tp_btf`, iterators) are then loaded for that hook.
+    ///
+    /// # Errors
+    /// [`LoadError::UnknownProgram`].
+    pub fn set_attach_target(&mut self, program: &str, target: &str) -> Result<&mut Self, LoadError> {
+        self.targets.insert(self.program_index(program)?, target.to_owned());
+        Ok(self)
+    }
+
+    /// Loads and verifies a program but keeps it from being attached.
+    ///
+    /// # Errors
+    /// [`LoadError::UnknownProgram`].
+    pub fn disable(&mut self, program: &str) -> Result<&mut Self, LoadError> {
+        self.disabled.insert(self.program_index(program)?);
+        Ok(self)
+    }
+
+    /// Loads a program although its section begins with `?`.
+    ///
+    /// # Errors
+    /// [`LoadError::UnknownProgram`].
+    pub fn want(&mut self, program: &str) -> Result<&mut Self, LoadError> {
+        self.wanted.insert(self.program_index(program)?);
+        Ok(self)
+    }
+
+    /// Adds types to relocate against, asked after the kernel's.
+    pub fn add_btf(&mut self, btf: Arc<Btf>) -> &mut Self {
+        self.extra_btf.push(btf);
+        self
+    }
+
+    /// Relocates against these types instead of the running kernel's own.
+    pub fn set_kernel_btf(&mut self, btf: Arc<Btf>) -> &mut Self {
+        self.kernel_btf = Some(btf);
+        self
+    }
+
+    /// Creates the maps and loads the programs.
+    ///
+    /// # Errors
+    /// Any [`LoadError`]; nothing stays behind but maps that were pinned because the object says so.
+    ///
+    /// # Kernel
+    /// 5.5 with BTF for most gadgets; `CAP_BPF` and `CAP_PERFMON`, or root.
+    pub fn load(self) -> Result<Loaded, LoadError> {
+        ig_kernel::sys::memory::raise_memlock();
+        let btf_fd = match kernel_btf::load(self.object) {
+            Ok(fd) => fd,
+            Err(error) => {
+                tracing::debug!(name: "object.btf.refused", error = &error as &dyn std::error::Error);
+                None
+            }
+        };
+        let map_fds = self.create_maps(btf_fd.as_ref().map(OwnedFd::as_fd))?;
+        let kernel = match &self.kernel_btf {
+            Some(btf) => Some(Arc::clone(btf)),
+            None if self.needs_kernel_btf() => Some(vmlinux().map_err(LoadError::KernelBtf)?),
+            None => None,
+        };
+        let programs =
+            self.load_programs(kernel.as_deref(), btf_fd.as_ref().map(OwnedFd::as_fd), &map_fds)?;
+        self.fill_slots(&map_fds, &programs)?;
+        let maps = self
+            .object
+            .maps
+            .iter()
+            .enumerate()
+            .zip(map_fds.maps)
+            .map(|((index, spec), fd)| Map {
+                name: spec.name.clone(),
+                kind: spec.kind,
+                key_size: spec.key_size,
+                value_size: self.value_size(index),
+                max_entries: self.entries(index),
+                fd,
+            })
+            .collect();
+        Ok(Loaded { maps, programs: programs.into_iter().flatten().collect() })
+    }
+
+    fn needs_kernel_btf(&self) -> bool {
+        let object = self.object;
+        object.functions.iter().any(|function| !function.relocations.is_empty())
+            || object.programs.iter().any(|program| program.kind.btf_hook("").is_some())
+            || !object.externs.is_empty()
+    }
+
+    fn map_index(&self, name: &str) -> Result<usize, LoadError> {
+        let index = self.object.maps.iter().position(|map| map.name == name);
+        index.ok_or_else(|| LoadError::UnknownMap(name.to_owned()))
+    }
+
+    fn program_index(&self, name: &str) -> Result<usize, LoadError> {
+        let index = self.object.programs.iter().position(|program| program.name == name);
+        index.ok_or_else(|| LoadError::UnknownProgram(name.to_owned()))
+    }
+}
+
+/// A loaded object: descriptors and what is needed to use them, nothing else.
+#[derive(Debug)]
+pub struct Loaded {
+    maps: Vec<Map>,
+    programs: Vec<Program>,
+}
+
+/// A map in the kernel.
+#[derive(Debug)]
+pub struct Map {
+    /// Name in the object; `.rodata` and the like for data sections.
+    pub name: String,
+    /// Type of the map.
+    pub kind: MapKind,
+    /// Bytes of a key.
+    pub key_size: u32,
+    /// Bytes of a value.
+    pub value_size: u32,
+    /// Entries, as created.
+    pub max_entries: u32,
+    /// Its descriptor.
+    pub fd: OwnedFd,
+}
+
+/// A program in the kernel.
+#[derive(Debug)]
+pub struct Program {
+    /// Name of its function.
+    pub name: String,
+    /// Its section, as written.
+    pub section: String,
+    /// What it is.
+    pub kind: ProgramKind,
+    /// Where it attaches: the section's target, or the one set instead.
+    pub target: String,
+    /// Whether it must not be attached.
+    pub disabled: bool,
+    /// Its descriptor.
+    pub fd: OwnedFd,
+    pub(crate) attach_type: u32,
+    pub(crate) function: usize,
+}
+
+impl Loaded {
+    /// All maps.
+    pub fn maps(&self) -> &[Map] {
+        &self.maps
+    }
+
+    /// One map by name.
+    pub fn map(&self, name: &str) -> Option<&Map> {
+        self.maps.iter().find(|map| map.name == name)
+    }
+
+    /// All programs that were loaded.
+    pub fn programs(&self) -> &[Program] {
+        &self.programs
+    }
+
+    /// One program by the name of its function.
+    pub fn program(&self, name: &str) -> Option<&Program> {
+        self.programs.iter().find(|program| program.name == name)
+    }
+}
+
+impl Map {
+    /// Borrows the descriptor.
+    pub fn as_fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
+}

@@ -1,0 +1,270 @@
+//! Creating maps, and filling those that have contents.
+
+use std::ffi::CString;
+use std::io;
+use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
+
+use ig_kernel::map::possible_cpus;
+use ig_kernel::sys::bpf::{self, F_MMAPABLE, F_RDONLY_PROG, MapCreate};
+
+use super::{Loader, Program};
+use crate::config;
+use crate::error::LoadError;
+use crate::map_spec::{MapKind, MapSpec, SlotContent};
+
+/// The descriptors of an object's maps, in the object's order, and that of its configuration values.
+pub(super) struct MapFds {
+    pub(super) maps: Vec<OwnedFd>,
+    pub(super) kconfig: Option<OwnedFd>,
+}
+
+impl Loader<'_> {
+    /// Entries of a map: as set, as its variable says, as the object says, or as the kernel needs.
+    pub(super) fn entries(&self, index: usize) -> u32 {
+        let Some(spec) = self.object.maps.get(index) else { return 0 };
+        let by_variable = || {
+            let bytes = self.variable(&format!("{}_max_entries", spec.name)).ok()?;
+            bytes.first_chunk().copied().map(u32::from_ne_bytes)
+        };
+        let entries = self.max_entries.get(&index).copied().or_else(by_variable).unwrap_or(spec.max_entries);
+        fitting_entries(spec.kind, entries)
+    }
+
+    pub(super) fn value_size(&self, index: usize) -> u32 {
+        let given = self.value_sizes.get(&index).copied();
+        given.or_else(|| self.object.maps.get(index).map(|spec| spec.value_size)).unwrap_or_default()
+    }
+
+    pub(super) fn create_maps(&self, btf: Option<BorrowedFd<'_>>) -> Result<MapFds, LoadError> {
+        let mut maps = Vec::with_capacity(self.object.maps.len());
+        for (index, spec) in self.object.maps.iter().enumerate() {
+            let fd = match self.given_maps.get(&index) {
+                Some(fd) => {
+                    self.check_fits(index, spec, fd.as_fd())?;
+                    fd.try_clone()
+                        .map_err(|source| LoadError::CreateMap { map: spec.name.clone(), source })?
+                }
+                None if spec.pinned_by_name => self.pinned(index, spec, btf)?,
+                None => self.create(index, spec, btf)?,
+            };
+            maps.push(fd);
+        }
+        for (section, index) in (self.object.first_data..maps.len()).enumerate() {
+            if let (Some(fd), Some(spec)) = (maps.get(index), self.object.maps.get(index)) {
+                self.fill_data(section, spec, fd.as_fd())
+                    .map_err(|source| LoadError::FillMap { map: spec.name.clone(), source })?;
+            }
+        }
+        let kconfig = self.create_kconfig()?;
+        Ok(MapFds { maps, kconfig })
+    }
+
+    fn create(
+        &self,
+        index: usize,
+        spec: &MapSpec,
+        btf: Option<BorrowedFd<'_>>,
+    ) -> Result<OwnedFd, LoadError> {
+        let failed = |source| LoadError::CreateMap { map: spec.name.clone(), source };
+        let inner = match &spec.inner {
+            Some(inner) if spec.kind.holds_maps() => {
+                let create = MapCreate {
+                    name: &inner.name,
+                    map_type: inner.kind.0,
+                    key_size: inner.key_size,
+                    value_size: inner.value_size,
+                    max_entries: fitting_entries(inner.kind, inner.max_entries),
+                    map_flags: inner.flags,
+                    map_extra: inner.extra,
+                    ..MapCreate::default()
+                };
+                Some(bpf::map_create(&create).map_err(failed)?)
+            }
+            None if spec.kind.holds_maps() => {
+                return Err(failed(io::Error::new(
+                    io::ErrorKind::InvalidInput,
+                    "the object does not say what the maps within look like",
+                )));
+            }
+            _ => None,
+        };
+        let is_data = index >= self.object.first_data;
+        let name = if is_data { self.data_map_name(&spec.name) } else { spec.name.clone() };
+        let mut create = MapCreate {
+            name: &name,
+            map_type: spec.kind.0,
+            key_size: spec.key_size,
+            value_size: self.value_size(index),
+            max_entries: self.entries(index),
+            map_flags: spec.flags | if is_data { F_MMAPABLE } else { 0 },
+            map_extra: spec.extra,
+            inner_map: inner.as_ref().map(OwnedFd::as_fd),
+            numa_node: spec.numa_node,
+            ..MapCreate::default()
+        };
+        // The kernel compares the sizes of the types with those of the map.
+        let typed = !spec.kind.refuses_btf()
+            && (is_data || spec.key_type.is_some())
+            && spec.value_type.is_some()
+            && !self.value_sizes.contains_key(&index);
+        if typed && btf.is_some() {
+            create.btf = btf;
+            create.btf_key_type_id = spec.key_type.unwrap_or_default().0;
+            create.btf_value_type_id = spec.value_type.unwrap_or_default().0;
+            if let Ok(fd) = bpf::map_create(&create) {
+                return Ok(fd);
+            }
+            // Types are for readers: a map that does not suit them is created without.
+            create.btf = None;
+            create.btf_key_type_id = 0;
+            create.btf_value_type_id = 0;
+        }
+        match bpf::map_create(&create) {
+            Err(error) if is_data && error.raw_os_error() == Some(libc::EINVAL) => {
+                // Linux 5.5 brought maps that can be mapped; nothing here depends on it.
+                create.map_flags &= !F_MMAPABLE;
+                bpf::map_create(&create).map_err(failed)
+            }
+            result => result.map_err(failed),
+        }
+    }
+
+    /// `.rodata` of `trace_exec` is `trace_ex.rodata` to the kernel, as libbpf names it.
+    fn data_map_name(&self, section: &str) -> String {
+        let room = (bpf::NAME_LEN - 1).saturating_sub(section.len());
+        let object: String = self.object.name.chars().take(room).collect();
+        format!("{object}{section}")
+    }
+
+    /// Opens the map pinned under the name, or creates and pins it.
+    fn pinned(
+        &self,
+        index: usize,
+        spec: &MapSpec,
+        btf: Option<BorrowedFd<'_>>,
+    ) -> Result<OwnedFd, LoadError> {
+        let failed = |source| LoadError::CreateMap { map: spec.name.clone(), source };
+        // Names come from the object: they must not lead out of the directory.
+        if spec.name.contains('/') {
+            return Err(failed(io::ErrorKind::InvalidFilename.into()));
+        }
+        let path =
+            CString::new(format!("{}/{}", self.pin_root, spec.name)).map_err(|error| failed(error.into()))?;
+        match bpf::object_get(&path) {
+            Ok(fd) => {
+                self.check_fits(index, spec, fd.as_fd())?;
+                Ok(fd)
+            }
+            Err(error) if error.raw_os_error() == Some(libc::ENOENT) => {
+                let fd = self.create(index, spec, btf)?;
+                match bpf::object_pin(&path, fd.as_fd()) {
+                    // Somebody else was quicker: share theirs.
+                    Err(error) if error.raw_os_error() == Some(libc::EEXIST) => {
+                        let theirs = bpf::object_get(&path).map_err(failed)?;
+                        self.check_fits(index, spec, theirs.as_fd())?;
+                        Ok(theirs)
+                    }
+                    Err(error) => Err(failed(error)),
+                    Ok(()) => Ok(fd),
+                }
+            }
+            Err(error) => Err(failed(error)),
+        }
+    }
+
+    fn check_fits(&self, index: usize, spec: &MapSpec, fd: BorrowedFd<'_>) -> Result<(), LoadError> {
+        let fault = |problem: String| LoadError::IncompatibleMap { map: spec.name.clone(), problem };
+        let info = bpf::map_info(fd).map_err(|error| fault(format!("it cannot be examined: {error}")))?;
+        for (what, expected, got) in [
+            ("type", spec.kind.0, info.map_type),
+            ("key size", spec.key_size, info.key_size),
+            ("value size", self.value_size(index), info.value_size),
+            ("number of entries", self.entries(index), info.max_entries),
+            ("flags", spec.flags, info.map_flags),
+        ] {
+            if expected != got {
+                return Err(fault(format!("its {what} is {got}, not {expected}")));
+            }
+        }
+        Ok(())
+    }
+
+    fn fill_data(&self, section: usize, spec: &MapSpec, fd: BorrowedFd<'_>) -> io::Result<()> {
+        let original = self.object.data.get(section).map(|data| data.content.as_slice()).unwrap_or_default();
+        let content = self.data.get(&section).map_or(original, Vec::as_slice);
+        // Maps start as zeros, which is all that `.bss` wants.
+        if content.len() == spec.value_size as usize {
+            bpf::map_update(fd, &0u32.to_ne_bytes(), content, 0)?;
+        }
+        if spec.flags & F_RDONLY_PROG != 0 {
+            // The verifier reads frozen contents as constants. Before Linux 5.2 there is no freezing.
+            match bpf::map_freeze(fd) {
+                Err(error) if error.raw_os_error() == Some(libc::EINVAL) => {}
+                result => result?,
+            }
+        }
+        Ok(())
+    }
+
+    fn create_kconfig(&self) -> Result<Option<OwnedFd>, LoadError> {
+        let size = self.object.kconfig_size;
+        if size == 0 {
+            return Ok(None);
+        }
+        let content = config::fill(&self.object.btf, &self.object.externs, size)?;
+        let name = self.data_map_name(".kconfig");
+        let create = MapCreate {
+            name: &name,
+            map_type: MapKind::ARRAY.0,
+            key_size: 4,
+            value_size: size,
+            max_entries: 1,
+            map_flags: F_RDONLY_PROG,
+            ..MapCreate::default()
+        };
+        let fill = || {
+            let fd = bpf::map_create(&create)?;
+            bpf::map_update(fd.as_fd(), &0u32.to_ne_bytes(), &content, 0)?;
+            bpf::map_freeze(fd.as_fd())?;
+            Ok(fd)
+        };
+        fill().map(Some).map_err(|source| LoadError::CreateMap { map: ".kconfig".to_owned(), source })
+    }
+
+    /// Puts maps and programs into the maps whose definitions name them.
+    pub(super) fn fill_slots(&self, fds: &MapFds, programs: &[Option<Program>]) -> Result<(), LoadError> {
+        use std::os::fd::AsRawFd as _;
+        for (spec, fd) in self.object.maps.iter().zip(&fds.maps) {
+            for slot in &spec.slots {
+                let value = match slot.content {
+                    SlotContent::Map(index) => fds.maps.get(index).map(OwnedFd::as_raw_fd),
+                    SlotContent::Function(index) => {
+                        let mut loaded = programs.iter().flatten();
+                        loaded.find(|program| program.function == index).map(|program| program.fd.as_raw_fd())
+                    }
+                };
+                let Some(value) = value else { continue };
+                bpf::map_update(fd.as_fd(), &slot.index.to_ne_bytes(), &value.to_ne_bytes(), 0)
+                    .map_err(|source| LoadError::FillMap { map: spec.name.clone(), source })?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What the kernel accepts in place of what the object leaves open.
+fn fitting_entries(kind: MapKind, entries: u32) -> u32 {
+    match kind {
+        MapKind::PERF_EVENT_ARRAY => {
+            let cpus = possible_cpus().unwrap_or(1);
+            if entries == 0 { cpus } else { entries.min(cpus) }
+        }
+        MapKind::RINGBUF => {
+            // A power of two of whole pages; pages are 4 KiB or more.
+            const SMALLEST: u32 = 4096;
+            const LARGEST: u32 = 1 << 30;
+            entries.clamp(SMALLEST, LARGEST).next_power_of_two()
+        }
+        _ => entries,
+    }
+}

@@ -1,0 +1,54 @@
+//! C to objects, with the tools a gadget author has.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::OnceLock;
+
+use ig_loader::Object;
+
+/// Compiles `tests/programs/<name>.bpf.c`.
+pub(crate) fn compile(name: &str) -> Vec<u8> {
+    let folder = tempfile::tempdir().unwrap();
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/programs/{name}.bpf.c"));
+    let output = folder.path().join("program.o");
+    let run = Command::new("clang-19")
+        .args([
+            "-g",
+            "-O2",
+            "-Wall",
+            "-Wno-missing-declarations",
+            "-target",
+            "bpf",
+            "-D__TARGET_ARCH_x86",
+            "-c",
+        ])
+        .arg(source)
+        .arg("-I")
+        .arg(headers())
+        .arg("-o")
+        .arg(&output)
+        .output()
+        .expect("clang-19 must be installed for the loader's tests");
+    assert!(run.status.success(), "{name}: {}", String::from_utf8_lossy(&run.stderr));
+    std::fs::read(output).unwrap()
+}
+
+pub(crate) fn object(name: &str) -> Object {
+    Object::parse(name, &compile(name)).unwrap_or_else(|error| panic!("{name}: {error:?}"))
+}
+
+/// Folder of `vmlinux.h`, made once from the kernel's own types.
+fn headers() -> &'static Path {
+    static FOLDER: OnceLock<PathBuf> = OnceLock::new();
+    FOLDER.get_or_init(|| {
+        let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("loader-headers");
+        std::fs::create_dir_all(&folder).unwrap();
+        let run = Command::new("bpftool")
+            .args(["btf", "dump", "file", "/sys/kernel/btf/vmlinux", "format", "c"])
+            .output()
+            .expect("bpftool must be installed for the loader's tests");
+        assert!(run.status.success(), "bpftool: {}", String::from_utf8_lossy(&run.stderr));
+        std::fs::write(folder.join("vmlinux.h"), run.stdout).unwrap();
+        folder
+    })
+}

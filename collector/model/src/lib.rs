@@ -1,0 +1,13 @@
+//! Identifiers, units, clocks and field kinds shared by every crate of the collector.
+//!
+//! This crate depends on nothing of ours, does no I/O but reading clocks, and holds only what at least two
+//! other crates must agree on.
+
+pub mod clock;
+pub mod kind;
+pub mod nearest;
+pub mod text;
+
+pub use clock::{BootClock, KtimeNs, UnixNs};
+pub use kind::FieldKind;
+pub use nearest::nearest;

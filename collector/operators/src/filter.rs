@@ -1,0 +1,251 @@
+//! `filter`: keeps the records for which every rule holds.
+//!
+//! # Shape
+//! Rules are joined by commas (`\,` and `\\` are literal) and all must hold. A rule is `field OP value` without
+//! spaces around the operator, which is one of `==` `=` `!=` `>=` `>` `<=` `<` `~` `!~`. Text compares bytewise;
+//! `~` searches an RE2-style regular expression, unanchored; numbers compare in the field's own range; bool
+//! takes `true`, `1`, `false`, `0` with equality only.
+//! # Source
+//! Inspektor Gadget, operator `filter`.
+
+use ig_datasource::{Number, field::until_nul};
+use ig_model::FieldKind;
+use regex::bytes::{Regex, RegexBuilder};
+use thiserror::Error;
+
+use crate::column::{Column, Columns, Render};
+
+/// Regular expressions may compile to at most this many bytes.
+const REGEX_SIZE_LIMIT: usize = 1 << 20;
+
+/// A planned filter.
+#[derive(Clone, Debug)]
+pub struct Filter {
+    rules: Vec<Rule>,
+}
+
+/// Working memory of a filter, reused from record to record.
+#[derive(Debug, Default)]
+pub struct Scratch {
+    input: Vec<u8>,
+    text: String,
+}
+
+#[derive(Clone, Debug)]
+struct Rule {
+    column: Column,
+    test: Test,
+}
+
+#[derive(Clone, Debug)]
+enum Test {
+    Text(Comparison, Vec<u8>),
+    Matches { pattern: Regex, wanted: bool },
+    Number(Comparison, Number),
+    Bool { value: bool, wanted: bool },
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Comparison {
+    Equal,
+    NotEqual,
+    Less,
+    LessOrEqual,
+    Greater,
+    GreaterOrEqual,
+}
+
+/// A filter that cannot be planned.
+#[derive(Debug, Error, PartialEq, Eq)]
+#[error("filter rule `{rule}`: {reason}")]
+pub struct FilterError {
+    /// The rule as written.
+    pub rule: String,
+    /// What is wrong with it.
+    pub reason: String,
+}
+
+impl Filter {
+    /// Parses `text` against the columns of a data source.
+    ///
+    /// # Errors
+    /// When a rule has no operator or value, names an unknown field, or its value does not fit the field.
+    pub fn plan(text: &str, columns: &Columns) -> Result<Self, FilterError> {
+        let rules = split_rules(text)
+            .into_iter()
+            .filter(|rule| !rule.is_empty())
+            .map(|rule| plan_rule(&rule, columns).map_err(|reason| FilterError { rule, reason }))
+            .collect::<Result<Vec<_>, _>>()?;
+        Ok(Self { rules })
+    }
+
+    /// Whether every rule holds for `record`.
+    pub fn keeps(&self, record: &[u8], scratch: &mut Scratch) -> bool {
+        self.rules.iter().all(|rule| rule.holds(record, scratch))
+    }
+}
+
+impl Rule {
+    fn holds(&self, record: &[u8], scratch: &mut Scratch) -> bool {
+        scratch.input.clear();
+        self.column.copy_input(record, &mut scratch.input);
+        match &self.test {
+            Test::Number(comparison, wanted) => match self.column.number(&scratch.input) {
+                Some(number) => compare_numbers(number, *wanted).is_some_and(|order| comparison.accepts(order)),
+                None => false,
+            },
+            Test::Bool { value, wanted } => {
+                let is_true = scratch.input.first() == Some(&1);
+                (is_true == *value) == *wanted
+            }
+            Test::Text(comparison, wanted) => {
+                let order = self.column_bytes(&scratch.input, &mut scratch.text).cmp(wanted);
+                comparison.accepts(order)
+            }
+            Test::Matches { pattern, wanted } => {
+                pattern.is_match(self.column_bytes(&scratch.input, &mut scratch.text)) == *wanted
+            }
+        }
+    }
+
+    fn column_bytes<'a>(&self, input: &'a [u8], text: &'a mut String) -> &'a [u8] {
+        if matches!(self.column.render, Render::CString) {
+            return until_nul(input);
+        }
+        text.clear();
+        self.column.text(input, text);
+        text.as_bytes()
+    }
+}
+
+impl Comparison {
+    fn accepts(self, order: std::cmp::Ordering) -> bool {
+        match self {
+            Self::Equal => order.is_eq(),
+            Self::NotEqual => order.is_ne(),
+            Self::Less => order.is_lt(),
+            Self::LessOrEqual => order.is_le(),
+            Self::Greater => order.is_gt(),
+            Self::GreaterOrEqual => order.is_ge(),
+        }
+    }
+}
+
+fn compare_numbers(left: Number, right: Number) -> Option<std::cmp::Ordering> {
+    match (left, right) {
+        (Number::Unsigned(left), Number::Unsigned(right)) => Some(left.cmp(&right)),
+        (Number::Signed(left), Number::Signed(right)) => Some(left.cmp(&right)),
+        (left, right) => left.as_f64().partial_cmp(&right.as_f64()),
+    }
+}
+
+fn split_rules(text: &str) -> Vec<String> {
+    let mut rules = vec![String::new()];
+    let mut characters = text.chars().peekable();
+    while let Some(character) = characters.next() {
+        match character {
+            '\\' if matches!(characters.peek(), Some(',' | '\\')) => {
+                if let (Some(rule), Some(escaped)) = (rules.last_mut(), characters.next()) {
+                    rule.push(escaped);
+                }
+            }
+            ',' => rules.push(String::new()),
+            other => {
+                if let Some(rule) = rules.last_mut() {
+                    rule.push(other);
+                }
+            }
+        }
+    }
+    rules
+}
+
+/// Operators, longest first so that `>=` is not read as `>`.
+const OPERATORS: [&str; 9] = ["==", "!=", ">=", "<=", "!~", "=", ">", "<", "~"];
+
+fn plan_rule(rule: &str, columns: &Columns) -> Result<Rule, String> {
+    let start = rule.find(['=', '!', '<', '>', '~']).ok_or_else(|| {
+        format!("it has no operator; expected `field OP value` with one of {}", OPERATORS.join(" "))
+    })?;
+    let (field, rest) = rule.split_at(start);
+    let operator = OPERATORS
+        .into_iter()
+        .find(|operator| rest.starts_with(operator))
+        .ok_or_else(|| format!("`{rest}` does not start with one of {}", OPERATORS.join(" ")))?;
+    let value = rest.get(operator.len()..).unwrap_or_default();
+    if value.is_empty() {
+        return Err(format!("it has no value after `{operator}`"));
+    }
+    let column = columns.find(field).ok_or_else(|| columns.unknown(field))?.clone();
+    let test = plan_test(&column, operator, value)?;
+    Ok(Rule { column, test })
+}
+
+fn plan_test(column: &Column, operator: &str, value: &str) -> Result<Test, String> {
+    let kind = match &column.render {
+        Render::Number(kind) => Some(*kind),
+        _ => None,
+    };
+    if operator.ends_with('~') {
+        if kind.is_some() {
+            return Err(format!("`{operator}` works on text, and `{}` is a number", column.name));
+        }
+        let pattern = RegexBuilder::new(value)
+            .size_limit(REGEX_SIZE_LIMIT)
+            .build()
+            .map_err(|error| format!("bad regular expression: {error}"))?;
+        return Ok(Test::Matches { pattern, wanted: operator == "~" });
+    }
+    let comparison = match operator {
+        "==" | "=" => Comparison::Equal,
+        "!=" => Comparison::NotEqual,
+        "<" => Comparison::Less,
+        "<=" => Comparison::LessOrEqual,
+        ">" => Comparison::Greater,
+        _ => Comparison::GreaterOrEqual,
+    };
+    match kind {
+        None => Ok(Test::Text(comparison, value.as_bytes().to_vec())),
+        Some(FieldKind::Bool) => plan_bool(column, comparison, value),
+        Some(kind) => parse_number(kind, value)
+            .map(|number| Test::Number(comparison, number))
+            .ok_or_else(|| format!("`{value}` is no {} as `{}` needs", kind.name(), column.name)),
+    }
+}
+
+fn plan_bool(column: &Column, comparison: Comparison, value: &str) -> Result<Test, String> {
+    let wanted = match comparison {
+        Comparison::Equal => true,
+        Comparison::NotEqual => false,
+        _ => return Err(format!("`{}` is a bool: only == and != work on it", column.name)),
+    };
+    match value {
+        "true" | "1" => Ok(Test::Bool { value: true, wanted }),
+        "false" | "0" => Ok(Test::Bool { value: false, wanted }),
+        _ => Err(format!("`{value}` is no bool; expected true or false")),
+    }
+}
+
+fn parse_number(kind: FieldKind, value: &str) -> Option<Number> {
+    if kind.is_float() {
+        return value.parse().ok().map(Number::Float);
+    }
+    if kind.is_signed() {
+        let number: i64 = value.parse().ok()?;
+        let fits = match kind {
+            FieldKind::Int8 => i8::try_from(number).is_ok(),
+            FieldKind::Int16 => i16::try_from(number).is_ok(),
+            FieldKind::Int32 => i32::try_from(number).is_ok(),
+            _ => true,
+        };
+        return fits.then_some(Number::Signed(number));
+    }
+    let number: u64 = value.parse().ok()?;
+    let fits = match kind {
+        FieldKind::Uint8 => u8::try_from(number).is_ok(),
+        FieldKind::Uint16 => u16::try_from(number).is_ok(),
+        FieldKind::Uint32 => u32::try_from(number).is_ok(),
+        _ => true,
+    };
+    fits.then_some(Number::Unsigned(number))
+}

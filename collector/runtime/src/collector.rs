@@ -1,0 +1,275 @@
+//! The collector as a whole: start, follow the configuration, stop.
+
+mod outputs;
+mod reconcile;
+
+use std::{
+    path::PathBuf,
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, SystemTime},
+};
+
+use ig_config::runtime::RuntimeConfig;
+use ig_exporters::series::{Registry, RegistryLimits};
+use ig_image::store::Store;
+use ig_model::BootClock;
+use ig_operators::{FormatContext, format::Accounts};
+use thiserror::Error;
+use tokio::{sync::mpsc, time::Instant};
+use tracing::{error, info, warn};
+
+use crate::{
+    reader::{Reader, SourceHandle},
+    status::{Board, Status},
+    tasks::Tasks,
+};
+use outputs::{OutputError, Outputs};
+use reconcile::{Gadgets, Mode};
+
+/// How long a scrape waits for the readers to hand over what the kernel has.
+const DRAIN_PATIENCE: Duration = Duration::from_millis(100);
+
+/// What the caller decides.
+#[derive(Clone, Debug)]
+pub struct CollectorOptions {
+    /// The runtime-config file or directory.
+    pub config: PathBuf,
+    /// The image store, unless the configuration names one.
+    pub store: PathBuf,
+    /// Version of the program.
+    pub version: &'static str,
+}
+
+/// What the collector is told from outside.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// Read the configuration again.
+    Reload,
+    /// Drain and end.
+    Stop,
+}
+
+/// Why the collector did not start.
+#[derive(Debug, Error)]
+pub enum StartError {
+    /// The configuration is wrong; nothing was started.
+    #[error("the configuration has {} fault(s)", .0.len())]
+    Config(Vec<String>),
+    /// An output could not be opened.
+    #[error(transparent)]
+    Output(#[from] OutputError),
+    /// The image store could not be opened.
+    #[error("failed to open the image store")]
+    Store(#[source] ig_image::store::StoreError),
+    /// The system has no thread or event loop to give.
+    #[error("failed to start the reader thread")]
+    Reader(#[source] std::io::Error),
+}
+
+/// A running collector.
+#[derive(Debug)]
+pub struct Collector {
+    options: CollectorOptions,
+    config: RuntimeConfig,
+    /// Hash of the last configuration looked at, applied or not.
+    seen: String,
+    tasks: Tasks,
+    status: Status,
+    registry: Registry,
+    gadgets: Gadgets,
+    outputs: Outputs,
+    drains: Drains,
+}
+
+/// What was left behind when the collector ended.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Leftovers {
+    /// Tasks that did not end in time.
+    pub tasks: usize,
+    /// Bytes of OTLP requests nobody took.
+    pub otlp_bytes: u64,
+}
+
+/// The sources to drain before anybody looks at the series.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Drains(Arc<Mutex<Vec<SourceHandle>>>);
+
+impl Drains {
+    fn set(&self, handles: Vec<SourceHandle>) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = handles;
+    }
+
+    /// Asks every source to hand over what the kernel has, and waits a moment for the answers.
+    pub(crate) async fn drain(&self) {
+        let handles = self.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let answers: Vec<_> = handles.iter().filter_map(SourceHandle::request_drain).collect();
+        let deadline = Instant::now() + DRAIN_PATIENCE;
+        for answer in answers {
+            // Late or gone: the scrape goes on with what is there.
+            drop(tokio::time::timeout_at(deadline, answer).await);
+        }
+    }
+}
+
+impl Collector {
+    /// Reads the configuration, opens the outputs and starts every gadget that can be started.
+    ///
+    /// # Errors
+    /// When the configuration is wrong or an output cannot be opened; nothing keeps running then. A gadget that
+    /// cannot start is no error: it is refused with a reason, and the others run.
+    pub async fn start(options: CollectorOptions) -> Result<Self, StartError> {
+        let loaded = ig_config::runtime::load(&options.config)
+            .map_err(|error| StartError::Config(error.faults.iter().map(ToString::to_string).collect()))?;
+        for warning in &loaded.warnings {
+            warn!(name: "config.warning", "{warning}");
+        }
+        let config = loaded.config;
+        let store_path = config.images.store.clone().unwrap_or_else(|| options.store.clone());
+        let store = Store::open(&store_path).map_err(StartError::Store)?;
+        let tasks = Tasks::new();
+        let status = Status::default();
+        let registry = Registry::new(RegistryLimits { series_total: config.limits.series_total });
+        let reader = Reader::start().map_err(StartError::Reader)?;
+        let format = FormatContext { clock: BootClock::measure(), accounts: Arc::new(Accounts::default()) };
+        let drains = Drains::default();
+        let mut outputs = Outputs::new(
+            registry.clone(),
+            status.clone(),
+            drains.clone(),
+            tasks.clone(),
+            options.version,
+        );
+        outputs.prepare(&config.exporters).await?.commit(&mut outputs).await;
+        let mut gadgets = Gadgets::new(store, reader, registry.clone(), status.clone(), format);
+        if let Err(faults) = gadgets.apply(&config, Mode::Start).await {
+            outputs.stop(Instant::now() + Duration::from_secs(1)).await;
+            return Err(StartError::Config(faults));
+        }
+        drains.set(gadgets.handles());
+        status.with(|board| {
+            board.reload.applied_at = Some(SystemTime::now());
+            board.reload.hash.clone_from(&loaded.hash);
+            board.reload.last_success = true;
+        });
+        Ok(Self { options, config, seen: loaded.hash, tasks, status, registry, gadgets, outputs, drains })
+    }
+
+    /// What is known now.
+    pub fn board(&self) -> Board {
+        self.status.with(|board| board.clone())
+    }
+
+    /// Where metrics are served, if they are.
+    pub fn metrics_address(&self) -> Option<std::net::SocketAddr> {
+        self.outputs.metrics_address()
+    }
+
+    /// Follows the configuration file and `events` until [`Event::Stop`].
+    pub async fn run(&mut self, mut events: mpsc::Receiver<Event>) {
+        let mut changes = match ig_config::watch::Watcher::new(&self.options.config) {
+            Ok(watcher) => Some(watcher),
+            Err(error) => {
+                error!(name: "config.watch.failed", error = &error as &dyn std::error::Error,
+                    "edits are not noticed; send SIGHUP to reload");
+                None
+            }
+        };
+        loop {
+            let retry = self.gadgets.next_retry();
+            // Cancel-safe: both channels lose nothing, and a sleep that is cut short is set up again.
+            tokio::select! {
+                event = events.recv() => match event {
+                    Some(Event::Reload) => self.reload(true).await,
+                    Some(Event::Stop) | None => return,
+                },
+                Some(()) = next_change(&mut changes) => self.reload(false).await,
+                () = tokio::time::sleep_until(retry.unwrap_or_else(far_future)), if retry.is_some() => {
+                    self.gadgets.retry(&self.config).await;
+                    self.drains.set(self.gadgets.handles());
+                }
+            }
+        }
+    }
+
+    /// Reads the configuration again and makes it so, wholly or not at all.
+    async fn reload(&mut self, forced: bool) {
+        let loaded = match ig_config::runtime::load(&self.options.config) {
+            Ok(loaded) => loaded,
+            Err(error) => {
+                if forced || error.hash != self.seen {
+                    self.seen.clone_from(&error.hash);
+                    self.refuse(error.faults.iter().map(ToString::to_string).collect());
+                }
+                return;
+            }
+        };
+        let last_failed = self.status.with(|board| !board.reload.last_success);
+        let in_force = self.status.with(|board| board.reload.hash.clone());
+        if !forced && loaded.hash == self.seen && !(last_failed && loaded.hash == in_force) {
+            return;
+        }
+        self.seen.clone_from(&loaded.hash);
+        for warning in &loaded.warnings {
+            warn!(name: "config.warning", "{warning}");
+        }
+        let started = Instant::now();
+        let prepared = match self.outputs.prepare(&loaded.config.exporters).await {
+            Ok(prepared) => prepared,
+            Err(error) => return self.refuse(vec![crate::status::Reason::chain(&error)]),
+        };
+        match self.gadgets.apply(&loaded.config, Mode::Reload { from: &self.config }).await {
+            Err(faults) => self.refuse(faults),
+            Ok(changes) => {
+                prepared.commit(&mut self.outputs).await;
+                self.registry.set_limits(RegistryLimits { series_total: loaded.config.limits.series_total });
+                self.drains.set(self.gadgets.handles());
+                self.config = loaded.config;
+                self.status.with(|board| {
+                    board.reload.succeeded += 1;
+                    board.reload.last_success = true;
+                    board.reload.applied_at = Some(SystemTime::now());
+                    board.reload.hash = loaded.hash;
+                    board.reload.faults.clear();
+                });
+                info!(name: "config.reload.applied", %changes, took = ?started.elapsed());
+            }
+        }
+    }
+
+    fn refuse(&self, faults: Vec<String>) {
+        error!(
+            name: "config.reload.refused",
+            faults = faults.len(),
+            "the configuration in force stays as it was:\n{}",
+            faults.join("\n")
+        );
+        self.status.with(|board| {
+            board.reload.failed += 1;
+            board.reload.last_success = false;
+            board.reload.faults = faults;
+        });
+    }
+
+    /// Drains in the order of the flow (sources, series, exporters) and ends by `patience`.
+    pub async fn stop(mut self, patience: Duration) -> Leftovers {
+        let deadline = Instant::now() + patience;
+        if tokio::time::timeout_at(deadline, self.gadgets.stop()).await.is_err() {
+            warn!(name: "collector.stop.late", "some sources were not drained in time");
+        }
+        let otlp_bytes = self.outputs.stop(deadline).await;
+        let left = deadline.saturating_duration_since(Instant::now()).max(Duration::from_millis(50));
+        let tasks = self.tasks.drain(left).await.err().unwrap_or(0);
+        Leftovers { tasks, otlp_bytes }
+    }
+}
+
+async fn next_change(watcher: &mut Option<ig_config::watch::Watcher>) -> Option<()> {
+    match watcher {
+        Some(watcher) => watcher.changed().await,
+        None => std::future::pending().await,
+    }
+}
+
+fn far_future() -> Instant {
+    Instant::now() + Duration::from_secs(86_400)
+}

@@ -1,0 +1,324 @@
+//! Where series leave the process: the HTTP endpoint and the OTLP exporters, as the configuration lists them.
+//!
+//! A change is prepared first (ports bound, certificates read) and carried out only when nothing can fail any more.
+
+use std::{
+    collections::BTreeMap,
+    net::SocketAddr,
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, SystemTime},
+};
+
+use ig_config::runtime::{Compression, Exporters, Otlp, OtlpProtocol, Temporality};
+use ig_exporters::{
+    http::{ScrapeSettings, Scrapes, serve, status_page},
+    otlp::{
+        OtlpError, OtlpExporter, OtlpHandle, OtlpSettings, OtlpStats, Protocol, RetrySettings,
+        Temporality as SettingsTemporality, TlsSettings,
+    },
+    prometheus::PageSource,
+    series::Registry,
+};
+use thiserror::Error;
+use tokio::{net::TcpListener, time::Instant};
+use tokio_util::sync::CancellationToken;
+use tracing::{error, info};
+
+use super::Drains;
+use crate::{
+    health::{OwnMetrics, OwnSources, ready},
+    status::Status,
+    tasks::Tasks,
+};
+
+/// An exporter that is taken out of the configuration gets this long to flush.
+const FLUSH_PATIENCE: Duration = Duration::from_secs(5);
+
+/// An output that cannot be opened.
+#[derive(Debug, Error)]
+pub enum OutputError {
+    /// The endpoint's address cannot be bound.
+    #[error("failed to listen on {address} (exporters.prometheus.listen)")]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// Why.
+        #[source]
+        cause: std::io::Error,
+    },
+    /// The settings of an OTLP exporter cannot work.
+    #[error("failed to set up OTLP exporter `{name}` (exporters.otlp.{name})")]
+    Otlp {
+        /// The exporter.
+        name: String,
+        /// Why.
+        #[source]
+        cause: OtlpError,
+    },
+}
+
+/// The open outputs.
+#[derive(Debug)]
+pub(super) struct Outputs {
+    registry: Registry,
+    tasks: Tasks,
+    scrapes: Scrapes,
+    status: Status,
+    version: &'static str,
+    endpoint: Option<Endpoint>,
+    otlp: BTreeMap<String, (Otlp, OtlpHandle)>,
+    handles: OtlpHandles,
+}
+
+#[derive(Debug)]
+struct Endpoint {
+    wanted: SocketAddr,
+    bound: SocketAddr,
+    stop: CancellationToken,
+}
+
+/// The handles whose numbers are among the collector's own metrics.
+#[derive(Clone, Debug, Default)]
+struct OtlpHandles(Arc<Mutex<Vec<OtlpHandle>>>);
+
+impl OwnSources for OtlpHandles {
+    fn otlp(&self) -> Vec<(String, OtlpStats)> {
+        let handles = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        handles.iter().map(|handle| (handle.name().to_owned(), handle.stats())).collect()
+    }
+}
+
+/// Outputs that can be put in force.
+pub(super) struct Prepared {
+    /// `None`: stays as it is. `Some(None)`: no endpoint.
+    endpoint: Option<Option<(SocketAddr, TcpListener)>>,
+    started: Vec<(Otlp, OtlpExporter, OtlpHandle)>,
+    kept: Vec<String>,
+}
+
+impl Outputs {
+    pub(super) fn new(
+        registry: Registry,
+        status: Status,
+        drains: Drains,
+        tasks: Tasks,
+        version: &'static str,
+    ) -> Self {
+        let handles = OtlpHandles::default();
+        let mut own = prometheus_client::registry::Registry::default();
+        own.register_collector(Box::new(OwnMetrics::new(
+            status.clone(),
+            registry.clone(),
+            Arc::new(handles.clone()),
+            version,
+        )));
+        let source = PageSource::new(registry.clone(), resource(version, &BTreeMap::new()), Some(Arc::new(own)));
+        let settings = ScrapeSettings {
+            before_scrape: Some(Arc::new(move || {
+                let drains = drains.clone();
+                Box::pin(async move { drains.drain().await })
+            })),
+            ..ScrapeSettings::default()
+        };
+        Self {
+            registry,
+            tasks,
+            scrapes: Scrapes::new(source, settings),
+            status,
+            version,
+            endpoint: None,
+            otlp: BTreeMap::new(),
+            handles,
+        }
+    }
+
+    /// Where the endpoint listens.
+    pub(super) fn metrics_address(&self) -> Option<SocketAddr> {
+        self.endpoint.as_ref().map(|endpoint| endpoint.bound)
+    }
+
+    /// Opens what `exporters` asks for beyond what is open.
+    pub(super) async fn prepare(&self, exporters: &Exporters) -> Result<Prepared, OutputError> {
+        let wanted = exporters.prometheus.as_ref().map(|prometheus| prometheus.listen);
+        let endpoint = if wanted == self.endpoint.as_ref().map(|endpoint| endpoint.wanted) {
+            None
+        } else if let Some(address) = wanted {
+            let listener = TcpListener::bind(address)
+                .await
+                .map_err(|cause| OutputError::Listen { address, cause })?;
+            Some(Some((address, listener)))
+        } else {
+            Some(None)
+        };
+        let mut started = Vec::new();
+        let mut kept = Vec::new();
+        for (name, wanted) in &exporters.otlp {
+            if self.otlp.get(name).is_some_and(|(known, _)| known == wanted) {
+                kept.push(name.clone());
+                continue;
+            }
+            let (exporter, handle) = OtlpExporter::new(settings(wanted, self.version), &self.registry)
+                .map_err(|cause| OutputError::Otlp { name: name.clone(), cause })?;
+            started.push((wanted.clone(), exporter, handle));
+        }
+        Ok(Prepared { endpoint, started, kept })
+    }
+
+    /// Flushes every OTLP exporter by `deadline` and closes the endpoint; returns bytes nobody took.
+    pub(super) async fn stop(&mut self, deadline: Instant) -> u64 {
+        let handles: Vec<OtlpHandle> = std::mem::take(&mut self.otlp).into_values().map(|(_, handle)| handle).collect();
+        // All at once: one receiver that hangs must not eat the time of the others.
+        let flushes: Vec<_> = handles.iter().map(|handle| handle.flush_and_stop(deadline)).collect();
+        let mut left = 0;
+        for (flush, handle) in join_all(flushes).await.into_iter().zip(&handles) {
+            if flush.dropped_points > 0 {
+                error!(
+                    name: "otlp.flush.incomplete",
+                    exporter = handle.name(),
+                    points = flush.dropped_points,
+                    "given up at the end"
+                );
+                left += handle.stats().queue_bytes as u64;
+            }
+        }
+        if let Some(endpoint) = self.endpoint.take() {
+            endpoint.stop.cancel();
+        }
+        left
+    }
+
+    fn serve(&self, listener: TcpListener, stop: CancellationToken) {
+        let status = self.status.clone();
+        let readiness = Arc::new(move || {
+            let answer = status.with(|board| ready(board, SystemTime::now()));
+            (answer.ok, answer.body)
+        });
+        let router = self
+            .scrapes
+            .router("/metrics")
+            .merge(status_page("/healthz", Arc::new(|| (true, "ok\n".to_owned()))))
+            .merge(status_page("/readyz", readiness))
+            .merge(status_page("/", Arc::new(|| (true, "ig: /metrics /healthz /readyz\n".to_owned()))));
+        self.tasks.spawn("http", |all_stop| async move {
+            let shutdown = async move {
+                tokio::select! {
+                    () = stop.cancelled() => {}
+                    () = all_stop.cancelled() => {}
+                }
+            };
+            if let Err(cause) = serve(listener, router, shutdown).await {
+                error!(name: "http.serve.failed", error = %cause);
+            }
+        });
+    }
+}
+
+impl Prepared {
+    /// Puts the outputs in force and closes those that are no longer wanted.
+    pub(super) async fn commit(self, outputs: &mut Outputs) {
+        if let Some(endpoint) = self.endpoint {
+            if let Some(old) = outputs.endpoint.take() {
+                old.stop.cancel();
+            }
+            if let Some((wanted, listener)) = endpoint {
+                let bound = listener.local_addr().unwrap_or(wanted);
+                let stop = CancellationToken::new();
+                outputs.serve(listener, stop.clone());
+                outputs.endpoint = Some(Endpoint { wanted, bound, stop });
+                info!(name: "prometheus.listening", address = %bound);
+            }
+        }
+        let old = std::mem::take(&mut outputs.otlp);
+        for (name, (spec, handle)) in old {
+            if self.kept.contains(&name) {
+                outputs.otlp.insert(name, (spec, handle));
+            } else {
+                outputs.tasks.spawn("otlp-flush", |_| async move {
+                    handle.flush_and_stop(Instant::now() + FLUSH_PATIENCE).await;
+                });
+            }
+        }
+        for (spec, exporter, handle) in self.started {
+            info!(name: "otlp.started", exporter = spec.name, endpoint = spec.endpoint);
+            outputs.tasks.spawn("otlp", |stop| async move {
+                exporter.run(stop).await;
+            });
+            outputs.otlp.insert(spec.name.clone(), (spec, handle));
+        }
+        let handles = outputs.otlp.values().map(|(_, handle)| handle.clone()).collect();
+        *outputs.handles.0.lock().unwrap_or_else(PoisonError::into_inner) = handles;
+    }
+}
+
+/// Attributes that say who exports.
+fn resource(version: &str, extra: &BTreeMap<String, String>) -> Vec<(String, String)> {
+    let mut attributes = BTreeMap::from([
+        ("service.name".to_owned(), "ig".to_owned()),
+        ("service.version".to_owned(), version.to_owned()),
+    ]);
+    let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
+    attributes.insert("host.name".to_owned(), host);
+    if let Ok(node) = std::env::var("NODE_NAME") {
+        attributes.insert("k8s.node.name".to_owned(), node);
+    }
+    attributes.extend(extra.iter().map(|(key, value)| (key.clone(), value.clone())));
+    attributes.into_iter().collect()
+}
+
+fn settings(otlp: &Otlp, version: &str) -> OtlpSettings {
+    OtlpSettings {
+        name: otlp.name.clone(),
+        endpoint: match otlp.protocol {
+            OtlpProtocol::Grpc => otlp.endpoint.clone(),
+            OtlpProtocol::HttpProtobuf => otlp.metrics_url(),
+        },
+        protocol: match otlp.protocol {
+            OtlpProtocol::Grpc => Protocol::Grpc,
+            OtlpProtocol::HttpProtobuf => Protocol::HttpProtobuf,
+        },
+        interval: otlp.interval,
+        timeout: otlp.timeout,
+        temporality: match otlp.temporality {
+            Temporality::Cumulative => SettingsTemporality::Cumulative,
+            Temporality::Delta => SettingsTemporality::Delta,
+        },
+        gzip: otlp.compression == Compression::Gzip,
+        headers: otlp
+            .headers
+            .iter()
+            .map(|(name, value)| (name.clone(), value.expose().to_owned()))
+            .collect(),
+        tls: TlsSettings {
+            ca_file: otlp.tls.ca_file.clone(),
+            cert_file: otlp.tls.cert_file.clone(),
+            key_file: otlp.tls.key_file.clone(),
+            server_name: otlp.tls.server_name.clone(),
+        },
+        resource: resource(version, &otlp.resource),
+        retry: RetrySettings {
+            initial: otlp.retry.initial,
+            max: otlp.retry.max,
+            max_elapsed: otlp.retry.max_elapsed,
+        },
+        queue_max_bytes: usize::try_from(otlp.queue.max_bytes).unwrap_or(usize::MAX),
+    }
+}
+
+/// Awaits all futures, whatever order they end in.
+async fn join_all<F: Future>(futures: Vec<F>) -> Vec<F::Output> {
+    let mut futures: Vec<_> = futures.into_iter().map(|future| (Box::pin(future), None)).collect();
+    std::future::poll_fn(|context| {
+        let mut pending = false;
+        for (future, output) in &mut futures {
+            if output.is_none() {
+                match future.as_mut().poll(context) {
+                    std::task::Poll::Ready(value) => *output = Some(value),
+                    std::task::Poll::Pending => pending = true,
+                }
+            }
+        }
+        if pending { std::task::Poll::Pending } else { std::task::Poll::Ready(()) }
+    })
+    .await;
+    futures.into_iter().filter_map(|(_, output)| output).collect()
+}

@@ -1,0 +1,127 @@
+//! The inventory: every metric the collector exports about itself, once, with its documentation.
+
+/// What kind of number a metric is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Only grows.
+    Counter,
+    /// Goes up and down.
+    Gauge,
+}
+
+/// One metric of the collector itself.
+#[derive(Clone, Copy, Debug)]
+pub struct OwnMetric {
+    /// Name without `_total`.
+    pub name: &'static str,
+    /// Counter or gauge.
+    pub kind: Kind,
+    /// Label names, in order.
+    pub labels: &'static [&'static str],
+    /// One sentence.
+    pub help: &'static str,
+}
+
+impl OwnMetric {
+    /// The name of its samples: counters end in `_total`.
+    pub fn sample_name(&self) -> String {
+        match self.kind {
+            Kind::Counter => format!("{}_total", self.name),
+            Kind::Gauge => self.name.to_owned(),
+        }
+    }
+}
+
+const fn counter(name: &'static str, labels: &'static [&'static str], help: &'static str) -> OwnMetric {
+    OwnMetric { name, kind: Kind::Counter, labels, help }
+}
+
+const fn gauge(name: &'static str, labels: &'static [&'static str], help: &'static str) -> OwnMetric {
+    OwnMetric { name, kind: Kind::Gauge, labels, help }
+}
+
+const SOURCE: &[&str] = &["gadget", "datasource"];
+const GADGET: &[&str] = &["gadget"];
+const EXPORTER: &[&str] = &["exporter"];
+
+/// Every metric the collector exports about itself.
+pub const INVENTORY: &[OwnMetric] = &[
+    gauge("ig_build_info", &["version", "rust_version"], "Always 1; the labels say what was built"),
+    gauge("ig_gadget_state", &["gadget", "state"], "1 for the state the gadget is in, 0 for the others"),
+    gauge("ig_gadget_reason", &["gadget", "reason"], "1 while the gadget is not simply running; the label says why, /readyz says it in words"),
+    counter("ig_gadget_restarts", GADGET, "Times the gadget was started again after its first start"),
+    counter("ig_gadget_events_received", SOURCE, "Records taken out of the kernel: delivered + lost with reason filter, decode or handover"),
+    counter("ig_gadget_events_delivered", SOURCE, "Records that reached every sink"),
+    counter("ig_gadget_events_lost", &["gadget", "datasource", "reason"], "Records that did not reach a sink: ringbuf (did not fit the ring buffer, not received), filter (configured), decode (made no sense), handover (the other instance delivered them during a replacement)"),
+    counter("ig_gadget_values_rejected", SOURCE, "Values an instrument could not take, such as a negative increment of a counter"),
+    counter("ig_gadget_fetches", SOURCE, "Reads of the gadget's maps and iterators"),
+    counter("ig_gadget_fetch_failures", SOURCE, "Reads of the gadget's maps and iterators that failed"),
+    counter("ig_gadget_fetch_seconds", SOURCE, "Time spent reading the gadget's maps and iterators"),
+    gauge("ig_series", GADGET, "Series the gadget's tables hold"),
+    gauge("ig_series_limit", GADGET, "Most series the gadget's tables may hold"),
+    counter("ig_series_refused", GADGET, "Series refused by the limit; approximate beyond a few thousand"),
+    counter("ig_series_evicted", GADGET, "Idle series that made room for new ones"),
+    counter("ig_series_overflow_events", GADGET, "Updates that went to the overflow series because of the limit; their sums are exact"),
+    counter("ig_otlp_exports", EXPORTER, "Requests the receiver took"),
+    counter("ig_otlp_export_failures", EXPORTER, "Attempts to send that failed, retried ones included"),
+    counter("ig_otlp_points_exported", EXPORTER, "Data points the receiver took"),
+    counter("ig_otlp_points_dropped", &["exporter", "reason"], "Data points that were given up: queue_full, retries_exhausted, refused (the whole request) or rejected (single points) by the receiver, shutdown"),
+    gauge("ig_otlp_queue_bytes", EXPORTER, "Bytes waiting to be sent"),
+    gauge("ig_otlp_last_success_timestamp_seconds", EXPORTER, "When the receiver last took a request; 0 if never"),
+    counter("ig_config_reloads", &["result"], "Reloads carried out (success) and refused (failure)"),
+    gauge("ig_config_reload_last_success", &[], "1 if the last reload was carried out"),
+    gauge("ig_config_reload_timestamp_seconds", &[], "When the configuration in force was applied"),
+    gauge("ig_config_reload_faults", &[], "Faults of the last reload, 0 if it was carried out"),
+    gauge("ig_config_info", &["hash"], "Always 1; the label is the hash of the configuration in force"),
+    gauge("process_resident_memory_bytes", &[], "Resident memory of the collector"),
+    gauge("process_virtual_memory_bytes", &[], "Virtual memory of the collector"),
+    counter("process_cpu_seconds", &[], "User and system CPU time of the collector"),
+    gauge("process_open_fds", &[], "Open file descriptors of the collector"),
+    gauge("process_max_fds", &[], "Most file descriptors the collector may open"),
+    gauge("process_threads", &[], "Threads of the collector"),
+    gauge("process_start_time_seconds", &[], "When the collector was started, Unix time"),
+];
+
+/// The inventory as a Markdown table, as it stands in the documentation.
+pub fn markdown() -> String {
+    let mut table = String::from("| metric | type | labels | meaning |\n| --- | --- | --- | --- |\n");
+    for metric in INVENTORY {
+        let labels: Vec<String> = metric.labels.iter().map(|label| format!("`{label}`")).collect();
+        let kind = match metric.kind {
+            Kind::Counter => "counter",
+            Kind::Gauge => "gauge",
+        };
+        table.push_str(&format!(
+            "| `{}` | {kind} | {} | {} |\n",
+            metric.sample_name(),
+            labels.join(", "),
+            metric.help
+        ));
+    }
+    table
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Scenario: somebody adds, renames or rewords a metric.
+    /// Guarantees: the documented table is the code's table.
+    #[test]
+    fn documentation_has_the_inventory() {
+        let document = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/metrics.md")).unwrap();
+        assert!(document.contains(&markdown()), "collector/docs/metrics.md should contain:\n{}", markdown());
+    }
+
+    /// Scenario: the table grows.
+    /// Guarantees: names are unique, and every metric is documented by a sentence.
+    #[test]
+    fn names_are_unique() {
+        let mut names: Vec<&str> = INVENTORY.iter().map(|metric| metric.name).collect();
+        names.sort_unstable();
+        let count = names.len();
+        names.dedup();
+        assert_eq!(names.len(), count);
+        assert!(INVENTORY.iter().all(|metric| metric.help.len() > 10 && !metric.name.ends_with("_total")));
+    }
+}

@@ -1,0 +1,200 @@
+//! The collector's own metrics, read at each scrape from where they are kept.
+
+use std::{
+    collections::BTreeMap,
+    fmt,
+    sync::Arc,
+    time::{SystemTime, UNIX_EPOCH},
+};
+
+use ig_exporters::{
+    otlp::{DropReason, OtlpStats},
+    series::Registry as SeriesRegistry,
+};
+use prometheus_client::{
+    collector::Collector,
+    encoding::{DescriptorEncoder, EncodeMetric as _},
+    metrics::{MetricType, counter::ConstCounter, gauge::ConstGauge},
+};
+
+use super::{
+    inventory::{INVENTORY, Kind},
+    process::Process,
+};
+use crate::status::{Board, State, Status};
+
+/// Where the numbers come from.
+pub trait OwnSources: fmt::Debug + Send + Sync + 'static {
+    /// Numbers of the OTLP exporters, by name.
+    fn otlp(&self) -> Vec<(String, OtlpStats)>;
+}
+
+/// A [`Collector`] over the status board, the series store and the exporters.
+#[derive(Debug)]
+pub struct OwnMetrics {
+    status: Status,
+    series: SeriesRegistry,
+    sources: Arc<dyn OwnSources>,
+    version: &'static str,
+}
+
+/// Label values and number of each sample, by metric name.
+type Samples = BTreeMap<&'static str, Vec<(Vec<String>, f64)>>;
+
+impl OwnMetrics {
+    /// A collector over these sources.
+    pub fn new(
+        status: Status,
+        series: SeriesRegistry,
+        sources: Arc<dyn OwnSources>,
+        version: &'static str,
+    ) -> Self {
+        Self { status, series, sources, version }
+    }
+
+    fn samples(&self) -> Samples {
+        let mut samples = Samples::new();
+        let mut put = |name: &'static str, labels: &[&str], value: f64| {
+            let labels = labels.iter().map(|label| (*label).to_owned()).collect();
+            samples.entry(name).or_default().push((labels, value));
+        };
+        put("ig_build_info", &[self.version, "1.95.0"], 1.0);
+        self.status.with(|board| {
+            gadgets(board, &mut put);
+            reload(board, &mut put);
+        });
+        self.series(&mut put);
+        self.otlp(&mut put);
+        process(&mut put);
+        samples
+    }
+
+    fn series(&self, put: &mut dyn FnMut(&'static str, &[&str], f64)) {
+        let mut by_gadget: BTreeMap<String, [f64; 5]> = BTreeMap::new();
+        for table in self.series.tables() {
+            let stats = table.stats();
+            let sums = by_gadget.entry(table.gadget().to_owned()).or_default();
+            let news = [
+                stats.series as u64,
+                stats.limit as u64,
+                stats.refused_series,
+                stats.evicted_total,
+                stats.overflow_events,
+            ];
+            for (sum, new) in sums.iter_mut().zip(news) {
+                *sum += new as f64;
+            }
+        }
+        for (gadget, sums) in by_gadget {
+            let names = [
+                "ig_series",
+                "ig_series_limit",
+                "ig_series_refused",
+                "ig_series_evicted",
+                "ig_series_overflow_events",
+            ];
+            for (name, sum) in names.into_iter().zip(sums) {
+                put(name, &[&gadget], sum);
+            }
+        }
+    }
+
+    fn otlp(&self, put: &mut dyn FnMut(&'static str, &[&str], f64)) {
+        for (name, stats) in self.sources.otlp() {
+            put("ig_otlp_exports", &[&name], stats.exported_batches as f64);
+            put("ig_otlp_export_failures", &[&name], stats.failed_attempts as f64);
+            put("ig_otlp_points_exported", &[&name], stats.exported_points as f64);
+            for reason in DropReason::ALL {
+                let points = stats.dropped(reason) as f64;
+                put("ig_otlp_points_dropped", &[&name, reason.as_str()], points);
+            }
+            put("ig_otlp_points_dropped", &[&name, "rejected"], stats.rejected_points as f64);
+            put("ig_otlp_queue_bytes", &[&name], stats.queue_bytes as f64);
+            let last_success = stats.last_success_unix_nanos as f64 / 1e9;
+            put("ig_otlp_last_success_timestamp_seconds", &[&name], last_success);
+        }
+    }
+}
+
+fn gadgets(board: &Board, put: &mut dyn FnMut(&'static str, &[&str], f64)) {
+    for (name, gadget) in &board.gadgets {
+        for state in State::ALL {
+            put("ig_gadget_state", &[name, state.name()], f64::from(u8::from(gadget.state == state)));
+        }
+        if let Some(reason) = &gadget.reason {
+            put("ig_gadget_reason", &[name, reason.kind.name()], 1.0);
+        }
+        put("ig_gadget_restarts", &[name], gadget.restarts as f64);
+        for (source, stats) in &gadget.sources {
+            put("ig_gadget_events_received", &[name, source], stats.received.load() as f64);
+            put("ig_gadget_events_delivered", &[name, source], stats.delivered.load() as f64);
+            for (reason, lost) in [
+                ("ringbuf", &stats.lost_in_ring),
+                ("filter", &stats.filtered),
+                ("decode", &stats.undecoded),
+                ("handover", &stats.superseded),
+            ] {
+                put("ig_gadget_events_lost", &[name, source, reason], lost.load() as f64);
+            }
+            put("ig_gadget_values_rejected", &[name, source], stats.rejected_values.load() as f64);
+            put("ig_gadget_fetches", &[name, source], stats.fetches.load() as f64);
+            put("ig_gadget_fetch_failures", &[name, source], stats.failed_fetches.load() as f64);
+            put("ig_gadget_fetch_seconds", &[name, source], stats.fetch_ns.load() as f64 / 1e9);
+        }
+    }
+}
+
+fn reload(board: &Board, put: &mut dyn FnMut(&'static str, &[&str], f64)) {
+    let reload = &board.reload;
+    put("ig_config_reloads", &["success"], reload.succeeded as f64);
+    put("ig_config_reloads", &["failure"], reload.failed as f64);
+    put("ig_config_reload_last_success", &[], f64::from(u8::from(reload.last_success)));
+    put("ig_config_reload_timestamp_seconds", &[], unix_seconds(reload.applied_at));
+    put("ig_config_reload_faults", &[], reload.faults.len() as f64);
+    put("ig_config_info", &[&reload.hash], 1.0);
+}
+
+fn process(put: &mut dyn FnMut(&'static str, &[&str], f64)) {
+    let process = Process::read();
+    for (name, value) in [
+        ("process_resident_memory_bytes", process.resident_bytes),
+        ("process_virtual_memory_bytes", process.virtual_bytes),
+        ("process_cpu_seconds", process.cpu_seconds),
+        ("process_open_fds", process.open_fds),
+        ("process_max_fds", process.max_fds),
+        ("process_threads", process.threads),
+        ("process_start_time_seconds", process.start_seconds),
+    ] {
+        if let Some(value) = value {
+            put(name, &[], value);
+        }
+    }
+}
+
+fn unix_seconds(time: Option<SystemTime>) -> f64 {
+    time.and_then(|time| time.duration_since(UNIX_EPOCH).ok()).map_or(0.0, |age| age.as_secs_f64())
+}
+
+impl Collector for OwnMetrics {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
+        let mut samples = self.samples();
+        for metric in INVENTORY {
+            let Some(rows) = samples.remove(metric.name) else { continue };
+            let kind = match metric.kind {
+                Kind::Counter => MetricType::Counter,
+                Kind::Gauge => MetricType::Gauge,
+            };
+            let mut family = encoder.encode_descriptor(metric.name, metric.help, None, kind)?;
+            for (values, number) in rows {
+                let labels: Vec<(&str, &str)> =
+                    metric.labels.iter().copied().zip(values.iter().map(String::as_str)).collect();
+                let sample = family.encode_family(&labels)?;
+                match metric.kind {
+                    Kind::Counter => ConstCounter::new(number).encode(sample)?,
+                    Kind::Gauge => ConstGauge::new(number).encode(sample)?,
+                }
+            }
+        }
+        Ok(())
+    }
+}

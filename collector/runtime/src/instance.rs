@@ -1,0 +1,328 @@
+//! A gadget's life between plan and end: built, running, replaced, stopped.
+
+use std::{sync::Arc, thread};
+
+use ig_datasource::Origin;
+use ig_exporters::series::Registry;
+use ig_loader::{AttachError, ErrorKind, Link, LoadError, Loader, Map, MapKind};
+use ig_model::KtimeNs;
+use ig_operators::Measure;
+use tracing::{debug, warn};
+
+use crate::{
+    pipeline::{Handover, Pipeline},
+    plan::{GadgetPlan, ProgramKey, SourcePlan},
+    reader::{Feed, IteratorFeed, MapFeed, Reader, RingFeed, SourceHandle},
+    status::{Reason, ReasonKind, Status},
+};
+
+/// The value of `attach_to` that keeps a program from being attached.
+const DISABLED: &str = "gadget_program_disabled";
+
+/// Records a ring buffer should hold, so that a burst survives until the next drain.
+const RING_RECORDS: usize = 2048;
+/// Most bytes a ring buffer is enlarged to; it is kernel memory, whether used or not.
+const RING_BYTES: usize = 2 << 20;
+
+/// Loaded and attached; its ring buffers fill, nobody reads yet.
+pub struct Built {
+    /// Name in the configuration.
+    pub name: String,
+    /// What was loaded.
+    pub programs: ProgramKey,
+    sources: Vec<(SourcePlan, Feed)>,
+    links: Links,
+}
+
+/// Read and delivered.
+pub struct Running {
+    /// Name in the configuration.
+    pub name: String,
+    /// What is loaded.
+    pub programs: ProgramKey,
+    sources: Vec<RunningSource>,
+    links: Links,
+}
+
+struct RunningSource {
+    name: String,
+    handle: SourceHandle,
+    /// Whether records carry the time stamp by which a handover divides them.
+    stamped: bool,
+}
+
+/// The attachments of a gadget. Closing a classic tracepoint takes the kernel about 75 ms, so they are closed on a
+/// thread of their own when nobody asks to wait.
+struct Links(Vec<Arc<Link>>);
+
+impl Links {
+    /// Detaches everything and waits for it.
+    async fn close(mut self) {
+        let links = std::mem::take(&mut self.0);
+        // An error means that the closing thread panicked; the descriptors are gone with it.
+        drop(tokio::task::spawn_blocking(move || drop(links)).await);
+    }
+}
+
+impl Drop for Links {
+    fn drop(&mut self) {
+        let links = std::mem::take(&mut self.0);
+        if !links.is_empty() && thread::Builder::new().name("ig-detach".to_owned()).spawn(move || drop(links)).is_err()
+        {
+            debug!("no thread to detach on; detached in place");
+        }
+    }
+}
+
+impl std::fmt::Debug for Built {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Built").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+impl std::fmt::Debug for Running {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Running").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+impl Built {
+    /// Loads and attaches what `plan` says. Takes milliseconds to seconds: call it on a blocking thread.
+    ///
+    /// # Errors
+    /// The first thing the kernel refused; what was attached before is detached.
+    pub fn new(plan: GadgetPlan) -> Result<Self, Reason> {
+        let GadgetPlan { name, object, programs, sources, warnings } = plan;
+        for warning in warnings {
+            warn!(name: "gadget.plan.warning", gadget = name, warning);
+        }
+        let mut loader = Loader::new(&object);
+        for (variable, bytes) in &programs.variables {
+            loader.set_variable(variable, bytes).map_err(|error| Reason::from_load(&error))?;
+        }
+        for (program, target) in &programs.attach_to {
+            if target == DISABLED {
+                loader.disable(program).map_err(|error| Reason::from_load(&error))?;
+            } else {
+                loader.set_attach_target(program, target).map_err(|error| Reason::from_load(&error))?;
+            }
+        }
+        for source in &sources {
+            if let Origin::Tracer { map } = &source.source.origin
+                && let Some(spec) = object.map(map)
+                && spec.kind == MapKind::RINGBUF
+            {
+                let bytes = ring_bytes(spec.max_entries, source.source.record_size);
+                loader.set_max_entries(map, bytes).map_err(|error| Reason::from_load(&error))?;
+            }
+        }
+        let loaded = loader.load().map_err(|error| Reason::from_load(&error))?;
+        let mut links = Links(Vec::new());
+        let mut by_program = Vec::new();
+        for program in loaded.programs() {
+            if program.disabled {
+                continue;
+            }
+            let link = Arc::new(loaded.attach(&program.name).map_err(|error| Reason::from_attach(&error))?);
+            links.0.push(Arc::clone(&link));
+            by_program.push((program.name.clone(), link));
+        }
+        let sources = sources
+            .into_iter()
+            .map(|source| {
+                let feed = feed(&name, &source, &|map| loaded.map(map), &by_program)?;
+                Ok((source, feed))
+            })
+            .collect::<Result<Vec<_>, Reason>>()?;
+        Ok(Self { name, programs, sources, links })
+    }
+
+    /// Begins to read and deliver. With a predecessor, delivers only what it has not.
+    pub async fn start(self, reader: &Reader, registry: &Registry, status: &Status, replaces: Option<Running>) -> (Running, Vec<Reason>) {
+        let mut refusals = Vec::new();
+        let handover = if replaces.is_some() { Handover::NOT_YET } else { Handover::None };
+        let mut sources = Vec::new();
+        for (plan, feed) in self.sources {
+            let pipeline = wire(&self.name, &plan, registry, status, &mut refusals);
+            let stamped = matches!(feed, Feed::Ring(_)) && pipeline.has_timestamp();
+            let handle = reader.read(feed, pipeline, handover);
+            sources.push(RunningSource { name: plan.source.name, handle, stamped });
+        }
+        if let Some(old) = replaces {
+            old.hand_over(&sources).await;
+        }
+        (Running { name: self.name, programs: self.programs, sources, links: self.links }, refusals)
+    }
+}
+
+impl Running {
+    /// Puts new sinks behind the same programs; not one record is missed or seen twice.
+    pub async fn rewire(&self, plan: &[SourcePlan], registry: &Registry, status: &Status) -> Vec<Reason> {
+        let mut refusals = Vec::new();
+        for source in &self.sources {
+            if let Some(plan) = plan.iter().find(|plan| plan.source.name == source.name) {
+                let pipeline = wire(&self.name, plan, registry, status, &mut refusals);
+                source.handle.swap(pipeline).await;
+            }
+        }
+        refusals
+    }
+
+    /// Brings everything the kernel has now to the sinks.
+    pub async fn drain(&self) {
+        for source in &self.sources {
+            source.handle.drain().await;
+        }
+    }
+
+    /// Handles of the sources, to drain without holding the gadget.
+    pub fn handles(&self) -> Vec<SourceHandle> {
+        self.sources.iter().map(|source| source.handle.clone()).collect()
+    }
+
+    /// Stops: drains a last time, then detaches in the background.
+    pub async fn stop(self) {
+        for source in &self.sources {
+            source.handle.stop(None).await;
+        }
+    }
+
+    /// Gives the events over to `successors`.
+    ///
+    /// Stamped records are divided by the moment of the switch, exactly. Without stamps the last drain of the old
+    /// source and the first of the new one stand next to each other, microseconds apart.
+    async fn hand_over(self, successors: &[RunningSource]) {
+        // Rings filled since the programs were attached; the moment must not find one full.
+        for successor in successors {
+            successor.handle.drain().await;
+        }
+        let moment = KtimeNs::now();
+        for successor in successors {
+            if !successor.stamped
+                && let Some(old) = self.sources.iter().find(|old| old.name == successor.name)
+            {
+                old.handle.stop(None).await;
+            }
+            successor.handle.take_over(moment).await;
+        }
+        // Programs that ran at the moment of the switch have submitted their records once detaching is over.
+        self.links.close().await;
+        for source in &self.sources {
+            source.handle.stop(Some(moment)).await;
+        }
+    }
+}
+
+impl Reason {
+    fn from_load(error: &LoadError) -> Self {
+        Self::from_kernel(error, &error.kind(), error.hint())
+    }
+
+    fn from_attach(error: &AttachError) -> Self {
+        Self::from_kernel(error, &error.kind(), error.hint())
+    }
+
+    fn from_kernel(error: &dyn std::error::Error, kind: &ErrorKind, hint: Option<&str>) -> Self {
+        let mut reason = Self::new(
+            match kind {
+                ErrorKind::NotFound => ReasonKind::MissingHook,
+                ErrorKind::PermissionDenied => ReasonKind::Permission,
+                ErrorKind::Verifier => ReasonKind::Verifier,
+                ErrorKind::UnsupportedKernel { .. } => ReasonKind::Kernel,
+                ErrorKind::Retryable => ReasonKind::Transient,
+                _ => ReasonKind::Object,
+            },
+            error,
+        );
+        if let Some(hint) = hint {
+            reason.text.push_str(" (");
+            reason.text.push_str(hint);
+            reason.text.push(')');
+        }
+        reason
+    }
+}
+
+/// Registers the tables of a source and makes its pipeline.
+fn wire(
+    gadget: &str,
+    plan: &SourcePlan,
+    registry: &Registry,
+    status: &Status,
+    refusals: &mut Vec<Reason>,
+) -> Pipeline {
+    let mut measures = Vec::new();
+    for measure in &plan.measures {
+        match registry.register(measure.table_spec(plan.place.clone()), measure.labeler()) {
+            Ok(registration) => {
+                refusals.extend(registration.refused.into_iter().map(|refusal| Reason {
+                    kind: ReasonKind::MetricConflict,
+                    text: format!("metric `{}` is not exported: {}", refusal.metric, refusal.reason),
+                }));
+                measures.push(Measure::new(measure, registration.table));
+            }
+            Err(error) => refusals.push(Reason::new(ReasonKind::MetricConflict, &error)),
+        }
+    }
+    let timestamp = plan
+        .source
+        .fields
+        .iter()
+        .find(|field| field.has_type("gadget_timestamp") && field.size == 8)
+        .map(|field| field.offset);
+    let stats = status.source(gadget, &plan.source.name);
+    Pipeline::new(plan.source.record_size, timestamp, plan.filter.clone(), measures, stats)
+}
+
+/// Size of a ring buffer: what the object asks for, or more where that holds few records.
+fn ring_bytes(declared: u32, record: usize) -> u32 {
+    let wanted = record.saturating_mul(RING_RECORDS).min(RING_BYTES).next_power_of_two();
+    declared.max(u32::try_from(wanted).unwrap_or(declared))
+}
+
+/// Opens the kernel side of a source.
+fn feed<'a>(
+    gadget: &str,
+    plan: &SourcePlan,
+    map: &dyn Fn(&str) -> Option<&'a Map>,
+    links: &[(String, Arc<Link>)],
+) -> Result<Feed, Reason> {
+    let source = plan.source.name.clone();
+    let missing = |what: String| Reason { kind: ReasonKind::Object, text: what };
+    match &plan.source.origin {
+        Origin::Tracer { map: name } => {
+            let ring = map(name).ok_or_else(|| missing(format!("the object has no map `{name}`")))?;
+            if ring.kind != MapKind::RINGBUF {
+                return Err(Reason {
+                    kind: ReasonKind::Kernel,
+                    text: format!("map `{name}` is a perf event array; only ring buffers are read by this version"),
+                });
+            }
+            let lost = map(&format!("{name}_lost_samples"))
+                .map(|lost| lost.fd.try_clone())
+                .transpose()
+                .map_err(|error| Reason::new(ReasonKind::Transient, &error))?;
+            let fd = ring.fd.try_clone().map_err(|error| Reason::new(ReasonKind::Transient, &error))?;
+            RingFeed::open(gadget, &source, name, fd, ring.max_entries as usize, lost)
+                .map(Feed::Ring)
+                .map_err(|error| Reason::new(ReasonKind::Transient, &error))
+        }
+        Origin::MapIterator { map: name, .. } => {
+            let hash = map(name).ok_or_else(|| missing(format!("the object has no map `{name}`")))?;
+            let fd = hash.fd.try_clone().map_err(|error| Reason::new(ReasonKind::Transient, &error))?;
+            Ok(Feed::Map(MapFeed { fd, interval: plan.interval, gadget: gadget.to_owned(), source }))
+        }
+        Origin::Iterator { programs } => {
+            let mut iterators = Vec::new();
+            for program in programs {
+                let link = links.iter().find(|(name, _)| name == program).map(|(_, link)| Arc::clone(link));
+                iterators.push(link.ok_or_else(|| missing(format!("iterator `{program}` is not attached")))?);
+            }
+            let open = Box::new(move || {
+                let open = |link: &Arc<Link>| link.iter_reader().map_err(std::io::Error::other);
+                iterators.iter().map(open).collect()
+            });
+            Ok(Feed::Iterator(IteratorFeed { open, interval: plan.interval, gadget: gadget.to_owned(), source }))
+        }
+    }
+}

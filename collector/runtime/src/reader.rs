@@ -1,0 +1,150 @@
+//! The reader thread: the only one that touches ring buffers, maps and iterators.
+//!
+//! Every data source is a task on one single-threaded executor of its own, so a slow scrape or export never delays
+//! a drain, and pipelines need no locks but those of the series tables. The handle of a source takes orders: swap
+//! the pipeline, drain now, stop.
+
+mod fetch;
+mod ring;
+mod sys;
+
+use std::{io, thread};
+
+use ig_model::KtimeNs;
+use tokio::{
+    sync::{mpsc, oneshot},
+    task::LocalSet,
+};
+
+pub use fetch::{IteratorFeed, MapFeed};
+pub use ring::{RingError, RingFeed};
+
+use crate::pipeline::{Handover, Pipeline};
+
+/// Orders a source may have waiting; they come from one control task, so more than a few never pile up.
+const ORDERS: usize = 16;
+
+/// The thread; dropping it lets the thread end once every source has stopped.
+#[derive(Clone, Debug)]
+pub struct Reader {
+    jobs: mpsc::UnboundedSender<Job>,
+}
+
+/// Where a source's records come from.
+pub enum Feed {
+    /// A ring buffer.
+    Ring(RingFeed),
+    /// A map that is drained at intervals.
+    Map(MapFeed),
+    /// Iterator programs that are run at intervals.
+    Iterator(IteratorFeed),
+}
+
+impl std::fmt::Debug for Feed {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Ring(_) => "Ring",
+            Self::Map(_) => "Map",
+            Self::Iterator(_) => "Iterator",
+        })
+    }
+}
+
+struct Job {
+    feed: Feed,
+    pipeline: Pipeline,
+    handover: Handover,
+    orders: mpsc::Receiver<Order>,
+}
+
+/// What a source can be told.
+enum Order {
+    /// Use this pipeline from the next record on.
+    Swap(Box<Pipeline>, oneshot::Sender<()>),
+    /// Drain what the kernel has now.
+    Drain(oneshot::Sender<()>),
+    /// Throw away what piled up, then deliver what is stamped after the moment.
+    TakeOver(KtimeNs, oneshot::Sender<()>),
+    /// Drain a last time and end; a moment divides the events from those of a successor.
+    Stop(Option<KtimeNs>, oneshot::Sender<()>),
+}
+
+/// A running source.
+#[derive(Clone, Debug)]
+pub struct SourceHandle {
+    orders: mpsc::Sender<Order>,
+}
+
+impl Reader {
+    /// Starts the thread.
+    ///
+    /// # Errors
+    /// When the system has no thread or no event loop to give.
+    pub fn start() -> io::Result<Self> {
+        let (jobs, mut inbox) = mpsc::unbounded_channel::<Job>();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        thread::Builder::new().name("ig-reader".to_owned()).spawn(move || {
+            let tasks = LocalSet::new();
+            tasks.spawn_local(async move {
+                while let Some(job) = inbox.recv().await {
+                    tokio::task::spawn_local(run(job));
+                }
+            });
+            runtime.block_on(tasks);
+        })?;
+        Ok(Self { jobs })
+    }
+
+    /// Starts reading a source. With [`Handover::After`] the source waits for [`SourceHandle::take_over`].
+    pub fn read(&self, feed: Feed, pipeline: Pipeline, handover: Handover) -> SourceHandle {
+        let (orders, inbox) = mpsc::channel(ORDERS);
+        // The thread outlives every sender; if it is gone the process is ending and orders answer at once.
+        drop(self.jobs.send(Job { feed, pipeline, handover, orders: inbox }));
+        SourceHandle { orders }
+    }
+}
+
+impl SourceHandle {
+    /// Replaces the pipeline between two records.
+    pub async fn swap(&self, pipeline: Pipeline) {
+        self.order(|done| Order::Swap(Box::new(pipeline), done)).await;
+    }
+
+    /// Drains what the kernel has now.
+    pub async fn drain(&self) {
+        self.order(Order::Drain).await;
+    }
+
+    /// Asks for a drain without waiting; the receiver answers when it is done.
+    pub fn request_drain(&self) -> Option<oneshot::Receiver<()>> {
+        let (done, answer) = oneshot::channel();
+        self.orders.try_send(Order::Drain(done)).ok().map(|()| answer)
+    }
+
+    /// Begins to deliver, from `moment` on.
+    pub async fn take_over(&self, moment: KtimeNs) {
+        self.order(|done| Order::TakeOver(moment, done)).await;
+    }
+
+    /// Drains a last time and ends the source.
+    pub async fn stop(&self, until: Option<KtimeNs>) {
+        self.order(|done| Order::Stop(until, done)).await;
+    }
+
+    async fn order(&self, order: impl FnOnce(oneshot::Sender<()>) -> Order) {
+        let (done, answer) = oneshot::channel();
+        if self.orders.send(order(done)).await.is_ok() {
+            // An error means that the source ended before it answered: nothing is left to wait for.
+            drop(answer.await);
+        }
+    }
+}
+
+async fn run(job: Job) {
+    let Job { feed, pipeline, handover, orders } = job;
+    match feed {
+        Feed::Ring(feed) => ring::run(feed, pipeline, handover, orders).await,
+        Feed::Map(feed) => fetch::run(fetch::Fetcher::Map(feed), pipeline, handover, orders).await,
+        Feed::Iterator(feed) => fetch::run(fetch::Fetcher::Iterator(feed), pipeline, handover, orders).await,
+    }
+}

@@ -1,0 +1,194 @@
+//! Maps and iterators: read whole, at intervals.
+
+use std::{
+    fs::File,
+    io::{self, Read as _},
+    os::fd::{AsFd as _, OwnedFd},
+    time::{Duration, Instant},
+};
+
+use ig_kernel::map::{BatchBuffers, MapError, batch_lookup_and_delete};
+use thiserror::Error;
+use tokio::{sync::mpsc, time::MissedTickBehavior};
+use tracing::warn;
+
+use super::Order;
+use crate::pipeline::{Handover, Pipeline};
+
+/// Bytes read from an iterator at once; the kernel hands out at most a few pages.
+const CHUNK: usize = 64 * 1024;
+/// Tries to read an iterator that says it has more but not now.
+const PATIENCE: usize = 1000;
+
+/// A hash map whose entries are taken out at each fetch.
+pub struct MapFeed {
+    /// The map.
+    pub fd: OwnedFd,
+    /// Time between fetches.
+    pub interval: Duration,
+    /// Name of the gadget, for the log.
+    pub gadget: String,
+    /// Name of the data source, for the log.
+    pub source: String,
+}
+
+/// Iterator programs whose outputs make one fetch.
+pub struct IteratorFeed {
+    /// Starts one run of every program.
+    pub open: Box<dyn Fn() -> io::Result<Vec<File>> + Send>,
+    /// Time between fetches.
+    pub interval: Duration,
+    /// Name of the gadget, for the log.
+    pub gadget: String,
+    /// Name of the data source, for the log.
+    pub source: String,
+}
+
+pub(super) enum Fetcher {
+    Map(MapFeed),
+    Iterator(IteratorFeed),
+}
+
+#[derive(Debug, Error)]
+enum FetchError {
+    #[error("failed to read the map")]
+    Map(#[from] MapError),
+    #[error("failed to read the iterator")]
+    Iterator(#[from] io::Error),
+    #[error("the iterator's output ends in the middle of a record: {left} bytes left, records have {record}")]
+    CutOff { left: usize, record: usize },
+}
+
+pub(super) async fn run(
+    mut fetcher: Fetcher,
+    mut pipeline: Pipeline,
+    handover: Handover,
+    mut orders: mpsc::Receiver<Order>,
+) {
+    let interval = match &fetcher {
+        Fetcher::Map(feed) => feed.interval,
+        Fetcher::Iterator(feed) => feed.interval,
+    };
+    let mut buffers = BatchBuffers::default();
+    let mut ticks = tokio::time::interval(interval.max(Duration::from_millis(10)));
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut waiting = handover == Handover::NOT_YET;
+    loop {
+        // Cancel-safe: `recv` and `tick` lose nothing when the other branch wins.
+        tokio::select! {
+            biased; // orders first: a stop must not wait behind a long fetch
+            order = orders.recv() => match order {
+                None => return,
+                Some(Order::Swap(next, done)) => {
+                    pipeline = *next;
+                    done.send(()).ok();
+                }
+                // Maps and iterators keep to their interval: a scrape never pays for a walk.
+                Some(Order::Drain(done)) => drop(done.send(())),
+                Some(Order::TakeOver(_, done)) => {
+                    // The predecessor's map had the same counts up to now.
+                    if let Fetcher::Map(feed) = &fetcher {
+                        discard(feed, &mut buffers);
+                    }
+                    waiting = false;
+                    done.send(()).ok();
+                }
+                Some(Order::Stop(_, done)) => {
+                    // What a map holds is an increment since the last fetch and would be lost.
+                    if matches!(fetcher, Fetcher::Map(_)) && !waiting {
+                        fetch(&mut fetcher, &mut pipeline, &mut buffers).await;
+                    }
+                    done.send(()).ok();
+                    return;
+                }
+            },
+            _ = ticks.tick(), if !waiting => fetch(&mut fetcher, &mut pipeline, &mut buffers).await,
+        }
+    }
+}
+
+async fn fetch(fetcher: &mut Fetcher, pipeline: &mut Pipeline, buffers: &mut BatchBuffers) {
+    let started = Instant::now();
+    pipeline.begin_fetch();
+    let (gadget, source, result) = match fetcher {
+        Fetcher::Map(feed) => {
+            (&feed.gadget, &feed.source, fetch_map(feed.fd.as_fd(), pipeline, buffers).await)
+        }
+        Fetcher::Iterator(feed) => (&feed.gadget, &feed.source, fetch_iterator(&feed.open, pipeline).await),
+    };
+    pipeline.end_fetch();
+    let stats = pipeline.stats();
+    stats.fetches.add(1);
+    stats.fetch_ns.add(u64::try_from(started.elapsed().as_nanos()).unwrap_or(u64::MAX));
+    if let Err(cause) = result {
+        if matches!(cause, FetchError::CutOff { .. }) {
+            stats.undecoded.add(1);
+            stats.received.add(1);
+        }
+        stats.failed_fetches.add(1);
+        warn!(name: "source.fetch.failed", gadget, source, error = &cause as &dyn std::error::Error);
+    }
+}
+
+async fn fetch_map(
+    map: std::os::fd::BorrowedFd<'_>,
+    pipeline: &mut Pipeline,
+    buffers: &mut BatchBuffers,
+) -> Result<(), FetchError> {
+    let mut record = Vec::with_capacity(pipeline.record_size());
+    let mut walk = batch_lookup_and_delete(map, buffers)?;
+    while let Some(entries) = walk.next_batch()? {
+        for (key, value) in entries.iter() {
+            record.clear();
+            record.extend_from_slice(key);
+            record.extend_from_slice(value);
+            pipeline.take(&record, Handover::None);
+        }
+        tokio::task::yield_now().await;
+    }
+    Ok(())
+}
+
+fn discard(feed: &MapFeed, buffers: &mut BatchBuffers) {
+    let Ok(mut walk) = batch_lookup_and_delete(feed.fd.as_fd(), buffers) else { return };
+    while let Ok(Some(_)) = walk.next_batch() {}
+}
+
+async fn fetch_iterator(
+    open: &(dyn Fn() -> io::Result<Vec<File>> + Send),
+    pipeline: &mut Pipeline,
+) -> Result<(), FetchError> {
+    let size = pipeline.record_size().max(1);
+    let mut chunk = vec![0; CHUNK];
+    for mut file in open()? {
+        let mut pending: Vec<u8> = Vec::new();
+        let mut tries = 0;
+        loop {
+            let read = match file.read(&mut chunk) {
+                Ok(0) => break,
+                Ok(read) => read,
+                // The kernel pauses an iterator after a million objects and wants to be asked again.
+                Err(cause)
+                    if matches!(cause.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted)
+                        && tries < PATIENCE =>
+                {
+                    tries += 1;
+                    tokio::task::yield_now().await;
+                    continue;
+                }
+                Err(cause) => return Err(cause.into()),
+            };
+            pending.extend_from_slice(chunk.get(..read).unwrap_or_default());
+            let whole = pending.len() - pending.len() % size;
+            for record in pending.get(..whole).unwrap_or_default().chunks_exact(size) {
+                pipeline.take(record, Handover::None);
+            }
+            pending.drain(..whole);
+            tokio::task::yield_now().await;
+        }
+        if !pending.is_empty() {
+            return Err(FetchError::CutOff { left: pending.len(), record: size });
+        }
+    }
+    Ok(())
+}

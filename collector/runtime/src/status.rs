@@ -1,0 +1,223 @@
+//! What is known about every gadget at this moment; written by the parts that know, read by health and metrics.
+
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::SystemTime,
+};
+
+/// Numbers of one data source since the gadget was first started under its name.
+///
+/// The ledger: `received = delivered + filtered + undecoded + superseded`, and what programs produced is
+/// `received + lost_in_ring`.
+#[derive(Debug, Default)]
+pub struct SourceStats {
+    /// Records taken out of the kernel.
+    pub received: Counter,
+    /// Records that reached every sink.
+    pub delivered: Counter,
+    /// Records the configured filter dropped.
+    pub filtered: Counter,
+    /// Records that made no sense (a cut-off iterator output).
+    pub undecoded: Counter,
+    /// Records of an instance being replaced that its successor had seen too, or the other way round.
+    pub superseded: Counter,
+    /// Records the program could not put into the ring buffer.
+    pub lost_in_ring: Counter,
+    /// Values an instrument could not take (a negative increment of a counter).
+    pub rejected_values: Counter,
+    /// Fetches of maps and iterators.
+    pub fetches: Counter,
+    /// Fetches that failed.
+    pub failed_fetches: Counter,
+    /// Nanoseconds spent in fetches.
+    pub fetch_ns: Counter,
+}
+
+/// A number that only grows.
+#[derive(Debug, Default)]
+pub struct Counter(AtomicU64);
+
+impl Counter {
+    /// Adds `n`.
+    pub fn add(&self, n: u64) {
+        // Relaxed: the numbers are independent of each other and of everything else.
+        self.0.fetch_add(n, Ordering::Relaxed);
+    }
+
+    /// The present value.
+    pub fn load(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// Where a gadget stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum State {
+    /// Known from the configuration, not loaded yet, or waiting for the next try.
+    Pending,
+    /// Loaded, attached and read.
+    Running,
+    /// Running, but something it should do it does not.
+    Degraded,
+    /// Not running, with a reason.
+    Refused,
+}
+
+impl State {
+    /// Every state, for metrics that show one series each.
+    pub const ALL: [Self; 4] = [Self::Pending, Self::Running, Self::Degraded, Self::Refused];
+
+    /// The word shown to people and used as a label.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Pending => "pending",
+            Self::Running => "running",
+            Self::Degraded => "degraded",
+            Self::Refused => "refused",
+        }
+    }
+}
+
+/// Why a gadget is not simply running; a closed set, so that it can be a label.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum ReasonKind {
+    /// The image is not in the store, or not usable.
+    Image,
+    /// The eBPF object is malformed.
+    Object,
+    /// A parameter, filter or metric does not fit the gadget.
+    Config,
+    /// The kernel has no such hook.
+    MissingHook,
+    /// The kernel's verifier said no.
+    Verifier,
+    /// A capability is missing.
+    Permission,
+    /// The kernel lacks a feature.
+    Kernel,
+    /// Another gadget already exports a metric of that name.
+    MetricConflict,
+    /// Something that may pass: memory, descriptors, a busy resource.
+    Transient,
+}
+
+impl ReasonKind {
+    /// The word used as a label.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Image => "image",
+            Self::Object => "object",
+            Self::Config => "config",
+            Self::MissingHook => "missing_hook",
+            Self::Verifier => "verifier",
+            Self::Permission => "permission",
+            Self::Kernel => "kernel",
+            Self::MetricConflict => "metric_conflict",
+            Self::Transient => "transient",
+        }
+    }
+
+    /// Whether the machine, not the file or the image, stands in the way.
+    pub fn is_of_the_machine(self) -> bool {
+        matches!(self, Self::MissingHook | Self::Kernel)
+    }
+
+    /// Whether trying again without a change of the configuration can help.
+    pub fn may_pass(self) -> bool {
+        matches!(self, Self::Image | Self::Transient)
+    }
+}
+
+/// A reason in words, with its kind.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reason {
+    /// Kind, for labels and decisions.
+    pub kind: ReasonKind,
+    /// What happened, on what, and what to do.
+    pub text: String,
+}
+
+/// Everything known about one gadget.
+#[derive(Clone, Debug)]
+pub struct GadgetStatus {
+    /// Where it stands.
+    pub state: State,
+    /// Why, unless it is simply running.
+    pub reason: Option<Reason>,
+    /// The image as written in the configuration.
+    pub image: String,
+    /// Digest of the image in force, when known.
+    pub digest: Option<String>,
+    /// How often it was started again after the first time.
+    pub restarts: u64,
+    /// Numbers per data source.
+    pub sources: BTreeMap<String, Arc<SourceStats>>,
+}
+
+/// What became of the configuration file.
+#[derive(Clone, Debug, Default)]
+pub struct ReloadStatus {
+    /// Reloads that were carried out.
+    pub succeeded: u64,
+    /// Reloads that were refused.
+    pub failed: u64,
+    /// Whether the last one was carried out.
+    pub last_success: bool,
+    /// When the configuration in force was applied.
+    pub applied_at: Option<SystemTime>,
+    /// Hash of the configuration in force.
+    pub hash: String,
+    /// Faults of the last refused one, none after a success.
+    pub faults: Vec<String>,
+}
+
+/// The shared board of gadget states and the fate of the configuration.
+#[derive(Clone, Debug, Default)]
+pub struct Status {
+    inner: Arc<Mutex<Board>>,
+}
+
+/// The contents of the board.
+#[derive(Clone, Debug, Default)]
+pub struct Board {
+    /// By gadget name.
+    pub gadgets: BTreeMap<String, GadgetStatus>,
+    /// Fate of the configuration.
+    pub reload: ReloadStatus,
+}
+
+impl Status {
+    /// Looks at or changes the board; keep it short, scrapes wait.
+    pub fn with<T>(&self, change: impl FnOnce(&mut Board) -> T) -> T {
+        change(&mut self.inner.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Changes one gadget's entry, if it is there.
+    pub fn gadget(&self, name: &str, change: impl FnOnce(&mut GadgetStatus)) {
+        self.with(|board| {
+            if let Some(gadget) = board.gadgets.get_mut(name) {
+                change(gadget);
+            }
+        });
+    }
+
+    /// Moves a gadget to a state.
+    pub fn set(&self, name: &str, state: State, reason: Option<Reason>) {
+        self.gadget(name, |gadget| {
+            gadget.state = state;
+            gadget.reason = reason;
+        });
+    }
+
+    /// The numbers of a data source, kept across restarts of the gadget.
+    pub fn source(&self, gadget: &str, source: &str) -> Arc<SourceStats> {
+        self.with(|board| match board.gadgets.get_mut(gadget) {
+            Some(status) => Arc::clone(status.sources.entry(source.to_owned()).or_default()),
+            None => Arc::default(),
+        })
+    }
+}

@@ -1,0 +1,101 @@
+//! The command line as scripts use it.
+
+use std::process::{Command, Output};
+
+use ig_tests::{ig, root, store};
+
+fn run(arguments: &[&str]) -> Output {
+    Command::new(ig()).args(arguments).output().unwrap()
+}
+
+fn stdout(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+fn stderr(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+/// Scenario: every example of the repository is checked.
+/// Guarantees: each is valid; the command says so on standard output and needs no root for it.
+#[test]
+fn examples_pass_the_check() {
+    for entry in std::fs::read_dir(root().join("config/examples")).unwrap() {
+        let path = entry.unwrap().path();
+        let output = Command::new(ig())
+            .args(["config", "check"])
+            .arg(&path)
+            .env("OTLP_TOKEN", "secret")
+            .output()
+            .unwrap();
+        if path.file_name().unwrap() == "secrets.yaml" {
+            continue; // refers to files of its reader
+        }
+        assert!(output.status.success(), "{}: {}", path.display(), stderr(&output));
+    }
+}
+
+/// Scenario: a file with several faults.
+/// Guarantees: exit status 2, every fault with its place, a suggestion for the typo; as JSON too.
+#[test]
+fn check_reports_every_fault() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("bad.yaml");
+    std::fs::write(
+        &file,
+        "apiVersion: 1\nkind: runtime-config\ngadgets:\n  - name: a\n    imgae: trace_exec\n  - {name: a, image: x, metrics: [{name: m, type: conter}]}\n",
+    )
+    .unwrap();
+    let path = file.to_str().unwrap();
+    let output = run(&["config", "check", path]);
+    assert_eq!(output.status.code(), Some(2));
+    let text = stderr(&output);
+    assert!(text.contains("bad.yaml:5:5") && text.contains("did you mean") && text.contains("image"), "{text}");
+    assert!(text.contains("conter"), "{text}");
+    assert_eq!(stdout(&output), "");
+
+    let output = run(&["config", "check", path, "-o", "json"]);
+    let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(report["ok"], false);
+    assert!(report["faults"].as_array().unwrap().len() >= 3, "{report}");
+}
+
+/// Scenario: the schema and the default are printed.
+/// Guarantees: the schema is JSON; the default is a valid configuration.
+#[test]
+fn schema_and_default_are_usable() {
+    let schema: serde_json::Value = serde_json::from_slice(&run(&["config", "schema"]).stdout).unwrap();
+    assert!(schema["$schema"].as_str().unwrap().contains("2020-12"));
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("default.yaml");
+    std::fs::write(&file, run(&["config", "default"]).stdout).unwrap();
+    assert!(run(&["config", "check", file.to_str().unwrap()]).status.success());
+}
+
+/// Scenario: the images of the store are listed for people and for scripts.
+/// Guarantees: every gadget of the repository is there, by its short name.
+#[test]
+fn images_are_listed() {
+    let store = store().to_str().unwrap().to_owned();
+    let output = run(&["image", "list", "--store", &store]);
+    assert!(output.status.success(), "{}", stderr(&output));
+    let text = stdout(&output);
+    assert!(text.starts_with("REPOSITORY"));
+    let output = run(&["image", "list", "--store", &store, "-o", "json"]);
+    let list: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    for gadget in ig_tests::gadgets() {
+        assert!(text.contains(&gadget), "{text}");
+        assert!(list.as_array().unwrap().iter().any(|image| image["Repository"] == gadget.as_str()), "{list}");
+    }
+}
+
+/// Scenario: wrong usage.
+/// Guarantees: exit status 2 and a message on standard error.
+#[test]
+fn wrong_usage_is_exit_2() {
+    for arguments in [&["run"][..], &["nonsense"], &["config", "check"], &["run", "-f", "/nonexistent.yaml"]] {
+        let output = run(arguments);
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}: {}", stderr(&output));
+        assert!(!stderr(&output).is_empty());
+    }
+}

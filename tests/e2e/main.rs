@@ -1,0 +1,14 @@
+//! End to end: the `ig` binary on the real kernel, Prometheus and OTLP receivers beside it.
+//!
+//! The tests count events of the whole machine and are run one at a time (`--test-threads=1`). They need root, the
+//! gadgets' build tools and Prometheus; `tests/tools.sh test` installs what is missing.
+
+#![expect(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
+
+mod bad_input;
+mod cli;
+mod counts;
+mod gadgets;
+mod lifecycle;
+mod otlp;
+mod reload;
