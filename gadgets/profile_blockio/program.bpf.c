@@ -167,9 +167,14 @@ int BPF_PROG(ig_blockio_complete, struct request *rq)
 	if (!hist)
 		return 0;
 
-	/* The mask shows verifiers before 6.2 that the sum is aligned. */
 	if (slot >= SLOTS)
 		slot = SLOTS - 1;
+	/*
+	 * Verifiers up to 6.1 at least take an atomic addition for misaligned if
+	 * they know only the index's range, so it passes through a mask as well;
+	 * the barriers keep the compiler from leaving the mask out.
+	 */
+	barrier_var(slot);
 	slot &= SLOT_MASK;
 	barrier_var(slot);
 	if (slot < SLOTS)

@@ -22,15 +22,16 @@ fn stderr(output: &Output) -> String {
 fn examples_pass_the_check() {
     for entry in std::fs::read_dir(root().join("config/examples")).unwrap() {
         let path = entry.unwrap().path();
+        if path.is_dir() {
+            continue; // files that an example refers to
+        }
         let output = Command::new(ig())
             .args(["config", "check"])
             .arg(&path)
+            .current_dir(root())
             .env("OTLP_TOKEN", "secret")
             .output()
             .unwrap();
-        if path.file_name().unwrap() == "secrets.yaml" {
-            continue; // refers to files of its reader
-        }
         assert!(output.status.success(), "{}: {}", path.display(), stderr(&output));
     }
 }

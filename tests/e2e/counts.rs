@@ -67,7 +67,7 @@ fn pages_please_promtool() {
         "gadgets:
   - {name: exec, image: trace_exec, metrics: [{name: executions_by_command, type: counter, labels: [proc.comm], description: Programs started by command}]}
   - {name: open, image: trace_open, metrics: [{name: file_opens, type: counter, labels: [proc.comm, error], description: Files opened}]}
-  - {name: processes, image: snapshot_process, interval: 1s, metrics: [{name: processes_alive, type: gauge, labels: [proc.comm], description: Processes alive}]}
+  - {name: processes, image: snapshot_process, interval: 1s, metrics: [{name: processes_alive, type: gauge, labels: [comm], description: Processes alive}]}
 ",
     );
     wait_for("the first snapshot", Duration::from_secs(10), || {

@@ -22,6 +22,7 @@ mod bounds;
 mod conflict;
 mod estimate;
 mod evict;
+mod hash;
 mod index;
 mod labels;
 mod registry;
@@ -33,13 +34,14 @@ mod table;
 #[cfg(test)]
 pub(crate) mod tests;
 
+pub use hash::hash;
 pub use registry::{RegisterError, Registration, Registry, RegistryLimits, Subscription};
 pub use spec::{
     ExporterFilter, InstrumentKind, InstrumentSpec, LabelKind, LabelSpec, Labeler, NumberKind, Refusal,
     TableSpec,
 };
 pub use store::Row;
-pub use table::{Table, TableStats, TableWriter, hash};
+pub use table::{Table, TableStats, TableWriter};
 
 pub(crate) use arena::{Arena, Span};
 pub(crate) use conflict::{Directory, Family, FamilyKind, Member};

@@ -246,13 +246,17 @@ impl Btf {
     }
 
     fn string_bytes(&self, offset: u32) -> Option<&[u8]> {
-        let Some(own) = offset.checked_sub(self.first_string) else {
-            return self.base.as_ref()?.string_bytes(offset);
-        };
-        let strings = self.data.bytes().get(self.strings.clone())?;
-        let tail = strings.get(own as usize..)?;
+        let tail = self.string_from(offset)?;
         let end = tail.iter().position(|byte| *byte == 0)?;
         tail.get(..end)
+    }
+
+    /// The strings from this offset on.
+    fn string_from(&self, offset: u32) -> Option<&[u8]> {
+        let Some(own) = offset.checked_sub(self.first_string) else {
+            return self.base.as_ref()?.string_from(offset);
+        };
+        self.data.bytes().get(self.strings.clone())?.get(own as usize..)
     }
 
     /// The view of a type; `None` when no such id exists.

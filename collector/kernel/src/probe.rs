@@ -5,7 +5,7 @@
 
 use std::ffi::CStr;
 use std::io;
-use std::os::fd::AsFd as _;
+use std::os::fd::{AsFd as _, OwnedFd};
 
 use crate::btf::{Kind, vmlinux};
 use crate::map::{BatchBuffers, BatchWalk, MapError};
@@ -148,42 +148,19 @@ fn helper(number: u8, needs: &'static str) -> Probe {
     judge(bpf::prog_load(&spec, None).map(drop), needs)
 }
 
+/// Number of a helper that every kernel has.
+const KTIME_GET_NS: u8 = 5;
 const LICENSE: &CStr = c"GPL";
 /// `r0 = 0; exit`
 const RETURN_ZERO: [[u8; 8]; 2] = [[0xb7, 0, 0, 0, 0, 0, 0, 0], [0x95, 0, 0, 0, 0, 0, 0, 0]];
 
 fn fentry() -> Probe {
     const NEEDS: &str = "Linux 5.5 on x86 (6.4 on arm64) with CONFIG_DYNAMIC_FTRACE_WITH_DIRECT_CALLS";
-    let btf = match vmlinux() {
-        Ok(btf) => btf,
-        Err(error) => return Probe::Inconclusive(io::Error::other(error)),
-    };
-    let Some(id) = btf.type_by_name("bpf_fentry_test1", Kind::Func) else {
-        return Probe::Unsupported { needs: NEEDS };
-    };
-    let spec = ProgLoad {
-        name: "probe",
-        prog_type: 26,
-        expected_attach_type: 24,
-        insns: RETURN_ZERO.as_flattened(),
-        license: LICENSE,
-        attach_btf_id: id.0,
-        ..ProgLoad::default()
-    };
-    let attached = bpf::prog_load(&spec, None).and_then(|prog| bpf::raw_tracepoint_open(None, prog.as_fd()));
-    match attached {
-        Ok(_) => Probe::Supported,
-        // 524: the kernel's ENOTSUPP. The others are what kernels without trampolines or ftrace answer.
-        Err(error)
-            if matches!(error.raw_os_error(), Some(524 | libc::EINVAL | libc::ENOENT | libc::EBUSY)) =>
-        {
-            Probe::Unsupported { needs: NEEDS }
-        }
-        // A process that may load tracing programs at all is refused for want of the feature.
-        Err(error) if error.raw_os_error() == Some(libc::EPERM) && helper(5, "").is_supported() => {
-            Probe::Unsupported { needs: NEEDS }
-        }
-        Err(error) => Probe::Inconclusive(error),
+    let (tracing, at_entry) = (26, 24);
+    match traced("bpf_fentry_test1", tracing, at_entry) {
+        Ok(Some(prog)) => judge_traced(bpf::raw_tracepoint_open(None, prog.as_fd()).map(drop), NEEDS),
+        Ok(None) => Probe::Unsupported { needs: NEEDS },
+        Err(error) => judge_traced(Err(error), NEEDS),
     }
 }
 
@@ -192,11 +169,50 @@ fn lsm() -> Probe {
     match std::fs::read_to_string("/sys/kernel/security/lsm") {
         Ok(list) if list.trim().split(',').any(|name| name == "bpf") => Probe::Supported,
         Ok(_) => Probe::Unsupported { needs: NEEDS },
-        // Securityfs is not mounted: BTF can still say no.
-        Err(error) => match btf_type("bpf_lsm_file_open", Kind::Func, NEEDS) {
-            Probe::Supported => Probe::Inconclusive(error),
-            other => other,
-        },
+        // Securityfs is not mounted: the kernel can still say no. A yes would not tell whether hooks are called.
+        Err(unreadable) => {
+            let (lsm, mandatory) = (29, 27);
+            match traced("bpf_lsm_file_open", lsm, mandatory) {
+                Ok(Some(_)) => Probe::Inconclusive(unreadable),
+                Ok(None) => Probe::Unsupported { needs: NEEDS },
+                Err(error) => judge_traced(Err(error), NEEDS),
+            }
+        }
+    }
+}
+
+/// Loads the least program for a kernel function; `None` when there is no such function.
+fn traced(function: &str, prog_type: u32, expected_attach_type: u32) -> io::Result<Option<OwnedFd>> {
+    let btf = vmlinux().map_err(io::Error::other)?;
+    let Some(id) = btf.type_by_name(function, Kind::Func) else { return Ok(None) };
+    let spec = ProgLoad {
+        name: "probe",
+        prog_type,
+        expected_attach_type,
+        insns: RETURN_ZERO.as_flattened(),
+        license: LICENSE,
+        attach_btf_id: id.0,
+        ..ProgLoad::default()
+    };
+    bpf::prog_load(&spec, None).map(Some)
+}
+
+fn judge_traced(result: io::Result<()>, needs: &'static str) -> Probe {
+    match result {
+        Ok(()) => Probe::Supported,
+        // 524: the kernel's ENOTSUPP. The others are what kernels without trampolines or ftrace answer.
+        Err(error)
+            if matches!(error.raw_os_error(), Some(524 | libc::EINVAL | libc::ENOENT | libc::EBUSY)) =>
+        {
+            Probe::Unsupported { needs }
+        }
+        // A process that may load tracing programs at all is refused for want of the feature.
+        Err(error)
+            if error.raw_os_error() == Some(libc::EPERM) && helper(KTIME_GET_NS, "").is_supported() =>
+        {
+            Probe::Unsupported { needs }
+        }
+        Err(error) => Probe::Inconclusive(error),
     }
 }
 
@@ -253,5 +269,10 @@ mod tests {
         assert_eq!(probe(Feature::Kprobe).is_supported(), pmu_type("kprobe").is_ok());
         let fentry = probe(Feature::Fentry);
         assert!(!matches!(fentry, Probe::Inconclusive(_)), "{fentry:?}");
+        // Without securityfs a yes cannot be told from a maybe, but a no can.
+        let lsm = probe(Feature::Lsm);
+        assert!(
+            lsm.is_unsupported() || lsm.is_supported() || std::fs::read("/sys/kernel/security/lsm").is_err()
+        );
     }
 }

@@ -176,6 +176,19 @@ pub enum LoadError {
         /// Name of the hook.
         hook: String,
     },
+    /// The kernel has no such kind of hook at all.
+    #[error("program `{program}` (section `{section}`): this kernel needs {needs}")]
+    UnsupportedKernel {
+        /// Its name.
+        program: String,
+        /// The section.
+        section: String,
+        /// What would have it.
+        needs: &'static str,
+        /// The cause.
+        #[source]
+        source: io::Error,
+    },
     /// A section name that says no program type.
     #[error("program `{program}`: section `{section}` names no known program type")]
     UnknownSection {
@@ -238,6 +251,9 @@ impl LoadError {
             Self::Unresolved { .. } | Self::Relocation { .. } | Self::UnknownSection { .. } => {
                 ErrorKind::InvalidObject
             }
+            Self::UnsupportedKernel { needs, .. } => {
+                ErrorKind::UnsupportedKernel { needs: (*needs).to_owned() }
+            }
             Self::KernelBtf(_) => {
                 ErrorKind::UnsupportedKernel { needs: "Linux 5.4 with CONFIG_DEBUG_INFO_BTF".to_owned() }
             }
@@ -248,6 +264,8 @@ impl LoadError {
                 Some(libc::EINVAL) => {
                     ErrorKind::UnsupportedKernel { needs: "a kernel that knows this type".to_owned() }
                 }
+                // More entries, bytes or instructions than the kernel allows.
+                Some(libc::E2BIG) => ErrorKind::InvalidInput,
                 _ => ErrorKind::of_io(source),
             },
         }

@@ -1,6 +1,6 @@
 //! A gadget's life between plan and end: built, running, replaced, stopped.
 
-use std::{sync::Arc, thread};
+use std::{sync::Arc, thread, time::Duration};
 
 use ig_datasource::Origin;
 use ig_exporters::series::Registry;
@@ -23,6 +23,9 @@ const DISABLED: &str = "gadget_program_disabled";
 const RING_RECORDS: usize = 2048;
 /// Most bytes a ring buffer is enlarged to; it is kernel memory, whether used or not.
 const RING_BYTES: usize = 2 << 20;
+
+/// Time between the decision to switch from one instance to the next and the switch.
+const SWITCH_NS: u64 = 50_000_000;
 
 /// Loaded and attached; its ring buffers fill, nobody reads yet.
 pub struct Built {
@@ -183,7 +186,7 @@ impl Running {
     /// Stops: drains a last time, then detaches in the background.
     pub async fn stop(self) {
         for source in &self.sources {
-            source.handle.stop(None).await;
+            source.handle.stop().await;
         }
     }
 
@@ -196,19 +199,32 @@ impl Running {
         for successor in successors {
             successor.handle.drain().await;
         }
-        let moment = KtimeNs::now();
+        // Both sides must know the moment before it comes.
+        let moment = KtimeNs(KtimeNs::now().0 + SWITCH_NS);
         for successor in successors {
-            if !successor.stamped
-                && let Some(old) = self.sources.iter().find(|old| old.name == successor.name)
-            {
-                old.handle.stop(None).await;
+            let old = self.sources.iter().find(|old| old.name == successor.name);
+            match old {
+                Some(old) if successor.stamped => {
+                    successor.handle.take_over(moment).await;
+                    old.handle.hand_over(moment).await;
+                }
+                Some(old) => {
+                    old.handle.stop().await;
+                    successor.handle.take_over(moment).await;
+                }
+                None => successor.handle.take_over(moment).await,
             }
-            successor.handle.take_over(moment).await;
         }
+        let now = KtimeNs::now();
+        if now >= moment {
+            warn!(name: "gadget.handover.late", gadget = self.name, late_ns = now.0 - moment.0,
+                "events of this time may be counted twice");
+        }
+        tokio::time::sleep(Duration::from_nanos(moment.0.saturating_sub(now.0))).await;
         // Programs that ran at the moment of the switch have submitted their records once detaching is over.
         self.links.close().await;
         for source in &self.sources {
-            source.handle.stop(Some(moment)).await;
+            source.handle.stop().await;
         }
     }
 }

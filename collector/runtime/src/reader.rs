@@ -65,8 +65,10 @@ enum Order {
     Drain(oneshot::Sender<()>),
     /// Throw away what piled up, then deliver what is stamped after the moment.
     TakeOver(KtimeNs, oneshot::Sender<()>),
-    /// Drain a last time and end; a moment divides the events from those of a successor.
-    Stop(Option<KtimeNs>, oneshot::Sender<()>),
+    /// Deliver only what is stamped up to the moment.
+    HandOver(KtimeNs, oneshot::Sender<()>),
+    /// Drain a last time and end.
+    Stop(oneshot::Sender<()>),
 }
 
 /// A running source.
@@ -126,9 +128,14 @@ impl SourceHandle {
         self.order(|done| Order::TakeOver(moment, done)).await;
     }
 
+    /// Delivers only what is stamped up to `moment` from now on.
+    pub async fn hand_over(&self, moment: KtimeNs) {
+        self.order(|done| Order::HandOver(moment, done)).await;
+    }
+
     /// Drains a last time and ends the source.
-    pub async fn stop(&self, until: Option<KtimeNs>) {
-        self.order(|done| Order::Stop(until, done)).await;
+    pub async fn stop(&self) {
+        self.order(Order::Stop).await;
     }
 
     async fn order(&self, order: impl FnOnce(oneshot::Sender<()>) -> Order) {

@@ -16,7 +16,7 @@
 
 #include <bpf/bpf_core_read.h>
 #include <bpf/bpf_tracing.h>
-#include <gadget/libbpf_compat.h>
+
 
 /*
  * The call that loaders put where a relocation could not be resolved. A program
@@ -208,16 +208,34 @@ static __always_inline u64 gadget_get_ctime_nanosec_from_inode(struct inode *ino
 	return sec * 1000000000ULL + nsec;
 }
 
-/* For raw_tracepoint/sys_enter and sys_exit, whose first argument is "regs". */
+/*
+ * Registers of a system call, for raw_tracepoint/sys_enter and sys_exit, whose
+ * first argument is "regs". Declared here and not taken from vmlinux.h, which
+ * describes the machine that compiles and not the one that is compiled for.
+ */
+struct pt_regs___gadget_x86 {
+	unsigned long di, si, dx, r10, r8, r9, orig_ax;
+} __attribute__((preserve_access_index));
+
+struct pt_regs___gadget_arm64 {
+	u64 regs[31];
+	u64 orig_x0;
+	s32 syscallno;
+} __attribute__((preserve_access_index));
+
+#if defined(__TARGET_ARCH_x86)
+#define __gadget_syscall_reg(regs, on_x86, on_arm64) \
+	BPF_CORE_READ((struct pt_regs___gadget_x86 *)(regs), on_x86)
+#elif defined(__TARGET_ARCH_arm64)
+#define __gadget_syscall_reg(regs, on_x86, on_arm64) \
+	BPF_CORE_READ((struct pt_regs___gadget_arm64 *)(regs), on_arm64)
+#else
+#define __gadget_syscall_reg(regs, on_x86, on_arm64) (-1)
+#endif
+
 static __always_inline long gadget_get_syscall_nr(struct pt_regs *regs)
 {
-#if defined(__TARGET_ARCH_x86)
-	return BPF_CORE_READ(regs, orig_ax);
-#elif defined(__TARGET_ARCH_arm64)
-	return BPF_CORE_READ(regs, syscallno);
-#else
-	return -1;
-#endif
+	return __gadget_syscall_reg(regs, orig_ax, syscallno);
 }
 
 /* "arg_id" counts from 0; there are at most six arguments. */
@@ -226,17 +244,17 @@ static __always_inline unsigned long gadget_get_syscall_arg(struct pt_regs *regs
 {
 	switch (arg_id) {
 	case 0:
-		return PT_REGS_PARM1_CORE_SYSCALL(regs);
+		return __gadget_syscall_reg(regs, di, orig_x0);
 	case 1:
-		return PT_REGS_PARM2_CORE_SYSCALL(regs);
+		return __gadget_syscall_reg(regs, si, regs[1]);
 	case 2:
-		return PT_REGS_PARM3_CORE_SYSCALL(regs);
+		return __gadget_syscall_reg(regs, dx, regs[2]);
 	case 3:
-		return PT_REGS_PARM4_CORE_SYSCALL(regs);
+		return __gadget_syscall_reg(regs, r10, regs[3]);
 	case 4:
-		return PT_REGS_PARM5_CORE_SYSCALL(regs);
+		return __gadget_syscall_reg(regs, r8, regs[4]);
 	case 5:
-		return PT_REGS_PARM6_CORE_SYSCALL(regs);
+		return __gadget_syscall_reg(regs, r9, regs[5]);
 	default:
 		return 0;
 	}

@@ -3,6 +3,10 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use rustls::RootCertStore;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject as _;
+
 /// Settings of one receiver.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OtlpSettings {
@@ -216,12 +220,30 @@ impl OtlpSettings {
             })
         };
         let ca = self.tls.ca_file.as_ref().map(|path| read("ca file", path)).transpose()?;
+        if let Some(pem) = &ca {
+            self.check_authorities(pem)?;
+        }
         let identity = match (&self.tls.cert_file, &self.tls.key_file) {
             (Some(cert), Some(key)) => Some((read("client certificate", cert)?, read("client key", key)?)),
             (None, None) => None,
             _ => return Err(self.tls_fault("has a client certificate without its key, or a key alone", None)),
         };
         Ok(TlsParts { ca, identity })
+    }
+
+    /// Makes sure that every certificate of a CA file can be trusted by the libraries, and that there is one.
+    fn check_authorities(&self, pem: &[u8]) -> Result<(), OtlpError> {
+        let problem = "has a ca file with an unreadable certificate";
+        let mut roots = RootCertStore::empty();
+        for certificate in CertificateDer::pem_slice_iter(pem) {
+            let certificate =
+                certificate.map_err(|source| self.tls_fault(problem, Some(Box::new(source))))?;
+            roots.add(certificate).map_err(|source| self.tls_fault(problem, Some(Box::new(source))))?;
+        }
+        if roots.is_empty() {
+            return Err(self.tls_fault("has a ca file without certificates", None));
+        }
+        Ok(())
     }
 
     pub(super) fn tls_fault(

@@ -69,13 +69,12 @@ fn unusable_settings_are_refused() {
             "failed to read ca file `absent.pem`",
         ),
         (
-            OtlpSettings {
-                endpoint: "https://h".into(),
-                tls: tls(Some(rubbish.clone())),
-                protocol: Protocol::HttpProtobuf,
-                ..base()
-            },
-            "tls of otlp exporter `main`",
+            OtlpSettings { endpoint: "https://h".into(), tls: tls(Some(rubbish.clone())), ..base() },
+            "tls of otlp exporter `main` has a ca file with an unreadable certificate",
+        ),
+        (
+            OtlpSettings { endpoint: "https://h".into(), tls: tls(Some("/dev/null".into())), ..base() },
+            "without certificates",
         ),
         (
             OtlpSettings {

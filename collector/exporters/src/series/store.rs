@@ -13,11 +13,11 @@ use std::time::Duration;
 use super::arena::{Arena, Span, reserve_gently};
 use super::estimate::Distinct;
 use super::evict::Evictor;
+use super::hash::{hash, padded};
 use super::index::Index;
 use super::labels::LabelPlan;
 use super::shape::{Cells, Shape};
-use super::spec::Labeler;
-use super::table::hash;
+use super::spec::{Labeler, NumberKind};
 use crate::clock::Moment;
 
 /// The record is on the free list.
@@ -102,6 +102,15 @@ pub(crate) struct RowView<'a> {
     pub(crate) record: &'a [u64],
 }
 
+/// Where an instrument's first cell lies.
+#[derive(Clone, Copy, Debug)]
+struct Column {
+    offset: usize,
+    number: NumberKind,
+    /// It has no other cell.
+    single: bool,
+}
+
 /// The rows of one table.
 pub(crate) struct Store {
     pub(super) shape: Arc<Shape>,
@@ -109,6 +118,10 @@ pub(crate) struct Store {
     pub(super) labeler: Box<dyn Labeler>,
     pub(super) limit: usize,
     pub(super) counts: Counts,
+    /// Copied out of the shape, one hop nearer to every lookup.
+    key_len: usize,
+    key_words: usize,
+    columns: Box<[Column]>,
     /// The current stamp: tick and snapshot, no flags.
     stamp: u64,
     now: Moment,
@@ -140,7 +153,19 @@ impl Store {
         stale_after: Option<Duration>,
     ) -> Self {
         let records = vec![0; shape.stride];
+        let columns = shape
+            .instruments
+            .iter()
+            .map(|instrument| Column {
+                offset: instrument.offset,
+                number: instrument.number,
+                single: !matches!(instrument.cells, Cells::Histogram(_)),
+            })
+            .collect();
         Self {
+            key_len: shape.key_len,
+            key_words: shape.key_words,
+            columns,
             shape,
             labels,
             labeler,
@@ -244,7 +269,7 @@ impl Store {
     /// Finds or makes the row of `key` and marks it as touched.
     #[inline]
     pub(super) fn row(&mut self, key: &[u8], hash: u64) -> Row {
-        if key.len() != self.shape.key_len {
+        if key.len() != self.key_len {
             return self.row_of_odd_key(key);
         }
         let tag = Index::tag(hash);
@@ -264,14 +289,14 @@ impl Store {
     #[inline]
     fn has_key(&self, place: u32, key: &[u8]) -> bool {
         let from = place as usize + 1;
-        let Some(words) = self.records.get(from..from + self.shape.key_words) else { return false };
+        let Some(words) = self.records.get(from..from + self.key_words) else { return false };
         let (whole, tail) = key.as_chunks::<8>();
         let mut differing = 0;
         for (word, bytes) in words.iter().zip(whole) {
             differing |= word ^ u64::from_ne_bytes(*bytes);
         }
         if !tail.is_empty() {
-            differing |= words.last().copied().unwrap_or(0) ^ last_word(tail);
+            differing |= words.last().copied().unwrap_or(0) ^ padded(tail);
         }
         differing == 0
     }
@@ -287,6 +312,7 @@ impl Store {
     }
 
     /// Follows an alias, or forgets it if its row has gone or changed.
+    #[cold]
     fn row_by_alias(&mut self, place: u32, key: &[u8], hash: u64) -> Row {
         let position = self.position(place);
         let born = self.meta.get(position).map_or(0, |meta| meta.born);
@@ -399,7 +425,7 @@ impl Store {
         let (stamp, rest) = record.split_first_mut()?;
         *stamp = self.stamp;
         for (word, bytes) in rest.iter_mut().zip(key.chunks(8)) {
-            *word = last_word(bytes);
+            *word = padded(bytes);
         }
         Some(place)
     }
@@ -526,6 +552,14 @@ impl Store {
 
     // ---- cells ----
 
+    /// The only cell of a counter or gauge.
+    #[inline]
+    pub(super) fn cell_of(&mut self, row: Row, instrument: usize) -> Option<(&mut u64, NumberKind)> {
+        let column = *self.columns.get(instrument)?;
+        let cell = self.records.get_mut(row.0 as usize + column.offset)?;
+        column.single.then_some((cell, column.number))
+    }
+
     /// The cells of `instrument` in `row`, with what describes them.
     #[inline]
     pub(super) fn cells(
@@ -600,14 +634,4 @@ pub(super) fn tick(elapsed: Duration) -> u32 {
 #[expect(clippy::cast_possible_truncation, reason = "the tick is the low half of a stamp")]
 fn tick_of(stamp: u64) -> u32 {
     stamp as u32
-}
-
-/// Up to eight bytes as a word, padded with zeros.
-#[inline]
-fn last_word(bytes: &[u8]) -> u64 {
-    let mut word = [0; 8];
-    for (to, from) in word.iter_mut().zip(bytes) {
-        *to = *from;
-    }
-    u64::from_ne_bytes(word)
 }

@@ -1,30 +1,16 @@
 //! Tables as gadgets write them: a shared handle, and a writer that holds the lock for one batch.
 
-use std::hash::{BuildHasher as _, Hasher as _};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
-use foldhash::fast::FixedState;
-
+use super::hash::hash;
 use super::labels::LabelPlan;
 use super::registry::Shared;
 use super::shape::{Cells, Shape};
 use super::spec::{ExporterFilter, InstrumentSpec, LabelSpec, NumberKind, Refusal};
 use super::store::{Row, Store};
 use crate::otlp::AttributeCache;
-
-/// Hashes a key for [`TableWriter::row_hashed`]; seeded per process, because keys come from strangers.
-#[inline]
-pub fn hash(key: &[u8]) -> u64 {
-    static STATE: LazyLock<FixedState> = LazyLock::new(|| {
-        // The standard library's state is seeded by the operating system.
-        FixedState::with_seed(std::hash::RandomState::new().build_hasher().finish())
-    });
-    let mut hasher = STATE.build_hasher();
-    hasher.write(key);
-    hasher.finish()
-}
 
 /// What may change while a table lives.
 #[derive(Clone, Debug)]
@@ -302,8 +288,8 @@ impl TableWriter<'_> {
     /// Adds to a counter. The sum wraps at 2^64.
     #[inline]
     pub fn add_int(&mut self, row: Row, instrument: usize, value: u64) {
-        if let Some(([cell], described)) = self.store.cells(row, instrument) {
-            *cell = match described.number {
+        if let Some((cell, number)) = self.store.cell_of(row, instrument) {
+            *cell = match number {
                 NumberKind::Int => cell.wrapping_add(value),
                 NumberKind::Float => (f64::from_bits(*cell) + value as f64).to_bits(),
             };
@@ -316,8 +302,8 @@ impl TableWriter<'_> {
         if value.is_nan() || value < 0.0 {
             return;
         }
-        if let Some(([cell], described)) = self.store.cells(row, instrument) {
-            *cell = match described.number {
+        if let Some((cell, number)) = self.store.cell_of(row, instrument) {
+            *cell = match number {
                 NumberKind::Int => cell.wrapping_add(whole_unsigned(value)),
                 NumberKind::Float => (f64::from_bits(*cell) + value).to_bits(),
             };
@@ -327,8 +313,8 @@ impl TableWriter<'_> {
     /// Sets a gauge.
     #[inline]
     pub fn set_int(&mut self, row: Row, instrument: usize, value: i64) {
-        if let Some(([cell], described)) = self.store.cells(row, instrument) {
-            *cell = match described.number {
+        if let Some((cell, number)) = self.store.cell_of(row, instrument) {
+            *cell = match number {
                 NumberKind::Int => value.cast_unsigned(),
                 NumberKind::Float => (value as f64).to_bits(),
             };
@@ -338,8 +324,8 @@ impl TableWriter<'_> {
     /// Sets a gauge; an integer gauge takes the whole part.
     #[inline]
     pub fn set_float(&mut self, row: Row, instrument: usize, value: f64) {
-        if let Some(([cell], described)) = self.store.cells(row, instrument) {
-            *cell = match described.number {
+        if let Some((cell, number)) = self.store.cell_of(row, instrument) {
+            *cell = match number {
                 NumberKind::Int => whole(value).cast_unsigned(),
                 NumberKind::Float => value.to_bits(),
             };

@@ -28,7 +28,7 @@ impl NameIndex {
             let Some(name) = u32_at(btf.as_bytes(), *at as usize).filter(|offset| *offset != 0) else {
                 continue;
             };
-            let name = btf.string_bytes(name).unwrap_or_default();
+            let name = btf.string_from(name).map(essential_part).unwrap_or_default();
             if !name.is_empty() {
                 named.push((hash(&seed, name), id));
             }
@@ -60,7 +60,7 @@ impl NameIndex {
 
     /// Ids of the types whose essential name may be `name`.
     pub(super) fn candidates(&self, name: &str) -> &[u32] {
-        let bucket = (hash(&self.seed, name.as_bytes()) & self.mask) as usize;
+        let bucket = (hash(&self.seed, essential_name(name).as_bytes()) & self.mask) as usize;
         let range = self.starts.get(bucket).zip(self.starts.get(bucket + 1));
         range.and_then(|(start, end)| self.ids.get(*start as usize..*end as usize)).unwrap_or_default()
     }
@@ -69,7 +69,7 @@ impl NameIndex {
 #[expect(clippy::cast_possible_truncation, reason = "any 32 bits of the hash do")]
 fn hash(seed: &RandomState, name: &[u8]) -> u32 {
     let mut hasher = seed.build_hasher();
-    hasher.write(name.get(..essential_len(name)).unwrap_or_default());
+    hasher.write(name);
     hasher.finish() as u32
 }
 
@@ -77,21 +77,56 @@ fn hash(seed: &RandomState, name: &[u8]) -> u32 {
 ///
 /// A flavour starts at the last `___` that has some other character on both sides.
 pub fn essential_name(name: &str) -> &str {
-    name.get(..essential_len(name.as_bytes())).unwrap_or(name)
+    name.get(..essential_part(name.as_bytes()).len()).unwrap_or(name)
 }
 
-fn essential_len(name: &[u8]) -> usize {
-    let mut run = 0;
-    // Backwards over runs of underscores: one of exactly three, with something before and behind, is the separator.
-    for (at, byte) in name.iter().enumerate().rev() {
-        if *byte == b'_' {
-            run += 1;
-            continue;
+/// The essential part of the text up to the first NUL.
+///
+/// Eight bytes at a time, because every load of a gadget looks at a hundred thousand names: each window is searched for
+/// NUL and for three underscores in a row. Windows overlap by two, so that no run falls between them.
+fn essential_part(text: &[u8]) -> &[u8] {
+    const UNDERSCORES: u64 = u64::from_ne_bytes([b'_'; 8]);
+    let mut at = 0;
+    while let Some(window) = text.get(at..).and_then(<[u8]>::first_chunk::<8>) {
+        let window = u64::from_le_bytes(*window);
+        let underscores = zero_bytes(window ^ UNDERSCORES);
+        if underscores & underscores >> 8 & underscores >> 16 != 0 {
+            break;
         }
-        if run == 3 && at + 4 < name.len() {
-            return at + 1;
+        let nul = zero_bytes(window);
+        if nul != 0 {
+            return text.get(..at + nul.trailing_zeros() as usize / 8).unwrap_or_default();
         }
-        run = 0;
+        at += 6;
     }
-    name.len()
+    cut_flavour(text)
+}
+
+/// The highest bit of each byte that is zero.
+fn zero_bytes(word: u64) -> u64 {
+    const LOW: u64 = u64::from_ne_bytes([0x7f; 8]);
+    // Bytes without their highest bit cannot carry into their neighbours.
+    !(((word & LOW) + LOW) | word | LOW)
+}
+
+fn cut_flavour(text: &[u8]) -> &[u8] {
+    let mut end = text.len();
+    let mut separator = None;
+    let mut run = 0;
+    for (at, byte) in text.iter().enumerate() {
+        match byte {
+            0 => {
+                end = at;
+                break;
+            }
+            b'_' => run += 1,
+            _ => {
+                if run == 3 && at > 3 {
+                    separator = Some(at - 3);
+                }
+                run = 0;
+            }
+        }
+    }
+    text.get(..separator.unwrap_or(end)).unwrap_or_default()
 }

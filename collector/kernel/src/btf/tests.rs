@@ -125,6 +125,9 @@ fn flavours_are_cut_at_the_last_separator() {
         ("___x", "___x"),
         ("a____b", "a____b"),
         ("a___", "a___"),
+        ("a_long_name_with_ordinary_parts", "a_long_name_with_ordinary_parts"),
+        ("a_long_name_with_a_flavour___behind", "a_long_name_with_a_flavour"),
+        ("sevenxx___b", "sevenxx"),
     ] {
         assert_eq!(essential_name(name), essential);
     }

@@ -4,6 +4,7 @@ use std::io;
 use std::os::fd::{AsRawFd as _, BorrowedFd, OwnedFd};
 
 use ig_kernel::btf::{Btf, Kind};
+use ig_kernel::probe::{Feature, Probe, probe};
 use ig_kernel::release::KernelRelease;
 use ig_kernel::symbols::{self, Symbol};
 use ig_kernel::sys::bpf::{self, F_SLEEPABLE, ProgLoad};
@@ -15,6 +16,7 @@ use crate::error::LoadError;
 use crate::insn::{self, Insn, PSEUDO_BTF_ID, PSEUDO_KFUNC_CALL, PSEUDO_MAP_FD, PSEUDO_MAP_VALUE};
 use crate::linker::{self, Linked};
 use crate::object::{ExternKind, Function, ProgramSpec, Target};
+use crate::section::ProgramKind;
 use crate::verifier;
 
 /// First and last size of the buffer for the verifier's log.
@@ -216,7 +218,24 @@ impl Loader<'_> {
                 request.line_info_rec_size = 16;
             }
         }
-        bpf::prog_load(&request, None).or_else(|source| explain(&spec.name, &request, source))
+        bpf::prog_load(&request, None)
+            .or_else(|source| explain(&spec.name, &request, source))
+            .map_err(|error| lacking(spec, error))
+    }
+}
+
+/// Tells a kernel that cannot trace functions from a process that may not: both answer the same to a load.
+fn lacking(spec: &ProgramSpec, error: LoadError) -> LoadError {
+    let feature = match spec.kind {
+        ProgramKind::Fentry | ProgramKind::Fexit | ProgramKind::FmodRet => Feature::Fentry,
+        ProgramKind::Lsm => Feature::Lsm,
+        _ => return error,
+    };
+    match (error, probe(feature)) {
+        (LoadError::LoadProgram { program, source }, Probe::Unsupported { needs }) => {
+            LoadError::UnsupportedKernel { program, section: spec.section.clone(), needs, source }
+        }
+        (error, _) => error,
     }
 }
 

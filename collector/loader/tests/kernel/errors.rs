@@ -1,8 +1,10 @@
 //! What a caller is told when loading fails.
 
+use ig_kernel::probe::{Feature, Probe, probe};
 use ig_loader::{ErrorKind, Loader};
 
 use crate::compile::object;
+use crate::{loader_for_self, read_u64};
 
 /// Guarantees: the summary of the verifier's log names the complaint and the source line; the whole log is there too.
 #[test]
@@ -35,4 +37,24 @@ fn a_missing_btf_hook_is_named() {
         error.to_string(),
         "program `nowhere` needs `tp_btf/no_such_tracepoint`, which this kernel does not have"
     );
+}
+
+/// Guarantees: where the kernel can trace functions such a program counts, elsewhere what is lacking is named, although
+/// the kernel only says that the operation is not permitted.
+#[test]
+fn function_tracing_works_or_says_what_it_needs() {
+    let object = object("traced");
+    match (loader_for_self(&object).load(), probe(Feature::Fentry)) {
+        (Ok(loaded), Probe::Supported) => {
+            let link = loaded.attach("entered").unwrap();
+            std::fs::read("/proc/self/stat").unwrap();
+            drop(link);
+            assert!(read_u64(&object, &loaded, "seen") >= 1);
+        }
+        (Err(error), Probe::Unsupported { needs }) => {
+            assert_eq!(error.kind(), ErrorKind::UnsupportedKernel { needs: needs.to_owned() }, "{error:?}");
+            assert!(error.to_string().contains("fentry/do_sys_openat2"), "{error}");
+        }
+        (result, probe) => panic!("{result:?} but {probe:?}"),
+    }
 }

@@ -93,7 +93,11 @@ pub(super) async fn run(
                     waiting = false;
                     done.send(()).ok();
                 }
-                Some(Order::Stop(_, done)) => {
+                // Maps and iterators are divided by their last fetch, see `Stop`.
+                Some(Order::HandOver(_, done)) => {
+                    done.send(()).ok();
+                }
+                Some(Order::Stop(done)) => {
                     // What a map holds is an increment since the last fetch and would be lost.
                     if matches!(fetcher, Fetcher::Map(_)) && !waiting {
                         fetch(&mut fetcher, &mut pipeline, &mut buffers).await;

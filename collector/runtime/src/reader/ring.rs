@@ -191,10 +191,12 @@ impl RingReader {
                 self.drain_all();
                 done
             }
-            Some(Order::Stop(until, done)) => {
-                if let Some(moment) = until {
-                    self.handover = Handover::Until(moment);
-                }
+            Some(Order::HandOver(moment, done)) => {
+                self.drain_all();
+                self.handover = Handover::Until(moment);
+                done
+            }
+            Some(Order::Stop(done)) => {
                 self.drain_all();
                 // Nobody may have waited.
                 done.send(()).ok();
