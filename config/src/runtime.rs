@@ -52,12 +52,6 @@ pub struct RuntimeConfig {
 pub struct Images {
     /// When to ask the registry.
     pub pull: Pull,
-    /// Registries reached over plain HTTP, as `host` or `host:port`.
-    pub insecure_registries: Vec<String>,
-    /// Images that may run: `name@digest`, `name:tag`, or a prefix that ends in `*`; empty allows all.
-    pub allowed_gadgets: Vec<String>,
-    /// Public keys (PEM) of which one must have signed an image; empty asks for no signature.
-    pub public_keys: Vec<String>,
     /// The image store; `None` is the store of the user the collector runs as.
     pub store: Option<PathBuf>,
 }
@@ -65,12 +59,8 @@ pub struct Images {
 /// When to ask the registry for an image.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Pull {
-    /// When the store does not have it.
+    /// Never: images come from the local store.
     #[default]
-    Missing,
-    /// Each time a gadget is started.
-    Always,
-    /// Never.
     Never,
 }
 

@@ -8,6 +8,10 @@ use std::{
     time::Duration,
 };
 
+use ig_image::{
+    Arch, Reference, Store,
+    manifest::{self, Descriptor, Index, Manifest, Platform},
+};
 use ig_tests::{
     collector::{Collector, document},
     free_port, ig, root, store, wait_for,
@@ -62,7 +66,8 @@ fn sections_that_do_not_fit_the_image_are_refused() {
         ("filter: proc.pid==x", "`x`"),
         ("filter: \"proc.comm~(\"", "regular expression"),
     ] {
-        let (status, log) = run_to_end(&format!("gadgets:\n  - name: exec\n    image: trace_exec\n    {section}\n"));
+        let (status, log) =
+            run_to_end(&format!("gadgets:\n  - name: exec\n    image: trace_exec\n    {section}\n"));
         assert_eq!(status, Some(2), "{section}\n{log}");
         assert!(log.contains(expected), "{section}\n{log}");
         assert!(log.contains("runtime-config.yaml:"), "{section}\n{log}");
@@ -90,11 +95,21 @@ fn missing_privileges_are_named() {
     let binary = folder.path().join("ig");
     fs::copy(ig(), &binary).unwrap();
     let config = folder.path().join("c.yaml");
-    fs::write(&config, "apiVersion: 1\nkind: runtime-config\ngadgets:\n  - {name: exec, image: trace_exec}\n").unwrap();
+    fs::write(
+        &config,
+        "apiVersion: 1\nkind: runtime-config\ngadgets:\n  - {name: exec, image: trace_exec}\n",
+    )
+    .unwrap();
     open_to_all(folder.path());
     let as_nobody = |arguments: &[&str]| {
         Command::new("setpriv")
-            .args(["--reuid=65534", "--regid=65534", "--clear-groups", "--inh-caps=-all", "--bounding-set=-all"])
+            .args([
+                "--reuid=65534",
+                "--regid=65534",
+                "--clear-groups",
+                "--inh-caps=-all",
+                "--bounding-set=-all",
+            ])
             .arg(&binary)
             .args(arguments)
             .arg(&config)
@@ -141,7 +156,8 @@ fn broken_images_harm_nobody() {
     let flipped = copy("flipped");
     fs::write(
         flipped.join("program.bpf.c"),
-        fs::read_to_string(flipped.join("program.bpf.c")).unwrap() + "\nconst volatile int unused_marker = 7;\n",
+        fs::read_to_string(flipped.join("program.bpf.c")).unwrap()
+            + "\nconst volatile int unused_marker = 7;\n",
     )
     .unwrap();
     let before = blobs(store.path());
@@ -180,4 +196,109 @@ fn broken_images_harm_nobody() {
 
 fn blobs(store: &Path) -> Vec<std::path::PathBuf> {
     fs::read_dir(store.join("blobs/sha256")).unwrap().map(|entry| entry.unwrap().path()).collect()
+}
+
+/// Puts an image of exactly these bytes into a store.
+fn put_image(store: &Path, name: &str, layers: &[&[u8]], metadata: &[u8]) {
+    let store = Store::open(store).unwrap();
+    let config = store.put_blob(manifest::METADATA, metadata).unwrap();
+    let layers = layers.iter().map(|layer| store.put_blob(manifest::EBPF, layer).unwrap()).collect();
+    let content = manifest::to_json(&Manifest::gadget(config, layers, Default::default())).unwrap();
+    let entry = Descriptor {
+        platform: Some(Platform::linux(Arch::host())),
+        ..store.put_blob(manifest::MANIFEST, &content).unwrap()
+    };
+    store.put_index(&Index::of(vec![entry], Default::default()), Some(&Reference::parse(name).unwrap())).unwrap();
+}
+
+/// Scenario: images that are well-formed but hold nonsense: random bytes, half an object, an object of another
+/// machine, two objects, a gadget.yaml that is none.
+/// Guarantees: each is refused with a reason, the collector goes on, and the gadget that is well counts on.
+#[test]
+fn hostile_images_harm_nobody() {
+    let store = tempfile::tempdir().unwrap();
+    let objects = tempfile::tempdir().unwrap();
+    let output = Command::new(ig())
+        .args(["image", "build", "-t", "trace_exec", "--store"])
+        .arg(store.path())
+        .arg("-o")
+        .arg(objects.path())
+        .arg(root().join("gadgets/trace_exec"))
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let object = fs::read(objects.path().join(format!("{}.bpf.o", Arch::host()))).unwrap();
+    let random: Vec<u8> = (0_u32..50_000).map(|n| (n.wrapping_mul(2_654_435_761) >> 24).to_le_bytes()[0]).collect();
+    let yaml = fs::read(root().join("gadgets/trace_exec/gadget.yaml")).unwrap();
+    let mut other_machine = object.clone();
+    other_machine[18] = 0x3e; // e_machine: x86-64
+    put_image(store.path(), "random", &[&random], &yaml);
+    put_image(store.path(), "half", &[&object[..object.len() / 2]], &yaml);
+    put_image(store.path(), "machine", &[&other_machine], &yaml);
+    put_image(store.path(), "two", &[&object, &random], &yaml);
+    put_image(store.path(), "yaml", &[&object], b"{unclosed: [");
+    put_image(store.path(), "binary", &[&object], &random);
+
+    let folder = tempfile::tempdir().unwrap();
+    let config = folder.path().join("runtime-config.yaml");
+    let address = SocketAddr::from(([127, 0, 0, 1], free_port()));
+    let names = ["random", "half", "machine", "two", "yaml", "binary"];
+    let listed: String = names.iter().map(|name| format!("  - {{name: {name}, image: {name}}}\n")).collect();
+    let sections = format!(
+        "images: {{store: \"{}\"}}\ngadgets:\n  - {{name: exec, image: trace_exec}}\n{listed}",
+        store.path().display()
+    );
+    fs::write(&config, document(address, &sections)).unwrap();
+    let collector = Collector::spawn_with(folder, config, address);
+    collector.wait_ready();
+    let page = collector.get("/readyz").text();
+    for name in names {
+        assert!(page.contains(&format!("gadget {name}: refused (")), "{name}: {page}");
+    }
+    assert!(page.contains("gadget exec: running"), "{page}");
+}
+
+/// Scenario: a gadget that hooks a kernel function by kprobe, on a kernel that may have none, and one whose program
+/// the verifier refuses, beside one that is well.
+/// Guarantees: where the hook is missing the gadget is refused with the hook's name; the verifier's refusal names the
+/// program; the others run.
+#[test]
+fn gadgets_the_kernel_refuses_harm_nobody() {
+    let store = tempfile::tempdir().unwrap();
+    let sources = tempfile::tempdir().unwrap();
+    let build = |name: &str, program: &str| {
+        let folder = sources.path().join(name);
+        fs::create_dir(&folder).unwrap();
+        fs::write(folder.join("program.bpf.c"), program).unwrap();
+        fs::write(folder.join("gadget.yaml"), format!("name: {name}\n")).unwrap();
+        ig_tests::build_gadget(store.path(), &folder, name);
+    };
+    build(
+        "hookless",
+        "#include <vmlinux.h>\n#include <bpf/bpf_helpers.h>\nSEC(\"raw_tp/no_such_tracepoint\") int hookless_program(void *ctx) \
+         { return 0; }\nchar LICENSE[] SEC(\"license\") = \"GPL\";\n",
+    );
+    build(
+        "unsafe",
+        "#include <vmlinux.h>\n#include <bpf/bpf_helpers.h>\nSEC(\"tracepoint/syscalls/sys_enter_getpid\") int \
+         unsafe_program(void *ctx) { return *(volatile int *)bpf_get_current_task(); }\n\
+         char LICENSE[] SEC(\"license\") = \"GPL\";\n",
+    );
+    ig_tests::build_gadget(store.path(), &root().join("gadgets/trace_exec"), "trace_exec");
+    let folder = tempfile::tempdir().unwrap();
+    let config = folder.path().join("runtime-config.yaml");
+    let address = SocketAddr::from(([127, 0, 0, 1], free_port()));
+    let sections = format!(
+        "images: {{store: \"{}\"}}\ngadgets:\n  - {{name: exec, image: trace_exec}}\n  - {{name: hookless, image: hookless}}\n  \
+         - {{name: unsafe, image: unsafe}}\n",
+        store.path().display()
+    );
+    fs::write(&config, document(address, &sections)).unwrap();
+    let collector = Collector::spawn_with(folder, config, address);
+    collector.wait_ready();
+    let page = collector.get("/readyz").text();
+    let line = |name: &str| page.lines().find(|line| line.starts_with(&format!("gadget {name}: "))).unwrap().to_owned();
+    assert!(line("hookless").contains("missing_hook") && line("hookless").contains("no_such_tracepoint"), "{page}");
+    assert!(line("unsafe").contains("verifier") && line("unsafe").contains("unsafe_program"), "{page}");
+    assert!(line("exec").ends_with("running"), "{page}");
 }

@@ -51,7 +51,10 @@ fn check_reports_every_fault() {
     let output = run(&["config", "check", path]);
     assert_eq!(output.status.code(), Some(2));
     let text = stderr(&output);
-    assert!(text.contains("bad.yaml:5:5") && text.contains("did you mean") && text.contains("image"), "{text}");
+    assert!(
+        text.contains("bad.yaml:5:5") && text.contains("did you mean") && text.contains("image"),
+        "{text}"
+    );
     assert!(text.contains("conter"), "{text}");
     assert_eq!(stdout(&output), "");
 
@@ -86,7 +89,10 @@ fn images_are_listed() {
     let list: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
     for gadget in ig_tests::gadgets() {
         assert!(text.contains(&gadget), "{text}");
-        assert!(list.as_array().unwrap().iter().any(|image| image["Repository"] == gadget.as_str()), "{list}");
+        assert!(
+            list.as_array().unwrap().iter().any(|image| image["Repository"] == gadget.as_str()),
+            "{list}"
+        );
     }
 }
 
@@ -94,7 +100,8 @@ fn images_are_listed() {
 /// Guarantees: exit status 2 and a message on standard error.
 #[test]
 fn wrong_usage_is_exit_2() {
-    for arguments in [&["run"][..], &["nonsense"], &["config", "check"], &["run", "-f", "/nonexistent.yaml"]] {
+    for arguments in [&["run"][..], &["nonsense"], &["config", "check"], &["run", "-f", "/nonexistent.yaml"]]
+    {
         let output = run(arguments);
         assert_eq!(output.status.code(), Some(2), "{arguments:?}: {}", stderr(&output));
         assert!(!stderr(&output).is_empty());

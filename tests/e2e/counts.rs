@@ -84,7 +84,8 @@ fn pages_please_promtool() {
         .unwrap();
     promtool.stdin.take().unwrap().write_all(&page.body).unwrap();
     let output = promtool.wait_with_output().unwrap();
-    let said = String::from_utf8_lossy(&output.stderr).into_owned() + &String::from_utf8_lossy(&output.stdout);
+    let said =
+        String::from_utf8_lossy(&output.stderr).into_owned() + &String::from_utf8_lossy(&output.stdout);
     assert!(output.status.success(), "{said}\n{}", page.text());
     assert_eq!(said.trim(), "");
 
@@ -143,6 +144,9 @@ fn past_the_limit_sums_stay_exact() {
     assert_eq!(exposition::sum(&samples, "started_total", &[]), Some(50.0));
     let overflow = exposition::sum(&samples, "started_total", &[("otel_metric_overflow", "true")]);
     assert_eq!(overflow, Some(30.0));
-    assert_eq!(exposition::sum(&samples, "ig_series_overflow_events_total", &[("gadget", "exec")]), Some(30.0));
+    assert_eq!(
+        exposition::sum(&samples, "ig_series_overflow_events_total", &[("gadget", "exec")]),
+        Some(30.0)
+    );
     assert_eq!(exposition::sum(&samples, "ig_series_refused_total", &[("gadget", "exec")]), Some(15.0));
 }

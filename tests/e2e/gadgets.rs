@@ -55,7 +55,12 @@ fn trace_exec_sees_an_execution() {
     let me = std::process::id().to_string();
     let samples = seen(
         &collector,
-        &[("proc_comm", probe.comm()), ("proc_pid", &pid), ("proc_parent_pid", &me), ("proc_creds_user", "root")],
+        &[
+            ("proc_comm", probe.comm()),
+            ("proc_pid", &pid),
+            ("proc_parent_pid", &me),
+            ("proc_creds_user", "root"),
+        ],
     );
     assert_eq!(samples.len(), 1);
     let labels = &samples[0].labels;
@@ -69,11 +74,7 @@ fn trace_exec_sees_an_execution() {
 /// Guarantees: trace_exec drops the failure by default and shows it when asked to.
 #[test]
 fn trace_exec_sees_failures_when_asked() {
-    let collector = watch(
-        "trace_exec",
-        "    params: {ignore-failed: \"false\"}\n",
-        "error",
-    );
+    let collector = watch("trace_exec", "    params: {ignore-failed: \"false\"}\n", "error");
     assert!(Command::new("/no/such/program").spawn().is_err());
     seen(&collector, &[("error", "ENOENT")]);
 }
@@ -113,7 +114,8 @@ fn trace_signal_sees_signals() {
     assert_eq!(samples[0].labels["error"], "");
     drop(collector);
     // Only the system calls know of signals that came to nothing.
-    let collector = watch("trace_signal", "    params: {kill-only: \"true\"}\n", "proc.pid, tpid, sig, error");
+    let collector =
+        watch("trace_signal", "    params: {kill-only: \"true\"}\n", "proc.pid, tpid, sig, error");
     rustix::process::kill_process(pid, rustix::process::Signal::USR1).unwrap_err();
     seen(&collector, &[("proc_pid", &me), ("tpid", &target), ("error", "ESRCH")]);
 }
@@ -134,10 +136,28 @@ fn trace_tcp_sees_the_life_of_a_connection() {
     drop(listener);
     assert!(TcpStream::connect(&server).is_err());
     let me = std::process::id().to_string();
-    seen(&collector, &[("proc_pid", &me), ("type", "connect"), ("src_endpoint", &from), ("dst_endpoint", &server), ("error", "")]);
-    seen(&collector, &[("proc_pid", &me), ("type", "accept"), ("src_endpoint", &server), ("dst_endpoint", &from)]);
-    seen(&collector, &[("proc_pid", &me), ("type", "close"), ("src_endpoint", &from), ("dst_endpoint", &server)]);
-    seen(&collector, &[("proc_pid", &me), ("type", "connect"), ("dst_endpoint", &server), ("error", "ECONNREFUSED")]);
+    seen(
+        &collector,
+        &[
+            ("proc_pid", &me),
+            ("type", "connect"),
+            ("src_endpoint", &from),
+            ("dst_endpoint", &server),
+            ("error", ""),
+        ],
+    );
+    seen(
+        &collector,
+        &[("proc_pid", &me), ("type", "accept"), ("src_endpoint", &server), ("dst_endpoint", &from)],
+    );
+    seen(
+        &collector,
+        &[("proc_pid", &me), ("type", "close"), ("src_endpoint", &from), ("dst_endpoint", &server)],
+    );
+    seen(
+        &collector,
+        &[("proc_pid", &me), ("type", "connect"), ("dst_endpoint", &server), ("error", "ECONNREFUSED")],
+    );
 }
 
 /// A memory cgroup with a limit; removed when dropped.
@@ -202,7 +222,7 @@ fn profile_blockio_measures_writes() {
     let file = root().join("target").join(format!("ig-blockio-{}", std::process::id()));
     let mut written = fs::File::create(&file).unwrap();
     for _ in 0..20 {
-        written.write_all(&[7; 65536]).unwrap();
+        written.write_all(&vec![7; 65536]).unwrap();
         written.sync_all().unwrap();
     }
     drop(written);
@@ -212,7 +232,12 @@ fn profile_blockio_measures_writes() {
     let samples = collector.samples();
     for op in ["write", "read"] {
         let of = |name: &str| -> Vec<&Sample> {
-            samples.iter().filter(|sample| sample.name == name && sample.labels.get("op").is_some_and(|known| known == op)).collect()
+            samples
+                .iter()
+                .filter(|sample| {
+                    sample.name == name && sample.labels.get("op").is_some_and(|known| known == op)
+                })
+                .collect()
         };
         let buckets: Vec<f64> = of("latency_seconds_bucket").iter().map(|sample| sample.value).collect();
         assert!(buckets.is_sorted(), "{buckets:?}");
@@ -248,7 +273,11 @@ fn snapshot_process_counts_what_exists() {
         child.wait().unwrap();
     }
     wait_for("the series to go", Duration::from_secs(10), || {
-        collector.samples().iter().all(|sample| sample.labels.get("comm").is_none_or(|comm| comm != "ig-alive-probe")).then_some(())
+        collector
+            .samples()
+            .iter()
+            .all(|sample| sample.labels.get("comm").is_none_or(|comm| comm != "ig-alive-probe"))
+            .then_some(())
     });
     let me = fs::read_to_string("/proc/self/comm").unwrap();
     assert!(collector.sum("alive", &[("comm", me.trim())]) >= 1.0);
@@ -289,8 +318,10 @@ fn snapshot_socket_has_endpoints_and_states() {
 /// Guarantees: all run, and each has a page that names its parameters.
 #[test]
 fn all_gadgets_run_together() {
-    let sections: String =
-        gadgets().iter().map(|gadget| format!("  - {{name: {}, image: {gadget}}}\n", gadget.replace('_', "-"))).collect();
+    let sections: String = gadgets()
+        .iter()
+        .map(|gadget| format!("  - {{name: {}, image: {gadget}}}\n", gadget.replace('_', "-")))
+        .collect();
     let collector = Collector::start(&format!("gadgets:\n{sections}"));
     let page = collector.get("/readyz").text();
     for gadget in gadgets() {
@@ -321,7 +352,10 @@ fn configurations_of_the_pages_run() {
             let collector = Collector::spawn_with(folder, config, address);
             collector.wait_ready();
             let page = collector.get("/readyz").text();
-            let running = page.lines().filter(|line| line.starts_with("gadget ") && line.ends_with(": running")).count();
+            let running = page
+                .lines()
+                .filter(|line| line.starts_with("gadget ") && line.ends_with(": running"))
+                .count();
             let all = page.lines().filter(|line| line.starts_with("gadget ")).count();
             assert!(all > 0 && running == all, "{gadget}: {page}");
         }

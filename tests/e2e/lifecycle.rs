@@ -65,7 +65,11 @@ fn own_metrics_are_documented() {
     for sample in collector.samples() {
         let own = sample.name.starts_with("ig_") || sample.name.starts_with("process_");
         if own && !sample.labels.contains_key("otel_scope_name") {
-            assert!(documented.contains(&format!("| `{}` |", sample.name)), "{} is not documented", sample.name);
+            assert!(
+                documented.contains(&format!("| `{}` |", sample.name)),
+                "{} is not documented",
+                sample.name
+            );
         }
     }
     assert!(collector.sum("process_resident_memory_bytes", &[]) > 1e6);

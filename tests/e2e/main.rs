@@ -3,7 +3,12 @@
 //! The tests count events of the whole machine and are run one at a time (`--test-threads=1`). They need root, the
 //! gadgets' build tools and Prometheus; `tests/tools.sh test` installs what is missing.
 
-#![expect(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::float_cmp,
+    reason = "tests; the floats are whole numbers"
+)]
 
 mod bad_input;
 mod cli;

@@ -51,9 +51,14 @@ impl Received {
                         if text_map(&point.attributes).get("proc.comm").map(String::as_str) != Some(comm) {
                             continue;
                         }
-                        let Some(number_data_point::Value::AsInt(value)) = point.value else { panic!("no integer") };
+                        let Some(number_data_point::Value::AsInt(value)) = point.value else {
+                            panic!("no integer")
+                        };
                         assert!(sum.is_monotonic);
-                        assert!(point.start_time_unix_nano > 0 && point.start_time_unix_nano <= point.time_unix_nano);
+                        assert!(
+                            point.start_time_unix_nano > 0
+                                && point.start_time_unix_nano <= point.time_unix_nano
+                        );
                         points.push(Point {
                             value,
                             temporality: sum.aggregation_temporality(),
@@ -106,7 +111,8 @@ fn background<F: Future<Output = ()>>(serve: impl FnOnce() -> F + Send + 'static
 
 fn grpc_receiver() -> (SocketAddr, Received) {
     let received = Received::default();
-    let service = MetricsServiceServer::new(Service(received.clone())).accept_compressed(CompressionEncoding::Gzip);
+    let service =
+        MetricsServiceServer::new(Service(received.clone())).accept_compressed(CompressionEncoding::Gzip);
     let address = SocketAddr::from(([127, 0, 0, 1], ig_tests::free_port()));
     background(move || async move {
         tonic::transport::Server::builder().add_service(service).serve(address).await.unwrap();
@@ -236,7 +242,8 @@ gadgets:
     assert!(collector.log().contains(&down.to_string()), "{}", collector.log());
 
     let received = Received::default();
-    let service = MetricsServiceServer::new(Service(received.clone())).accept_compressed(CompressionEncoding::Gzip);
+    let service =
+        MetricsServiceServer::new(Service(received.clone())).accept_compressed(CompressionEncoding::Gzip);
     background(move || async move {
         tonic::transport::Server::builder().add_service(service).serve(down).await.unwrap();
     });

@@ -45,8 +45,10 @@ fn a_reload_storm_loses_nothing() {
             3 => format!("gadgets:\n{EXEC}    imgae: typo\n"),
             5 if edit % 16 == 5 => with_signal_metric("x").replace("[sig]", "[no_such_field]"),
             // New programs for the other gadget.
-            2 => with_signal_metric(&format!("signals_{edit}"))
-                .replace("image-metrics: false\n    metrics: [{name: signals", "params: {failed: \"true\"}\n    image-metrics: false\n    metrics: [{name: signals"),
+            2 => with_signal_metric(&format!("signals_{edit}")).replace(
+                "image-metrics: false\n    metrics: [{name: signals",
+                "params: {failed: \"true\"}\n    image-metrics: false\n    metrics: [{name: signals",
+            ),
             // The other gadget goes.
             4 => format!("gadgets:\n{EXEC}"),
             // New sinks for the other gadget.
@@ -58,7 +60,12 @@ fn a_reload_storm_loses_nothing() {
     }
     collector.write_config(&with_signal_metric("signals_final"));
     wait_for("the last edit", PATIENCE, || {
-        collector.get("/readyz").text().lines().any(|line| line.starts_with("gadget signal: running")).then_some(())
+        collector
+            .get("/readyz")
+            .text()
+            .lines()
+            .any(|line| line.starts_with("gadget signal: running"))
+            .then_some(())
     });
     wait_for("the last edit to be in force", PATIENCE, || {
         let page = collector.get("/readyz").text();
@@ -92,7 +99,10 @@ fn replacing_programs_hands_over_exactly() {
     let started = load.stop();
     let counted = collector.sum("executions_total", &[("proc_comm", probe.comm())]);
     assert!((counted - started as f64).abs() < 0.5, "counted {counted}, started {started}");
-    assert!(collector.sum("ig_gadget_events_lost_total", &[("reason", "handover")]) > 0.0, "no handover happened");
+    assert!(
+        collector.sum("ig_gadget_events_lost_total", &[("reason", "handover")]) > 0.0,
+        "no handover happened"
+    );
 }
 
 /// Scenario: the file is saved in place, replaced by rename, and read again on SIGHUP.
@@ -160,7 +170,8 @@ fn a_swapped_configmap_reloads() {
 #[test]
 fn a_broken_edit_changes_nothing_and_is_reported() {
     let collector = Collector::start(&with_signal_metric("signals"));
-    let hash = |page: String| page.lines().find(|line| line.starts_with("config: ")).unwrap()[8..20].to_owned();
+    let hash =
+        |page: String| page.lines().find(|line| line.starts_with("config: ")).unwrap()[8..20].to_owned();
     let before = hash(collector.get("/readyz").text());
     collector.write_config(&with_signal_metric("signals").replace("type: counter", "type: conter"));
     wait_for("the refusal", PATIENCE, || (collector.reloads().1 >= 1.0).then_some(()));
@@ -200,7 +211,8 @@ fn the_endpoint_moves() {
     assert_eq!(counted, Some(7.0));
 
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    fs::write(collector.config(), document(taken.local_addr().unwrap(), &format!("gadgets:\n{EXEC}"))).unwrap();
+    fs::write(collector.config(), document(taken.local_addr().unwrap(), &format!("gadgets:\n{EXEC}")))
+        .unwrap();
     wait_for("the refusal", PATIENCE, || {
         let page = ig_tests::http::get(next, "/readyz", &[]).ok()?.text();
         page.contains("last reload: refused").then_some(())

@@ -100,7 +100,8 @@ impl Collector {
 
     /// Gets a path of the endpoint.
     pub fn get(&self, path: &str) -> http::Response {
-        http::get(self.address, path, &[]).unwrap_or_else(|error| panic!("GET {path}: {error}; log:\n{}", self.log()))
+        http::get(self.address, path, &[])
+            .unwrap_or_else(|error| panic!("GET {path}: {error}; log:\n{}", self.log()))
     }
 
     /// The samples of a scrape.
@@ -116,7 +117,9 @@ impl Collector {
     /// How many reloads were carried out and refused.
     pub fn reloads(&self) -> (f64, f64) {
         let samples = self.samples();
-        let count = |result| exposition::sum(&samples, "ig_config_reloads_total", &[("result", result)]).unwrap_or(0.0);
+        let count = |result| {
+            exposition::sum(&samples, "ig_config_reloads_total", &[("result", result)]).unwrap_or(0.0)
+        };
         (count("success"), count("failure"))
     }
 
@@ -163,5 +166,7 @@ pub fn document(address: SocketAddr, sections: &str) -> String {
             "apiVersion: 1\nkind: runtime-config\nexporters:\n  prometheus: {{listen: \"{address}\"}}\n{rest}"
         );
     }
-    format!("apiVersion: 1\nkind: runtime-config\nexporters:\n  prometheus: {{listen: \"{address}\"}}\n{sections}")
+    format!(
+        "apiVersion: 1\nkind: runtime-config\nexporters:\n  prometheus: {{listen: \"{address}\"}}\n{sections}"
+    )
 }

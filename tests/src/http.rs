@@ -46,7 +46,8 @@ pub fn get(address: SocketAddr, path: &str, headers: &[(&str, &str)]) -> io::Res
     let mut answer = Vec::new();
     stream.read_to_end(&mut answer)?;
     let bad = |what: &str| io::Error::new(io::ErrorKind::InvalidData, what.to_owned());
-    let end = answer.windows(4).position(|window| window == b"\r\n\r\n").ok_or_else(|| bad("no header end"))?;
+    let end =
+        answer.windows(4).position(|window| window == b"\r\n\r\n").ok_or_else(|| bad("no header end"))?;
     let head = String::from_utf8_lossy(&answer[..end]).into_owned();
     let mut lines = head.lines();
     let status = lines

@@ -1,6 +1,9 @@
 //! `ig config`: check and describe runtime configurations, without root, kernel or network.
 
-use std::{io::IsTerminal as _, path::PathBuf};
+use std::{
+    io::IsTerminal as _,
+    path::{Path, PathBuf},
+};
 
 use clap::{Args, Subcommand, ValueEnum};
 
@@ -50,7 +53,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     }
 }
 
-fn check(file: &PathBuf, output: Output) -> Result<(), Failure> {
+fn check(file: &Path, output: Output) -> Result<(), Failure> {
     let result = ig_config::runtime::load(file);
     let (faults, warnings) = match &result {
         Ok(loaded) => (&[][..], loaded.warnings.as_slice()),
@@ -70,7 +73,9 @@ fn check(file: &PathBuf, output: Output) -> Result<(), Failure> {
                 eprintln!("warning: {warning}");
             }
             for fault in faults {
-                if std::io::stderr().is_terminal() { eprintln!("{}\n", fault.long()) } else { eprintln!("{fault}") }
+                let line =
+                    if std::io::stderr().is_terminal() { fault.long() + "\n" } else { fault.to_string() };
+                eprintln!("{line}");
             }
         }
     }

@@ -43,8 +43,10 @@ enum Command {
 }
 
 #[derive(Debug, Args)]
-#[command(after_help = "The folder holds program.bpf.c, gadget.yaml and, optionally, build.yaml. The headers \
-    <gadget/*.h> ship inside ig; <bpf/*.h> come from libbpf-dev and <vmlinux.h> from the running kernel.")]
+#[command(
+    after_help = "The folder holds program.bpf.c, gadget.yaml and, optionally, build.yaml. The headers \
+    <gadget/*.h> ship inside ig; <bpf/*.h> come from libbpf-dev and <vmlinux.h> from the running kernel."
+)]
 struct BuildArguments {
     /// The gadget's folder
     path: PathBuf,
@@ -155,17 +157,16 @@ fn list(store: &Store, output: Output, no_trunc: bool) -> Result<(), Failure> {
         return Ok(());
     }
     let short = std::io::stdout().is_terminal() && !no_trunc;
-    let mut rows = vec![["REPOSITORY".to_owned(), "TAG".to_owned(), "DIGEST".to_owned(), "CREATED".to_owned()]];
+    let mut rows =
+        vec![["REPOSITORY".to_owned(), "TAG".to_owned(), "DIGEST".to_owned(), "CREATED".to_owned()]];
     for image in images {
         let digest = image.digest.to_string();
-        let digest = if short {
-            digest.trim_start_matches("sha256:").chars().take(12).collect()
-        } else {
-            digest
-        };
+        let digest =
+            if short { digest.trim_start_matches("sha256:").chars().take(12).collect() } else { digest };
         rows.push([image.repository, image.tag, digest, image.created.unwrap_or_default()]);
     }
-    let width = |column: usize| rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.len()).max().unwrap_or(0);
+    let width =
+        |column: usize| rows.iter().filter_map(|row| row.get(column)).map(String::len).max().unwrap_or(0);
     let (repository, tag, digest) = (width(0), width(1), width(2));
     for [a, b, c, d] in &rows {
         println!("{}", format!("{a:repository$} {b:tag$} {c:digest$} {d}").trim_end());

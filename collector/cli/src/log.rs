@@ -6,9 +6,14 @@
 use std::{
     fmt,
     io::{self, IsTerminal as _},
+    sync::{
+        OnceLock,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use clap::ValueEnum;
+use ig_config::runtime::LogFormat;
 use serde_json::{Map, Value};
 use tracing::{
     Event, Level, Subscriber,
@@ -21,8 +26,17 @@ use tracing_subscriber::{
         format::Writer,
         time::{FormatTime as _, SystemTime},
     },
+    layer::SubscriberExt as _,
     registry::LookupSpan,
+    reload,
+    util::SubscriberInitExt as _,
 };
+
+/// Changes the filter of the running process; set once by [`start`].
+static SET_LEVEL: OnceLock<SetLevel> = OnceLock::new();
+type SetLevel = Box<dyn Fn(&str) + Send + Sync>;
+/// Whether lines are JSON; the configuration may change it.
+static JSON: AtomicBool = AtomicBool::new(false);
 
 /// How log lines are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -43,18 +57,37 @@ pub(crate) fn start(verbose: u8, format: Format) {
         1 => OURS.iter().fold("info".to_owned(), |all, one| format!("{all},{one}=debug")),
         _ => "trace".to_owned(),
     };
+    // What is said on the command line or in the environment wins over the configuration.
+    let chosen = verbose > 0 || std::env::var_os("IG_LOG").is_some();
     let filter = EnvFilter::try_from_env("IG_LOG").unwrap_or_else(|_| EnvFilter::new(level));
-    let colour = format == Format::Auto && io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(io::stderr)
-        .event_format(Line { json: format == Format::Json, colour })
-        .init();
+    let (filter, handle) = reload::Layer::new(filter);
+    if !chosen {
+        let set = move |level: &str| {
+            // An error means that logging has ended.
+            handle.reload(EnvFilter::new(level)).ok();
+        };
+        SET_LEVEL.set(Box::new(set)).ok();
+    }
+    // Relaxed: read for each line on its own.
+    JSON.store(format == Format::Json, Ordering::Relaxed);
+    let colour =
+        format == Format::Auto && io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+    let lines = tracing_subscriber::fmt::layer().with_writer(io::stderr).event_format(Line { colour });
+    tracing_subscriber::registry().with(filter).with(lines).init();
+}
+
+/// Puts the `log` section of a configuration in force.
+pub(crate) fn apply(log: ig_config::runtime::Log) {
+    if let Some(set) = SET_LEVEL.get() {
+        set(log.level.map_or("info", ig_config::Word::word));
+    }
+    if let Some(format) = log.format {
+        JSON.store(format == LogFormat::Json, Ordering::Relaxed);
+    }
 }
 
 /// One line per event.
 struct Line {
-    json: bool,
     colour: bool,
 }
 
@@ -118,7 +151,12 @@ where
     S: Subscriber + for<'a> LookupSpan<'a>,
     N: for<'a> FormatFields<'a> + 'static,
 {
-    fn format_event(&self, _: &FmtContext<'_, S, N>, mut writer: Writer<'_>, event: &Event<'_>) -> fmt::Result {
+    fn format_event(
+        &self,
+        _: &FmtContext<'_, S, N>,
+        mut writer: Writer<'_>,
+        event: &Event<'_>,
+    ) -> fmt::Result {
         let mut fields = Fields::default();
         event.record(&mut fields);
         let metadata = event.metadata();
@@ -126,7 +164,7 @@ where
         SystemTime.format_time(&mut Writer::new(&mut time))?;
         // Events of libraries have no name of their own, only a place in a source file.
         let name = if metadata.name().starts_with("event ") { metadata.target() } else { metadata.name() };
-        if self.json {
+        if JSON.load(Ordering::Relaxed) {
             let mut object = Map::new();
             object.insert("time".to_owned(), Value::String(time));
             object.insert("level".to_owned(), Value::from(metadata.level().as_str().to_lowercase()));

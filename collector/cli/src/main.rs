@@ -9,6 +9,7 @@ mod config;
 mod failure;
 mod image;
 mod log;
+mod object;
 mod run;
 
 use std::process::ExitCode;
@@ -42,6 +43,8 @@ enum Command {
     Config(config::Arguments),
     /// Build and list gadget images
     Image(image::Arguments),
+    /// Check eBPF objects against this kernel or another one
+    Object(object::Arguments),
     /// Print the version
     Version,
 }
@@ -53,6 +56,7 @@ fn main() -> ExitCode {
         Command::Run(arguments) => run::run(&arguments),
         Command::Config(arguments) => config::run(&arguments),
         Command::Image(arguments) => image::run(&arguments),
+        Command::Object(command) => object::run(&command, arguments.verbose),
         Command::Version => {
             println!("v{}", env!("CARGO_PKG_VERSION"));
             Ok(())

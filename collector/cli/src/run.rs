@@ -58,6 +58,7 @@ async fn collect(arguments: &Arguments) -> Result<(), Failure> {
         config: arguments.file.clone(),
         store: crate::image::store_path(arguments.store.as_deref()),
         version: env!("CARGO_PKG_VERSION"),
+        apply_log: crate::log::apply,
     };
     // Before the start, so that a signal during a slow start is not lost.
     let events = signals().map_err(|error| Failure::new(&error))?;
@@ -130,7 +131,8 @@ fn table(board: &Board) -> String {
         .gadgets
         .iter()
         .map(|(name, gadget)| {
-            let reason = gadget.reason.as_ref().map(|reason| format!(": {}", reason.text)).unwrap_or_default();
+            let reason =
+                gadget.reason.as_ref().map(|reason| format!(": {}", reason.text)).unwrap_or_default();
             format!("  {name:width$}  {}{reason}\n", gadget.state.name())
         })
         .collect()

@@ -123,7 +123,8 @@ impl Context<'_> {
             return Err("it names no program".to_owned());
         }
         for program in &programs {
-            let spec = self.object.program(program).ok_or_else(|| format!("there is no program `{program}`"))?;
+            let spec =
+                self.object.program(program).ok_or_else(|| format!("there is no program `{program}`"))?;
             if spec.kind != ProgramKind::Iter {
                 return Err(format!("program `{program}` in section `{}` is no iterator", spec.section));
             }
@@ -167,7 +168,9 @@ impl Context<'_> {
         for field in &mut values {
             field.parent = field.parent.map(|parent| parent + keys);
         }
-        if let Some(clash) = values.iter().find(|value| fields.iter().any(|key| key.full_name == value.full_name)) {
+        if let Some(clash) =
+            values.iter().find(|value| fields.iter().any(|key| key.full_name == value.full_name))
+        {
             return Err(format!("field `{}` stands in the key and in the value", clash.full_name));
         }
         fields.append(&mut values);
@@ -187,10 +190,11 @@ impl Context<'_> {
     }
 
     fn param(&self, name: &str, found: &mut Discovered) -> Result<(), String> {
-        let variable =
-            self.object.variable(name).filter(|variable| variable.global).ok_or_else(|| {
-                format!("there is no global variable `{name}`")
-            })?;
+        let variable = self
+            .object
+            .variable(name)
+            .filter(|variable| variable.global)
+            .ok_or_else(|| format!("there is no global variable `{name}`"))?;
         if found.params.iter().all(|param| param.variable != name) {
             let initial = self.object.initial_value(variable);
             let described = self.metadata.ebpf_param(name);
@@ -204,14 +208,23 @@ impl Context<'_> {
     }
 
     fn composite(&self, name: &str) -> Result<Composite<'_>, String> {
-        let id = self.btf.type_by_name(name, Kind::Struct).ok_or_else(|| format!("there is no struct `{name}`"))?;
+        let id = self
+            .btf
+            .type_by_name(name, Kind::Struct)
+            .ok_or_else(|| format!("there is no struct `{name}`"))?;
         self.btf
             .type_by_id(id)
             .and_then(|ty| ty.as_composite())
             .ok_or_else(|| format!("there is no struct `{name}`"))
     }
 
-    fn element(&self, spec: &MapSpec, id: Option<TypeId>, size: u32, what: &str) -> Result<Composite<'_>, String> {
+    fn element(
+        &self,
+        spec: &MapSpec,
+        id: Option<TypeId>,
+        size: u32,
+        what: &str,
+    ) -> Result<Composite<'_>, String> {
         match id.and_then(|id| self.btf.type_by_id(id)) {
             Some(Type::Struct(composite)) if composite.size == size => Ok(composite),
             _ => Err(format!("the {what} of map `{}` is not a bare struct of {size} bytes", spec.name)),

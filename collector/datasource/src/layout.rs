@@ -123,7 +123,13 @@ impl<'a> Walk<'a> {
                 (FieldKind::Array(Scalar::of(scalar)?), Scalar::of(scalar)?.size())
             }
         };
-        Some(Resolved { kind, size: len.checked_mul(element_size)?, types, composite: None, enumerators: None })
+        Some(Resolved {
+            kind,
+            size: len.checked_mul(element_size)?,
+            types,
+            composite: None,
+            enumerators: None,
+        })
     }
 
     fn resolve_element(&self, id: TypeId, types: &mut Vec<String>) -> Option<Type<'a>> {
@@ -201,7 +207,10 @@ fn named_values(enumeration: &Enum<'_>) -> Enumerators {
     let variants = enumeration
         .variants()
         // Cut to the enum's own size, as the value in a record is.
-        .map(|variant| (variant.name.to_owned(), variant.value as u64 & width))
+        .map(|variant| {
+            let bits = variant.value & i128::from(width);
+            (variant.name.to_owned(), u64::try_from(bits).unwrap_or(width))
+        })
         .collect();
     Enumerators { name: enumeration.name.to_owned(), variants }
 }

@@ -13,7 +13,7 @@ pub mod layout;
 pub mod param;
 pub mod source;
 
-pub use discover::{Discovered, DiscoverError, discover};
+pub use discover::{DiscoverError, Discovered, discover};
 pub use field::{Enumerators, Field, Number};
 pub use param::{Param, ParamError, ParamType};
 pub use source::{DataSource, Origin, SourceKind};

@@ -135,7 +135,12 @@ impl ParamType {
 /// # Source
 /// Keys: gadget.yaml, else the well-known ones, else the variable's name. Defaults: the object's initial value for
 /// scalars in read-only data, else gadget.yaml's.
-pub(crate) fn describe(btf: &Btf, variable: &Variable, initial: &[u8], described: Option<&EbpfParam>) -> Param {
+pub(crate) fn describe(
+    btf: &Btf,
+    variable: &Variable,
+    initial: &[u8],
+    described: Option<&EbpfParam>,
+) -> Param {
     let kind = param_type(btf, variable.type_id);
     let key = described
         .and_then(|known| known.key.as_deref())
@@ -143,12 +148,14 @@ pub(crate) fn describe(btf: &Btf, variable: &Variable, initial: &[u8], described
         .or_else(|| WELL_KNOWN.iter().find(|(name, _)| *name == variable.name).map(|(_, key)| *key))
         .unwrap_or(&variable.name);
     let in_object = match kind {
-        ParamType::Scalar(kind) if variable.read_only => Number::read(kind, initial).map(|number| match number {
-            Number::Unsigned(value) if kind == FieldKind::Bool => (value == 1).to_string(),
-            Number::Unsigned(value) => value.to_string(),
-            Number::Signed(value) => value.to_string(),
-            Number::Float(value) => value.to_string(),
-        }),
+        ParamType::Scalar(kind) if variable.read_only => {
+            Number::read(kind, initial).map(|number| match number {
+                Number::Unsigned(value) if kind == FieldKind::Bool => (value == 1).to_string(),
+                Number::Unsigned(value) => value.to_string(),
+                Number::Signed(value) => value.to_string(),
+                Number::Float(value) => value.to_string(),
+            })
+        }
         _ => None,
     };
     Param {
@@ -177,7 +184,9 @@ const WELL_KNOWN: [(&str, &str); 8] = [
 fn param_type(btf: &Btf, id: TypeId) -> ParamType {
     match btf.skip_modifiers_and_typedefs(id) {
         Some((_, Type::Array(array))) => match btf.skip_modifiers_and_typedefs(array.element) {
-            Some((_, Type::Int(int))) if int.size == 1 && int.name == "char" => ParamType::Text(array.len as usize),
+            Some((_, Type::Int(int))) if int.size == 1 && int.name == "char" => {
+                ParamType::Text(array.len as usize)
+            }
             _ => ParamType::Opaque,
         },
         Some((_, Type::Struct(composite))) if composite.name == "gadget_l3endpoint_t" => {

@@ -139,11 +139,7 @@ impl Column {
             let start = out.len();
             let end = start + range.len();
             if let Some(bytes) = record.get(range.clone()) {
-                out.extend_from_slice(if self.is_text() {
-                    until_nul(bytes)
-                } else {
-                    bytes
-                });
+                out.extend_from_slice(if self.is_text() { until_nul(bytes) } else { bytes });
             } else if let Some(bytes) = record.get(range.start..) {
                 out.extend_from_slice(bytes);
             }
@@ -203,12 +199,7 @@ fn raw_column(field: &Field) -> Option<Column> {
     Some(Column { name: field.full_name.clone(), inputs: vec![range(field)], render })
 }
 
-fn derived_columns(
-    source: &DataSource,
-    index: usize,
-    field: &Field,
-    context: &FormatContext,
-) -> Vec<Column> {
+fn derived_columns(source: &DataSource, index: usize, field: &Field, context: &FormatContext) -> Vec<Column> {
     if field.has_type("gadget_l3endpoint_t") || field.has_type("gadget_l4endpoint_t") {
         return endpoint_columns(source, index, field);
     }
@@ -227,18 +218,17 @@ fn derived_columns(
     }
     let accounts = || Arc::clone(&context.accounts);
     let of = |annotation, render| formatted(source, field, annotation, None, render);
-    let known: [(&str, fn() -> (&'static str, Render)); 7] = [
-        ("gadget_signal", || ("formatters.signal.target", Render::Signal)),
-        ("gadget_errno", || ("formatters.errno.target", Render::Errno)),
-        ("gadget_syscall", || ("formatters.syscall.target", Render::Syscall)),
-        ("gadget_bytes", || ("formatters.bytes.target", Render::Bytes)),
-        ("gadget_duration", || ("formatters.duration.target", Render::Duration)),
-        ("gadget_file_mode", || ("formatters.file_mode.target", Render::FileMode)),
-        ("gadget_file_flags", || ("formatters.file_flags.target", Render::FileFlags)),
+    let known = [
+        ("gadget_signal", "formatters.signal.target", Render::Signal),
+        ("gadget_errno", "formatters.errno.target", Render::Errno),
+        ("gadget_syscall", "formatters.syscall.target", Render::Syscall),
+        ("gadget_bytes", "formatters.bytes.target", Render::Bytes),
+        ("gadget_duration", "formatters.duration.target", Render::Duration),
+        ("gadget_file_mode", "formatters.file_mode.target", Render::FileMode),
+        ("gadget_file_flags", "formatters.file_flags.target", Render::FileFlags),
     ];
-    for (type_name, formatter) in known {
+    for (type_name, annotation, render) in known {
         if field.has_type(type_name) {
-            let (annotation, render) = formatter();
             return of(annotation, render);
         }
     }

@@ -91,7 +91,9 @@ impl Rule {
         self.column.copy_input(record, &mut scratch.input);
         match &self.test {
             Test::Number(comparison, wanted) => match self.column.number(&scratch.input) {
-                Some(number) => compare_numbers(number, *wanted).is_some_and(|order| comparison.accepts(order)),
+                Some(number) => {
+                    compare_numbers(number, *wanted).is_some_and(|order| comparison.accepts(order))
+                }
                 None => false,
             },
             Test::Bool { value, wanted } => {
@@ -249,3 +251,6 @@ fn parse_number(kind: FieldKind, value: &str) -> Option<Number> {
     };
     fits.then_some(Number::Unsigned(number))
 }
+
+#[cfg(test)]
+mod tests;

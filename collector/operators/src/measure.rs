@@ -226,15 +226,19 @@ fn apply(
             BoundValue::Slots { at, element } => {
                 slots.clear();
                 if let Some(bytes) = payload.get(at.clone()) {
-                    slots.extend(bytes.chunks_exact(*element).map(|slot| match *slot {
-                        [a, b, c, d] => u64::from(u32::from_ne_bytes([a, b, c, d])),
-                        [a, b, c, d, e, f, g, h] => u64::from_ne_bytes([a, b, c, d, e, f, g, h]),
-                        _ => 0,
-                    }));
+                    slots.extend(bytes.chunks_exact(*element).map(slot));
                 }
                 writer.add_slots(row, index, slots.iter().copied());
             }
         }
+    }
+}
+
+fn slot(bytes: &[u8]) -> u64 {
+    match (<[u8; 4]>::try_from(bytes), <[u8; 8]>::try_from(bytes)) {
+        (Ok(bytes), _) => u64::from(u32::from_ne_bytes(bytes)),
+        (_, Ok(bytes)) => u64::from_ne_bytes(bytes),
+        _ => 0,
     }
 }
 
@@ -320,6 +324,15 @@ impl ColumnLabeler {
 }
 
 impl Labeler for ColumnLabeler {
+    fn fingerprint(&self) -> u64 {
+        // Keys mean the same as long as the same columns of the same lengths make them.
+        let mut text = String::new();
+        for (column, range) in &self.columns {
+            text += &format!("{}:{};", column.name, range.len());
+        }
+        series::hash(text.as_bytes())
+    }
+
     fn render(&self, key: &[u8], index: usize, out: &mut String) {
         if let Some((column, range)) = self.columns.get(index)
             && let Some(input) = key.get(range.clone())

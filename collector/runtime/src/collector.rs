@@ -9,7 +9,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use ig_config::runtime::RuntimeConfig;
+use ig_config::{runtime::RuntimeConfig, watch::Watcher};
 use ig_exporters::series::{Registry, RegistryLimits};
 use ig_image::store::Store;
 use ig_model::BootClock;
@@ -29,8 +29,11 @@ use reconcile::{Gadgets, Mode};
 /// How long a scrape waits for the readers to hand over what the kernel has.
 const DRAIN_PATIENCE: Duration = Duration::from_millis(100);
 
+/// How often gauges nobody sets any more are looked for.
+const SWEEP_INTERVAL: Duration = Duration::from_secs(30);
+
 /// What the caller decides.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct CollectorOptions {
     /// The runtime-config file or directory.
     pub config: PathBuf,
@@ -38,6 +41,14 @@ pub struct CollectorOptions {
     pub store: PathBuf,
     /// Version of the program.
     pub version: &'static str,
+    /// Puts the configuration's `log` section in force.
+    pub apply_log: fn(ig_config::runtime::Log),
+}
+
+impl std::fmt::Debug for CollectorOptions {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("CollectorOptions").field("config", &self.config).finish_non_exhaustive()
+    }
 }
 
 /// What the collector is told from outside.
@@ -79,6 +90,7 @@ pub struct Collector {
     gadgets: Gadgets,
     outputs: Outputs,
     drains: Drains,
+    watcher: Option<Watcher>,
 }
 
 /// What was left behind when the collector ended.
@@ -118,12 +130,18 @@ impl Collector {
     /// When the configuration is wrong or an output cannot be opened; nothing keeps running then. A gadget that
     /// cannot start is no error: it is refused with a reason, and the others run.
     pub async fn start(options: CollectorOptions) -> Result<Self, StartError> {
+        // Before the first load, so that no edit falls between the two.
+        let watcher = watch(&options.config);
         let loaded = ig_config::runtime::load(&options.config)
             .map_err(|error| StartError::Config(error.faults.iter().map(ToString::to_string).collect()))?;
         for warning in &loaded.warnings {
             warn!(name: "config.warning", "{warning}");
         }
+        if let Some(watcher) = &watcher {
+            watcher.also(loaded.referenced);
+        }
         let config = loaded.config;
+        (options.apply_log)(config.log);
         let store_path = config.images.store.clone().unwrap_or_else(|| options.store.clone());
         let store = Store::open(&store_path).map_err(StartError::Store)?;
         let tasks = Tasks::new();
@@ -132,14 +150,9 @@ impl Collector {
         let reader = Reader::start().map_err(StartError::Reader)?;
         let format = FormatContext { clock: BootClock::measure(), accounts: Arc::new(Accounts::default()) };
         let drains = Drains::default();
-        let mut outputs = Outputs::new(
-            registry.clone(),
-            status.clone(),
-            drains.clone(),
-            tasks.clone(),
-            options.version,
-        );
-        outputs.prepare(&config.exporters).await?.commit(&mut outputs).await;
+        let mut outputs =
+            Outputs::new(registry.clone(), status.clone(), drains.clone(), tasks.clone(), options.version);
+        outputs.prepare(&config.exporters).await?.commit(&mut outputs);
         let mut gadgets = Gadgets::new(store, reader, registry.clone(), status.clone(), format);
         if let Err(faults) = gadgets.apply(&config, Mode::Start).await {
             outputs.stop(Instant::now() + Duration::from_secs(1)).await;
@@ -151,7 +164,18 @@ impl Collector {
             board.reload.hash.clone_from(&loaded.hash);
             board.reload.last_success = true;
         });
-        Ok(Self { options, config, seen: loaded.hash, tasks, status, registry, gadgets, outputs, drains })
+        Ok(Self {
+            options,
+            config,
+            seen: loaded.hash,
+            tasks,
+            status,
+            registry,
+            gadgets,
+            outputs,
+            drains,
+            watcher,
+        })
     }
 
     /// What is known now.
@@ -166,14 +190,8 @@ impl Collector {
 
     /// Follows the configuration file and `events` until [`Event::Stop`].
     pub async fn run(&mut self, mut events: mpsc::Receiver<Event>) {
-        let mut changes = match ig_config::watch::Watcher::new(&self.options.config) {
-            Ok(watcher) => Some(watcher),
-            Err(error) => {
-                error!(name: "config.watch.failed", error = &error as &dyn std::error::Error,
-                    "edits are not noticed; send SIGHUP to reload");
-                None
-            }
-        };
+        let mut sweeps = tokio::time::interval(SWEEP_INTERVAL);
+        sweeps.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             let retry = self.gadgets.next_retry();
             // Cancel-safe: both channels lose nothing, and a sleep that is cut short is set up again.
@@ -182,7 +200,8 @@ impl Collector {
                     Some(Event::Reload) => self.reload(true).await,
                     Some(Event::Stop) | None => return,
                 },
-                Some(()) = next_change(&mut changes) => self.reload(false).await,
+                Some(()) = next_change(&mut self.watcher) => self.reload(false).await,
+                _ = sweeps.tick() => self.registry.sweep(),
                 () = tokio::time::sleep_until(retry.unwrap_or_else(far_future)), if retry.is_some() => {
                     self.gadgets.retry(&self.config).await;
                     self.drains.set(self.gadgets.handles());
@@ -209,6 +228,9 @@ impl Collector {
             return;
         }
         self.seen.clone_from(&loaded.hash);
+        if let Some(watcher) = &self.watcher {
+            watcher.also(loaded.referenced);
+        }
         for warning in &loaded.warnings {
             warn!(name: "config.warning", "{warning}");
         }
@@ -220,9 +242,10 @@ impl Collector {
         match self.gadgets.apply(&loaded.config, Mode::Reload { from: &self.config }).await {
             Err(faults) => self.refuse(faults),
             Ok(changes) => {
-                prepared.commit(&mut self.outputs).await;
+                prepared.commit(&mut self.outputs);
                 self.registry.set_limits(RegistryLimits { series_total: loaded.config.limits.series_total });
                 self.drains.set(self.gadgets.handles());
+                (self.options.apply_log)(loaded.config.log);
                 self.config = loaded.config;
                 self.status.with(|board| {
                     board.reload.succeeded += 1;
@@ -263,7 +286,19 @@ impl Collector {
     }
 }
 
-async fn next_change(watcher: &mut Option<ig_config::watch::Watcher>) -> Option<()> {
+fn watch(path: &std::path::Path) -> Option<Watcher> {
+    Watcher::new(path)
+        .inspect_err(|error| {
+            error!(
+                name: "config.watch.failed",
+                error = error as &dyn std::error::Error,
+                "edits are not noticed; send SIGHUP to reload"
+            );
+        })
+        .ok()
+}
+
+async fn next_change(watcher: &mut Option<Watcher>) -> Option<()> {
     match watcher {
         Some(watcher) => watcher.changed().await,
         None => std::future::pending().await,
@@ -271,5 +306,5 @@ async fn next_change(watcher: &mut Option<ig_config::watch::Watcher>) -> Option<
 }
 
 fn far_future() -> Instant {
-    Instant::now() + Duration::from_secs(86_400)
+    Instant::now() + Duration::from_hours(24)
 }

@@ -27,7 +27,8 @@ pub fn ready(board: &Board, now: SystemTime) -> Answer {
     let mut lines = vec![if ok { "ready" } else { "not ready" }.to_owned()];
     for (name, gadget) in &board.gadgets {
         let reason = gadget.reason.as_ref();
-        let reason = reason.map(|reason| format!(" ({}): {}", reason.kind.name(), reason.text)).unwrap_or_default();
+        let reason =
+            reason.map(|reason| format!(" ({}): {}", reason.kind.name(), reason.text)).unwrap_or_default();
         lines.push(format!("gadget {name}: {}{reason}", gadget.state.name()));
     }
     lines.push(match board.reload.applied_at.and_then(|at| now.duration_since(at).ok()) {

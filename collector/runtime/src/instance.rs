@@ -70,7 +70,8 @@ impl Links {
 impl Drop for Links {
     fn drop(&mut self) {
         let links = std::mem::take(&mut self.0);
-        if !links.is_empty() && thread::Builder::new().name("ig-detach".to_owned()).spawn(move || drop(links)).is_err()
+        if !links.is_empty()
+            && thread::Builder::new().name("ig-detach".to_owned()).spawn(move || drop(links)).is_err()
         {
             debug!("no thread to detach on; detached in place");
         }
@@ -141,7 +142,13 @@ impl Built {
     }
 
     /// Begins to read and deliver. With a predecessor, delivers only what it has not.
-    pub async fn start(self, reader: &Reader, registry: &Registry, status: &Status, replaces: Option<Running>) -> (Running, Vec<Reason>) {
+    pub async fn start(
+        self,
+        reader: &Reader,
+        registry: &Registry,
+        status: &Status,
+        replaces: Option<Running>,
+    ) -> (Running, Vec<Reason>) {
         let mut refusals = Vec::new();
         let handover = if replaces.is_some() { Handover::NOT_YET } else { Handover::None };
         let mut sources = Vec::new();
@@ -311,7 +318,9 @@ fn feed<'a>(
             if ring.kind != MapKind::RINGBUF {
                 return Err(Reason {
                     kind: ReasonKind::Kernel,
-                    text: format!("map `{name}` is a perf event array; only ring buffers are read by this version"),
+                    text: format!(
+                        "map `{name}` is a perf event array; only ring buffers are read by this version"
+                    ),
                 });
             }
             let lost = map(&format!("{name}_lost_samples"))
@@ -320,7 +329,7 @@ fn feed<'a>(
                 .map_err(|error| Reason::new(ReasonKind::Transient, &error))?;
             let fd = ring.fd.try_clone().map_err(|error| Reason::new(ReasonKind::Transient, &error))?;
             RingFeed::open(gadget, &source, name, fd, ring.max_entries as usize, lost)
-                .map(Feed::Ring)
+                .map(|ring| Feed::Ring(Box::new(ring)))
                 .map_err(|error| Reason::new(ReasonKind::Transient, &error))
         }
         Origin::MapIterator { map: name, .. } => {
@@ -338,7 +347,12 @@ fn feed<'a>(
                 let open = |link: &Arc<Link>| link.iter_reader().map_err(std::io::Error::other);
                 iterators.iter().map(open).collect()
             });
-            Ok(Feed::Iterator(IteratorFeed { open, interval: plan.interval, gadget: gadget.to_owned(), source }))
+            Ok(Feed::Iterator(IteratorFeed {
+                open,
+                interval: plan.interval,
+                gadget: gadget.to_owned(),
+                source,
+            }))
         }
     }
 }

@@ -95,8 +95,8 @@ impl GadgetPlan {
     pub fn new(gadget: &Gadget, image: &ImageParts<'_>, context: &PlanContext) -> Result<Self, Vec<Reason>> {
         let object = Object::parse(&gadget.name, image.ebpf)
             .map_err(|error| vec![Reason::new(ReasonKind::Object, &error)])?;
-        let mut metadata = Metadata::parse(image.metadata)
-            .map_err(|error| vec![Reason::new(ReasonKind::Object, &error)])?;
+        let mut metadata =
+            Metadata::parse(image.metadata).map_err(|error| vec![Reason::new(ReasonKind::Object, &error)])?;
         let mut reasons = annotate(gadget, &mut metadata);
         let discovered =
             discover(&object, &metadata).map_err(|error| vec![Reason::new(ReasonKind::Object, &error)])?;
@@ -180,7 +180,10 @@ fn annotate(gadget: &Gadget, metadata: &mut Metadata) -> Vec<Reason> {
         .iter()
         .cloned()
         .chain(gadget.params.get("operator.oci.annotate").into_iter().flat_map(|list| split_list(list)));
-    entries.filter_map(|entry| metadata.annotate(&entry).err()).map(|error| fault(gadget, &error.to_string())).collect()
+    entries
+        .filter_map(|entry| metadata.annotate(&entry).err())
+        .map(|error| fault(gadget, &error.to_string()))
+        .collect()
 }
 
 /// Splits `a,b\,c` at unescaped commas.

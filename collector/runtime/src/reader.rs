@@ -33,7 +33,7 @@ pub struct Reader {
 /// Where a source's records come from.
 pub enum Feed {
     /// A ring buffer.
-    Ring(RingFeed),
+    Ring(Box<RingFeed>),
     /// A map that is drained at intervals.
     Map(MapFeed),
     /// Iterator programs that are run at intervals.
@@ -150,7 +150,7 @@ impl SourceHandle {
 async fn run(job: Job) {
     let Job { feed, pipeline, handover, orders } = job;
     match feed {
-        Feed::Ring(feed) => ring::run(feed, pipeline, handover, orders).await,
+        Feed::Ring(feed) => ring::run(*feed, pipeline, handover, orders).await,
         Feed::Map(feed) => fetch::run(fetch::Fetcher::Map(feed), pipeline, handover, orders).await,
         Feed::Iterator(feed) => fetch::run(fetch::Fetcher::Iterator(feed), pipeline, handover, orders).await,
     }

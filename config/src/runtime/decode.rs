@@ -38,13 +38,7 @@ pub(super) fn sections(checker: &mut Checker<'_>, root: &Node) -> Sections {
 }
 
 fn images(fields: Fields<'_>) -> Images {
-    Images {
-        pull: fields.word("pull").unwrap_or_default(),
-        insecure_registries: fields.texts("insecure-registries"),
-        allowed_gadgets: fields.texts("allowed-gadgets"),
-        public_keys: fields.object("verify").texts("public-keys"),
-        store: fields.path("store"),
-    }
+    Images { pull: fields.word("pull").unwrap_or_default(), store: fields.path("store") }
 }
 
 fn limits(fields: Fields<'_>) -> Limits {

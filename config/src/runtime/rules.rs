@@ -82,19 +82,6 @@ pub(super) static ATTRIBUTE: TextRule = TextRule {
     check: |text| verdict(!text.is_empty() && !text.contains(char::is_whitespace)),
 };
 
-/// Registries.
-pub(super) static REGISTRY: TextRule = TextRule {
-    expected: "`host` or `host:port`",
-    pattern: Some(r"^[^/\s]+$"),
-    check: |text| {
-        if text.contains("://") {
-            return Err("leave out the scheme".to_owned());
-        }
-        let uri = text.parse::<http::uri::Authority>();
-        verdict(!text.contains('@') && uri.is_ok())
-    },
-};
-
 /// Annotations set over the image's.
 pub(super) static ANNOTATION: TextRule = TextRule {
     expected: "`data-source:key=value` or `data-source.field:key=value`",

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::{
     Compression, LogFormat, LogLevel, MetricKind, OtlpProtocol, Pull, Signal, Temporality,
     gadget::Buckets,
-    rules::{ANNOTATION, ATTRIBUTE, ENDPOINT, HEADER, IMAGE, INSTRUMENT, NAME, PARAM, REGISTRY, TEXT},
+    rules::{ANNOTATION, ATTRIBUTE, ENDPOINT, HEADER, IMAGE, INSTRUMENT, NAME, PARAM, TEXT},
 };
 use crate::table::{Key, Kind, Object, words};
 
@@ -206,53 +206,36 @@ pub(crate) static IMAGES: Object = Object {
     keys: &[
         Key::defaults(
             "pull",
-            Kind::Word(words::<Pull>, &[]),
-            "missing",
-            "When to ask the registry: when the store does not have the image, each time a gadget is started, or never.",
+            Kind::Word(words::<Pull>, &["missing", "always"]),
+            "never",
+            "When to ask a registry; this version has no registry client and runs what the store has.",
         ),
-        Key::defaults(
+        Key::not_yet(
             "insecure-registries",
-            Kind::List(&Kind::Text(&REGISTRY)),
-            "[]",
-            "Registries reached over plain HTTP, as `host` or `host:port`.",
+            "images come from the local store only, see `ig image build`",
+            "Registries reached over plain HTTP.",
         ),
-        Key::defaults(
+        Key::not_yet(
             "allowed-gadgets",
-            Kind::List(&Kind::Text(&IMAGE)),
-            "[]",
-            "Images that may run: `name@digest`, `name:tag`, or a prefix that ends in `*`; empty allows all.",
+            "every image of the store may run; keep the store writable by root alone",
+            "Images that may run.",
         ),
-        Key::new("verify", Kind::Object(&VERIFY), "Who must have signed images."),
+        Key::not_yet(
+            "verify",
+            "signatures are not checked; keep the store writable by root alone",
+            "Who must have signed images.",
+        ),
         Key::new(
             "store",
             Kind::Path,
             "The image store; left out, the one of the user the collector runs as.",
         ),
-        Key::renamed("public-keys", "write `verify: {public-keys: [...]}`"),
-        Key::renamed("verify-image", "write `verify: {public-keys: [...]}`"),
         Key::renamed("disallow-pulling", "write `pull: never`"),
         Key::not_yet(
             "authfile",
             "log in with the registry's usual configuration file",
             "Registry credentials.",
         ),
-    ],
-};
-
-pub(crate) static VERIFY: Object = Object {
-    name: "verify",
-    doc: "Who must have signed images.",
-    one_of: false,
-    keys: &[
-        Key::defaults(
-            "public-keys",
-            Kind::List(&Kind::Text(&TEXT)),
-            "[]",
-            "Public keys (PEM text, or `${file:PATH}`) of which one must have signed an image; empty asks for no signature.",
-        ),
-        Key::not_yet("keyless", "list `public-keys`", "Signatures bound to an identity instead of a key."),
-        Key::not_yet("policy", "list `public-keys`", "A policy for signatures."),
-        Key::not_yet("notation", "list `public-keys`", "Notary Project signatures."),
     ],
 };
 
@@ -453,7 +436,7 @@ pub(crate) static LINEAR: Object = Object {
 };
 
 /// Every object, in the order of the key reference.
-pub(crate) static ALL: [&Object; 18] = [
+pub(crate) static ALL: [&Object; 17] = [
     &DOCUMENT,
     &EXPORTERS,
     &PROMETHEUS,
@@ -462,7 +445,6 @@ pub(crate) static ALL: [&Object; 18] = [
     &RETRY,
     &QUEUE,
     &IMAGES,
-    &VERIFY,
     &LIMITS,
     &LOG,
     &GADGET,

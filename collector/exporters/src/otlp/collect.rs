@@ -134,7 +134,7 @@ impl Draft {
                 start = row.start;
                 cells
             };
-            let Some((value, counts)) = shown.split_last() else { continue };
+            let Some((value, counts)) = shown.split_first() else { continue };
             let value = described.exposed(*value);
             let times = Times { start, read };
             let encoded = attributes.of(&row, &table.labels);

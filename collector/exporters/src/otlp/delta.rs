@@ -82,9 +82,9 @@ impl Accepted {
             return None;
         }
         let mut gained: Vec<u64> = cells.iter().zip(old).map(|(new, old)| new.wrapping_sub(*old)).collect();
-        // Bucket counts are integers whatever the sum is; a counter's only cell is its sum.
+        // Bucket counts are integers whatever the sum is; the sum comes first, and is a counter's only cell.
         if described.number == NumberKind::Float
-            && let (Some(gained), Some(new), Some(old)) = (gained.last_mut(), cells.last(), old.last())
+            && let (Some(gained), Some(new), Some(old)) = (gained.first_mut(), cells.first(), old.first())
         {
             *gained = (f64::from_bits(*new) - f64::from_bits(*old)).to_bits();
         }

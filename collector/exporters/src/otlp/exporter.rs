@@ -22,7 +22,7 @@ use super::transport::{Answer, Transport};
 use crate::clock::Clock;
 use crate::series::{Registry, Subscription, TableInner};
 
-/// Pushes the series of a registry to one receiver. Made in the background of nothing: the caller spawns
+/// Pushes the series of a registry to one receiver. It spawns nothing: the caller does so with
 /// [`OtlpExporter::run`].
 pub struct OtlpExporter {
     settings: OtlpSettings,

@@ -1,7 +1,7 @@
 //! Writing protobuf by hand: the few field kinds that OTLP metrics use.
 //!
-//! A message's length stands before its bytes, so each nested message is sized first; [`Sized`](len_field) helpers
-//! do the arithmetic.
+//! A message's length stands before its bytes, so each nested message is sized first; [`len_field`] does the
+//! arithmetic.
 //!
 //! # Source
 //! <https://protobuf.dev/programming-guides/encoding/>

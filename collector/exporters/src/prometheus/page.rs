@@ -266,7 +266,7 @@ fn write_row(row: &RowView<'_>, labels: &[u8], described: &Instrument, texts: &T
         }
         Cells::Histogram(bounds) => {
             let Some((sum, counts)) =
-                row.record.get(from..from + bounds.len() + 2).and_then(<[u64]>::split_last)
+                row.record.get(from..from + bounds.len() + 2).and_then(<[u64]>::split_first)
             else {
                 return;
             };

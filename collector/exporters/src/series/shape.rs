@@ -18,7 +18,7 @@ pub(crate) enum Cells {
     Counter,
     /// One cell: the last value.
     Gauge,
-    /// One cell a bucket, the last being `+Inf`, then the sum.
+    /// The sum, which stands first to share a cache line with the key, then one cell a bucket, the last `+Inf`.
     Histogram(Bounds),
 }
 

@@ -266,6 +266,25 @@ impl Store {
         self.records.get(super::index::place_of(peeked) as usize).copied().unwrap_or(0)
     }
 
+    /// [`Self::row`], trying the slot that [`Self::peek`] has read first.
+    #[inline]
+    pub(super) fn row_peeked(&mut self, key: &[u8], hash: u64, peeked: u64) -> Row {
+        let place = super::index::place_of(peeked);
+        // The slot may have changed since: an entry is only ever replaced by one whose key then differs, or is
+        // freed, which the stamp shows.
+        if Index::tag(peeked) == Index::tag(hash)
+            && place != 0
+            && key.len() == self.key_len
+            && self.has_key(place, key)
+            && let Some(stamp) = self.records.get_mut(place as usize)
+            && *stamp & (ALIAS | FREE) == 0
+        {
+            *stamp = self.stamp;
+            return Row(place);
+        }
+        self.row(key, hash)
+    }
+
     /// Finds or makes the row of `key` and marks it as touched.
     #[inline]
     pub(super) fn row(&mut self, key: &[u8], hash: u64) -> Row {

@@ -279,9 +279,11 @@ impl TableWriter<'_> {
                 touched ^= self.store.peek_record(*slot);
             }
             std::hint::black_box(touched);
-            for (key, known) in group.zip(&hashes) {
-                rows.push(self.store.row(key, *known));
-            }
+            rows.extend(
+                group
+                    .zip(hashes.iter().zip(&slots))
+                    .map(|(key, (known, slot))| self.store.row_peeked(key, *known, *slot)),
+            );
         }
     }
 
@@ -396,14 +398,14 @@ impl TableWriter<'_> {
 
 #[inline]
 fn count(cells: &mut [u64], bucket: usize, by: u64) {
-    if let Some(cell) = cells.get_mut(bucket) {
+    if let Some(cell) = cells.get_mut(1 + bucket) {
         *cell = cell.wrapping_add(by);
     }
 }
 
 #[inline]
 fn add_to_sum(cells: &mut [u64], number: NumberKind, integer: u64, float: f64) {
-    if let Some(sum) = cells.last_mut() {
+    if let Some(sum) = cells.first_mut() {
         *sum = match number {
             NumberKind::Int => sum.wrapping_add(integer),
             NumberKind::Float => (f64::from_bits(*sum) + float).to_bits(),

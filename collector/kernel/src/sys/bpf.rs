@@ -9,6 +9,7 @@ mod attr;
 use attr::{
     BatchAttr, BtfLoadAttr, ElementAttr, FdAttr, InfoAttr, IterCreateAttr, LinkCreateAttr, MapCreateAttr,
     ObjectPathAttr, ProgAttachAttr, ProgLoadAttr, RawTracepointAttr,
+    TestRunAttr,
 };
 pub use attr::{MapInfo, ProgInfo};
 
@@ -317,6 +318,45 @@ pub fn prog_info(prog: BorrowedFd<'_>) -> io::Result<ProgInfo> {
     // SAFETY: as in `map_info`; array pointers inside the struct are zero with zero counts, so nothing else is written.
     unsafe { bpf(15, &mut attr) }?;
     Ok(info)
+}
+
+/// The instructions of a loaded program as the kernel rewrote them, eight bytes each. Addresses are hidden by the kernel.
+///
+/// # Errors
+/// `errno` of `BPF_OBJ_GET_INFO_BY_FD`.
+pub fn prog_instructions(prog: BorrowedFd<'_>) -> io::Result<Vec<u8>> {
+    let len = prog_info(prog)?.xlated_prog_len;
+    let mut insns = vec![0; len as usize];
+    let mut info =
+        ProgInfo { xlated_prog_len: len, xlated_prog_insns: insns.as_mut_ptr() as u64, ..ProgInfo::default() };
+    let mut attr = InfoAttr {
+        fd: prog.as_raw_fd() as u32,
+        info_len: count(size_of::<ProgInfo>()),
+        info: (&raw mut info) as u64,
+    };
+    // SAFETY: as in `map_info`; the one array pointer is to `insns`, whose length stands in `xlated_prog_len`. For a
+    // descriptor that is no program `prog_info` above fails or gives a length of its own buffer only.
+    unsafe { bpf(15, &mut attr) }?;
+    Ok(insns)
+}
+
+/// Runs a program once, outside of its hook; answers what it returns. `input` is what the program's type takes: packet
+/// bytes for `data`, the context for `context`.
+///
+/// # Errors
+/// `errno` of `BPF_PROG_TEST_RUN`.
+pub fn prog_test_run(prog: BorrowedFd<'_>, data: &[u8], context: &[u8]) -> io::Result<u32> {
+    let mut attr = TestRunAttr {
+        prog_fd: prog.as_raw_fd() as u32,
+        data_size_in: count(data.len()),
+        data_in: address(data),
+        ctx_size_in: count(context.len()),
+        ctx_in: address(context),
+        ..TestRunAttr::default()
+    };
+    // SAFETY: both inputs live through the call with their lengths beside them; no output buffer is given.
+    unsafe { bpf(10, &mut attr) }?;
+    Ok(attr.retval)
 }
 
 /// Attaches a program to a raw tracepoint (by name) or to the BTF hook it was loaded for (without a name).

@@ -8,6 +8,11 @@ use ig_loader::Object;
 
 /// Compiles `tests/programs/<name>.bpf.c`.
 pub(crate) fn compile(name: &str) -> Vec<u8> {
+    compile_with(name, &[])
+}
+
+/// The same with more arguments for the compiler.
+pub(crate) fn compile_with(name: &str, arguments: &[&str]) -> Vec<u8> {
     let folder = tempfile::tempdir().unwrap();
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/programs/{name}.bpf.c"));
     let output = folder.path().join("program.o");
@@ -20,8 +25,10 @@ pub(crate) fn compile(name: &str) -> Vec<u8> {
             "-target",
             "bpf",
             "-D__TARGET_ARCH_x86",
+            "-I/usr/include/x86_64-linux-gnu",
             "-c",
         ])
+        .args(arguments)
         .arg(source)
         .arg("-I")
         .arg(headers())

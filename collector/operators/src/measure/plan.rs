@@ -13,9 +13,8 @@ use super::{Aggregate, ColumnLabeler, Value};
 use crate::column::{Column, Columns, Render};
 
 /// Bucket boundaries of a scalar histogram that names none, as in the OpenTelemetry SDKs.
-const DEFAULT_BOUNDS: [f64; 15] = [
-    0.0, 5.0, 10.0, 25.0, 50.0, 75.0, 100.0, 250.0, 500.0, 750.0, 1000.0, 2500.0, 5000.0, 7500.0, 10000.0,
-];
+const DEFAULT_BOUNDS: [f64; 15] =
+    [0.0, 5.0, 10.0, 25.0, 50.0, 75.0, 100.0, 250.0, 500.0, 750.0, 1000.0, 2500.0, 5000.0, 7500.0, 10000.0];
 
 /// Longest slot array whose boundaries fit 64 bits.
 const MAX_SLOTS: usize = 63;
@@ -122,7 +121,11 @@ impl MeasurePlan {
         for name in names.chain(arrays.map(|field| field.full_name.clone())) {
             let known = annotations(&name);
             let metric_name = known.get("metrics.name").cloned().unwrap_or_else(|| name.clone());
-            let kind = match known.get("metrics.type").map(String::as_str).or_else(|| implied_role(source, &name)) {
+            let kind = match known
+                .get("metrics.type")
+                .map(String::as_str)
+                .or_else(|| implied_role(source, &name))
+            {
                 None => continue,
                 Some("key") => {
                     labels.push((metric_name, name));
@@ -145,7 +148,10 @@ impl MeasurePlan {
                 unit: known.get("metrics.unit").cloned().unwrap_or_default(),
                 description: known.get("metrics.description").cloned().unwrap_or_default(),
                 scale: known.get("metrics.scale").map_or(Ok(1.0), |text| scale(&metric_name, text))?,
-                bounds: known.get("metrics.boundaries").map(|text| boundaries(&metric_name, text)).transpose()?,
+                bounds: known
+                    .get("metrics.boundaries")
+                    .map(|text| boundaries(&metric_name, text))
+                    .transpose()?,
                 ..MetricRequest::new(&metric_name, kind)
             });
         }
@@ -254,7 +260,12 @@ impl MetricRequest {
 /// The role that a field's C type gives it.
 fn implied_role(source: &DataSource, name: &str) -> Option<&'static str> {
     let field = source.field(name)?;
-    let is = |stem: &str| field.types.iter().any(|known| known == &format!("gadget_{stem}__u32") || known == &format!("gadget_{stem}__u64"));
+    let is = |stem: &str| {
+        field
+            .types
+            .iter()
+            .any(|known| known == &format!("gadget_{stem}__u32") || known == &format!("gadget_{stem}__u64"))
+    };
     if is("histogram_slot") {
         Some("histogram")
     } else if is("counter") {
@@ -269,9 +280,11 @@ fn implied_role(source: &DataSource, name: &str) -> Option<&'static str> {
 /// `metrics.scale` is ours: the factor from the field's unit to `metrics.unit`, so that an image can export base
 /// units although its programs count in others.
 fn scale(metric: &str, text: &str) -> Result<f64, MeasureError> {
-    text.trim().parse::<f64>().ok().filter(|scale| scale.is_finite() && *scale > 0.0).ok_or_else(|| MeasureError {
-        metric: metric.to_owned(),
-        reason: format!("annotation metrics.scale is `{text}`, expected a positive number"),
+    text.trim().parse::<f64>().ok().filter(|scale| scale.is_finite() && *scale > 0.0).ok_or_else(|| {
+        MeasureError {
+            metric: metric.to_owned(),
+            reason: format!("annotation metrics.scale is `{text}`, expected a positive number"),
+        }
     })
 }
 
@@ -281,7 +294,9 @@ fn boundaries(metric: &str, text: &str) -> Result<Vec<f64>, MeasureError> {
         .split(',')
         .map(|part| part.trim().parse::<f64>().ok().filter(|bound| bound.is_finite()))
         .collect::<Option<Vec<_>>>()
-        .ok_or_else(|| error(format!("annotation metrics.boundaries is `{text}`, expected numbers joined by commas")))?;
+        .ok_or_else(|| {
+            error(format!("annotation metrics.boundaries is `{text}`, expected numbers joined by commas"))
+        })?;
     if bounds.is_sorted_by(|left, right| left < right) {
         Ok(bounds)
     } else {
@@ -299,7 +314,11 @@ fn plan_labels(columns: &Columns, labels: &[(String, String)]) -> Result<Vec<Mea
         .collect()
 }
 
-fn plan_instrument(source: &DataSource, columns: &Columns, request: &MetricRequest) -> Result<Instrument, String> {
+fn plan_instrument(
+    source: &DataSource,
+    columns: &Columns,
+    request: &MetricRequest,
+) -> Result<Instrument, String> {
     let (value, number) = plan_value(source, columns, request)?;
     let scale = request.scale;
     let (kind, aggregate) = match request.kind {
@@ -309,12 +328,17 @@ fn plan_instrument(source: &DataSource, columns: &Columns, request: &MetricReque
             let bounds = match (&value, &request.bounds) {
                 (Value::Slots(range, element), None) => slot_bounds(range.len() / element)?,
                 (Value::Slots(..), Some(_)) => {
-                    return Err("a slot array has the boundaries 1, 2, 4, …; remove the other ones".to_owned());
+                    return Err(
+                        "a slot array has the boundaries 1, 2, 4, …; remove the other ones".to_owned()
+                    );
                 }
                 (_, Some(bounds)) => bounds.iter().map(|bound| unscaled(*bound, scale)).collect(),
                 (_, None) => DEFAULT_BOUNDS.iter().map(|bound| unscaled(*bound, scale)).collect(),
             };
-            (InstrumentKind::Histogram { bounds: bounds.into(), value: number, scale }, Aggregate::Distribution)
+            (
+                InstrumentKind::Histogram { bounds: bounds.into(), value: number, scale },
+                Aggregate::Distribution,
+            )
         }
     };
     let spec = InstrumentSpec {

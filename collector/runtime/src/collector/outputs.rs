@@ -88,10 +88,16 @@ impl OwnSources for OtlpHandles {
     }
 }
 
+/// What becomes of the endpoint.
+enum EndpointChange {
+    Keep,
+    Close,
+    Open(SocketAddr, TcpListener),
+}
+
 /// Outputs that can be put in force.
 pub(super) struct Prepared {
-    /// `None`: stays as it is. `Some(None)`: no endpoint.
-    endpoint: Option<Option<(SocketAddr, TcpListener)>>,
+    endpoint: EndpointChange,
     started: Vec<(Otlp, OtlpExporter, OtlpHandle)>,
     kept: Vec<String>,
 }
@@ -112,7 +118,8 @@ impl Outputs {
             Arc::new(handles.clone()),
             version,
         )));
-        let source = PageSource::new(registry.clone(), resource(version, &BTreeMap::new()), Some(Arc::new(own)));
+        let source =
+            PageSource::new(registry.clone(), resource(version, &BTreeMap::new()), Some(Arc::new(own)));
         let settings = ScrapeSettings {
             before_scrape: Some(Arc::new(move || {
                 let drains = drains.clone();
@@ -141,14 +148,13 @@ impl Outputs {
     pub(super) async fn prepare(&self, exporters: &Exporters) -> Result<Prepared, OutputError> {
         let wanted = exporters.prometheus.as_ref().map(|prometheus| prometheus.listen);
         let endpoint = if wanted == self.endpoint.as_ref().map(|endpoint| endpoint.wanted) {
-            None
+            EndpointChange::Keep
         } else if let Some(address) = wanted {
-            let listener = TcpListener::bind(address)
-                .await
-                .map_err(|cause| OutputError::Listen { address, cause })?;
-            Some(Some((address, listener)))
+            let listener =
+                TcpListener::bind(address).await.map_err(|cause| OutputError::Listen { address, cause })?;
+            EndpointChange::Open(address, listener)
         } else {
-            Some(None)
+            EndpointChange::Close
         };
         let mut started = Vec::new();
         let mut kept = Vec::new();
@@ -166,7 +172,8 @@ impl Outputs {
 
     /// Flushes every OTLP exporter by `deadline` and closes the endpoint; returns bytes nobody took.
     pub(super) async fn stop(&mut self, deadline: Instant) -> u64 {
-        let handles: Vec<OtlpHandle> = std::mem::take(&mut self.otlp).into_values().map(|(_, handle)| handle).collect();
+        let handles: Vec<OtlpHandle> =
+            std::mem::take(&mut self.otlp).into_values().map(|(_, handle)| handle).collect();
         // All at once: one receiver that hangs must not eat the time of the others.
         let flushes: Vec<_> = handles.iter().map(|handle| handle.flush_and_stop(deadline)).collect();
         let mut left = 0;
@@ -215,18 +222,18 @@ impl Outputs {
 
 impl Prepared {
     /// Puts the outputs in force and closes those that are no longer wanted.
-    pub(super) async fn commit(self, outputs: &mut Outputs) {
-        if let Some(endpoint) = self.endpoint {
-            if let Some(old) = outputs.endpoint.take() {
-                old.stop.cancel();
-            }
-            if let Some((wanted, listener)) = endpoint {
-                let bound = listener.local_addr().unwrap_or(wanted);
-                let stop = CancellationToken::new();
-                outputs.serve(listener, stop.clone());
-                outputs.endpoint = Some(Endpoint { wanted, bound, stop });
-                info!(name: "prometheus.listening", address = %bound);
-            }
+    pub(super) fn commit(self, outputs: &mut Outputs) {
+        if !matches!(self.endpoint, EndpointChange::Keep)
+            && let Some(old) = outputs.endpoint.take()
+        {
+            old.stop.cancel();
+        }
+        if let EndpointChange::Open(wanted, listener) = self.endpoint {
+            let bound = listener.local_addr().unwrap_or(wanted);
+            let stop = CancellationToken::new();
+            outputs.serve(listener, stop.clone());
+            outputs.endpoint = Some(Endpoint { wanted, bound, stop });
+            info!(name: "prometheus.listening", address = %bound);
         }
         let old = std::mem::take(&mut outputs.otlp);
         for (name, (spec, handle)) in old {
@@ -283,11 +290,7 @@ fn settings(otlp: &Otlp, version: &str) -> OtlpSettings {
             Temporality::Delta => SettingsTemporality::Delta,
         },
         gzip: otlp.compression == Compression::Gzip,
-        headers: otlp
-            .headers
-            .iter()
-            .map(|(name, value)| (name.clone(), value.expose().to_owned()))
-            .collect(),
+        headers: otlp.headers.iter().map(|(name, value)| (name.clone(), value.expose().to_owned())).collect(),
         tls: TlsSettings {
             ca_file: otlp.tls.ca_file.clone(),
             cert_file: otlp.tls.cert_file.clone(),

@@ -24,7 +24,7 @@ use crate::{
 /// Pause before the first try again; doubled each time.
 const FIRST_RETRY: Duration = Duration::from_secs(1);
 /// Longest pause between tries.
-const LAST_RETRY: Duration = Duration::from_secs(60);
+const LAST_RETRY: Duration = Duration::from_mins(1);
 
 /// The running set.
 #[derive(Debug)]
@@ -117,7 +117,11 @@ impl Gadgets {
     ///
     /// # Errors
     /// Every fault found while preparing. The running set is as it was: whatever was built is detached again.
-    pub(super) async fn apply(&mut self, config: &RuntimeConfig, mode: Mode<'_>) -> Result<Changes, Vec<String>> {
+    pub(super) async fn apply(
+        &mut self,
+        config: &RuntimeConfig,
+        mode: Mode<'_>,
+    ) -> Result<Changes, Vec<String>> {
         // Held so that the kernel's types are parsed once for all gadgets of this change.
         let kernel = ig_kernel::btf::vmlinux().ok();
         let wanted: BTreeSet<&str> = config.gadgets.iter().map(|gadget| gadget.name.as_str()).collect();
@@ -136,7 +140,8 @@ impl Gadgets {
             if known.is_none() {
                 self.announce(gadget);
             }
-            let running = known.and_then(|entry| entry.running.as_ref()).map(|running| running.programs.clone());
+            let running =
+                known.and_then(|entry| entry.running.as_ref()).map(|running| running.programs.clone());
             let is_replacement = running.is_some();
             match self.prepare(gadget, running, &config.limits, kernel.clone()).await {
                 Ok(change) => prepared.push((gadget, change)),
@@ -167,7 +172,8 @@ impl Gadgets {
         for (gadget, change) in prepared {
             self.carry_out(gadget, change, &mut changes).await;
         }
-        let gone: Vec<String> = self.entries.keys().filter(|name| !wanted.contains(name.as_str())).cloned().collect();
+        let gone: Vec<String> =
+            self.entries.keys().filter(|name| !wanted.contains(name.as_str())).cloned().collect();
         for name in gone {
             if let Some(Entry { running: Some(running), .. }) = self.entries.remove(&name) {
                 running.stop().await;
@@ -235,10 +241,12 @@ impl Gadgets {
         kernel: Option<Arc<ig_kernel::btf::Btf>>,
     ) -> Result<Prepared, Vec<Reason>> {
         let store = Arc::clone(&self.store);
-        let context = PlanContext { format: self.format.clone(), kernel, limits: limits.clone() };
+        let context = PlanContext { format: self.format.clone(), kernel, limits: *limits };
         let gadget = gadget.clone();
         let status = self.status.clone();
-        let work = tokio::task::spawn_blocking(move || prepare(&store, &gadget, running.as_ref(), &context, &status));
+        let work = tokio::task::spawn_blocking(move || {
+            prepare(&store, &gadget, running.as_ref(), &context, &status)
+        });
         work.await.unwrap_or_else(|panic| {
             Err(vec![Reason { kind: ReasonKind::Object, text: format!("loading panicked: {panic}") }])
         })
@@ -275,7 +283,8 @@ impl Gadgets {
                 } else {
                     changes.started += 1;
                 }
-                let (running, refusals) = built.start(&self.reader, &self.registry, &self.status, replaced).await;
+                let (running, refusals) =
+                    built.start(&self.reader, &self.registry, &self.status, replaced).await;
                 entry.running = Some(running);
                 info!(name: "gadget.started", gadget = name, image = gadget.image);
                 refusals

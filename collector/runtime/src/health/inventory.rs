@@ -48,12 +48,28 @@ const EXPORTER: &[&str] = &["exporter"];
 pub const INVENTORY: &[OwnMetric] = &[
     gauge("ig_build_info", &["version", "rust_version"], "Always 1; the labels say what was built"),
     gauge("ig_gadget_state", &["gadget", "state"], "1 for the state the gadget is in, 0 for the others"),
-    gauge("ig_gadget_reason", &["gadget", "reason"], "1 while the gadget is not simply running; the label says why, /readyz says it in words"),
+    gauge(
+        "ig_gadget_reason",
+        &["gadget", "reason"],
+        "1 while the gadget is not simply running; the label says why, /readyz says it in words",
+    ),
     counter("ig_gadget_restarts", GADGET, "Times the gadget was started again after its first start"),
-    counter("ig_gadget_events_received", SOURCE, "Records taken out of the kernel: delivered + lost with reason filter, decode or handover"),
+    counter(
+        "ig_gadget_events_received",
+        SOURCE,
+        "Records taken out of the kernel: delivered + lost with reason filter, decode or handover",
+    ),
     counter("ig_gadget_events_delivered", SOURCE, "Records that reached every sink"),
-    counter("ig_gadget_events_lost", &["gadget", "datasource", "reason"], "Records that did not reach a sink: ringbuf (did not fit the ring buffer, not received), filter (configured), decode (made no sense), handover (the other instance delivered them during a replacement)"),
-    counter("ig_gadget_values_rejected", SOURCE, "Values an instrument could not take, such as a negative increment of a counter"),
+    counter(
+        "ig_gadget_events_lost",
+        &["gadget", "datasource", "reason"],
+        "Records that did not reach a sink: ringbuf (did not fit the ring buffer, not received), filter (configured), decode (made no sense), handover (the other instance delivered them during a replacement)",
+    ),
+    counter(
+        "ig_gadget_values_rejected",
+        SOURCE,
+        "Values an instrument could not take, such as a negative increment of a counter",
+    ),
     counter("ig_gadget_fetches", SOURCE, "Reads of the gadget's maps and iterators"),
     counter("ig_gadget_fetch_failures", SOURCE, "Reads of the gadget's maps and iterators that failed"),
     counter("ig_gadget_fetch_seconds", SOURCE, "Time spent reading the gadget's maps and iterators"),
@@ -61,13 +77,25 @@ pub const INVENTORY: &[OwnMetric] = &[
     gauge("ig_series_limit", GADGET, "Most series the gadget's tables may hold"),
     counter("ig_series_refused", GADGET, "Series refused by the limit; approximate beyond a few thousand"),
     counter("ig_series_evicted", GADGET, "Idle series that made room for new ones"),
-    counter("ig_series_overflow_events", GADGET, "Updates that went to the overflow series because of the limit; their sums are exact"),
+    counter(
+        "ig_series_overflow_events",
+        GADGET,
+        "Updates that went to the overflow series because of the limit; their sums are exact",
+    ),
     counter("ig_otlp_exports", EXPORTER, "Requests the receiver took"),
     counter("ig_otlp_export_failures", EXPORTER, "Attempts to send that failed, retried ones included"),
     counter("ig_otlp_points_exported", EXPORTER, "Data points the receiver took"),
-    counter("ig_otlp_points_dropped", &["exporter", "reason"], "Data points that were given up: queue_full, retries_exhausted, refused (the whole request) or rejected (single points) by the receiver, shutdown"),
+    counter(
+        "ig_otlp_points_dropped",
+        &["exporter", "reason"],
+        "Data points that were given up: queue_full, retries_exhausted, refused (the whole request) or rejected (single points) by the receiver, shutdown",
+    ),
     gauge("ig_otlp_queue_bytes", EXPORTER, "Bytes waiting to be sent"),
-    gauge("ig_otlp_last_success_timestamp_seconds", EXPORTER, "When the receiver last took a request; 0 if never"),
+    gauge(
+        "ig_otlp_last_success_timestamp_seconds",
+        EXPORTER,
+        "When the receiver last took a request; 0 if never",
+    ),
     counter("ig_config_reloads", &["result"], "Reloads carried out (success) and refused (failure)"),
     gauge("ig_config_reload_last_success", &[], "1 if the last reload was carried out"),
     gauge("ig_config_reload_timestamp_seconds", &[], "When the configuration in force was applied"),
@@ -91,12 +119,8 @@ pub fn markdown() -> String {
             Kind::Counter => "counter",
             Kind::Gauge => "gauge",
         };
-        table.push_str(&format!(
-            "| `{}` | {kind} | {} | {} |\n",
-            metric.sample_name(),
-            labels.join(", "),
-            metric.help
-        ));
+        let labels = labels.join(", ");
+        table += &format!("| `{}` | {kind} | {labels} | {} |\n", metric.sample_name(), metric.help);
     }
     table
 }
@@ -109,7 +133,8 @@ mod tests {
     /// Guarantees: the documented table is the code's table.
     #[test]
     fn documentation_has_the_inventory() {
-        let document = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/metrics.md")).unwrap();
+        let document =
+            std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/metrics.md")).unwrap();
         assert!(document.contains(&markdown()), "collector/docs/metrics.md should contain:\n{}", markdown());
     }
 

@@ -21,8 +21,10 @@ impl Process {
     pub(super) fn read() -> Self {
         let stat = fs::read_to_string("/proc/self/stat").unwrap_or_default();
         // The command may hold spaces and parentheses; the fields after the last one are numbers.
-        let fields: Vec<&str> =
-            stat.rsplit_once(')').map(|(_, rest)| rest.split_ascii_whitespace().collect()).unwrap_or_default();
+        let fields: Vec<&str> = stat
+            .rsplit_once(')')
+            .map(|(_, rest)| rest.split_ascii_whitespace().collect())
+            .unwrap_or_default();
         // Numbered from one as in the manual; the state is field 3.
         let field = |number: usize| fields.get(number - 3).and_then(|text| text.parse::<f64>().ok());
         let ticks = rustix::param::clock_ticks_per_second() as f64;

@@ -56,7 +56,8 @@ pub(super) fn plan(
     let planned = MeasurePlan::from_requests(source, columns, &requests);
     measures.extend(planned.plans);
     for error in planned.errors {
-        let at = wanted.iter().find(|metric| metric.name == error.metric).map_or(&gadget.at, |metric| &metric.at);
+        let at =
+            wanted.iter().find(|metric| metric.name == error.metric).map_or(&gadget.at, |metric| &metric.at);
         reasons.push(Reason {
             kind: ReasonKind::Config,
             text: format!("{at}: gadget `{}`: {error}", gadget.name),
@@ -89,11 +90,15 @@ pub(super) fn unknown_sources(gadget: &Gadget, sources: &[&str]) -> Vec<Reason> 
                     format!("the image has no data source `{name}` (it has: {})", sources.join(", "))
                 }
                 None if sources.len() > 1 => {
-                    format!("the image has several data sources ({}); name one with `datasource`", sources.join(", "))
+                    format!(
+                        "the image has several data sources ({}); name one with `datasource`",
+                        sources.join(", ")
+                    )
                 }
                 _ => return None,
             };
-            let text = format!("{}: gadget `{}`: metric `{}`: {problem}", metric.at, gadget.name, metric.name);
+            let text =
+                format!("{}: gadget `{}`: metric `{}`: {problem}", metric.at, gadget.name, metric.name);
             Some(Reason { kind: ReasonKind::Config, text })
         })
         .collect()

@@ -161,6 +161,28 @@ pub(super) struct ObjectPathAttr {
     pub(super) file_flags: u32,
 }
 
+#[repr(C)]
+#[derive(Default)]
+pub(super) struct TestRunAttr {
+    pub(super) prog_fd: u32,
+    pub(super) retval: u32,
+    pub(super) data_size_in: u32,
+    pub(super) data_size_out: u32,
+    pub(super) data_in: u64,
+    pub(super) data_out: u64,
+    pub(super) repeat: u32,
+    pub(super) duration: u32,
+    pub(super) ctx_size_in: u32,
+    pub(super) ctx_size_out: u32,
+    pub(super) ctx_in: u64,
+    pub(super) ctx_out: u64,
+    pub(super) flags: u32,
+    pub(super) cpu: u32,
+    pub(super) batch_size: u32,
+    pub(super) pad: u32,
+}
+const _: () = assert!(size_of::<TestRunAttr>() == 80);
+
 /// `struct bpf_map_info`, as far as it is used.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default)]

@@ -1,0 +1,304 @@
+//! What becomes of one object and each of its programs.
+
+use std::cmp::Ordering;
+use std::collections::HashMap;
+use std::fs::{self, File};
+use std::io::Read as _;
+use std::os::fd::{AsFd as _, AsRawFd as _};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use ig_kernel::sys::bpf;
+use ig_loader::core_relo::Relocator;
+use ig_loader::{ErrorKind, LoadError, Loaded, Loader, MapSpec, Object, ProgramSpec};
+
+use super::Target;
+use super::hooks::{self, Hook};
+use super::report::chain;
+
+/// Objects are a few hundred KiB; the parser's own limit is the same.
+const MAX_FILE: u64 = 64 << 20;
+const NO_LOAD_HINT: &str = "needs root, or CAP_BPF with CAP_PERFMON (and CAP_NET_ADMIN for network programs); --no-load opens and relocates without";
+
+/// How far an object came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Stage {
+    Read,
+    Open,
+    Relocate,
+    Load,
+}
+
+/// Why something failed.
+#[derive(Clone, Debug)]
+pub(crate) struct Fault {
+    pub(crate) reason: String,
+    pub(crate) hint: Option<String>,
+    /// The verifier's log, whole.
+    pub(crate) log: Option<String>,
+}
+
+/// The verdict on a program.
+#[derive(Clone, Debug)]
+pub(crate) enum Verdict {
+    /// The verifier let it pass.
+    Loaded(Statistics),
+    /// It was loaded before another program of the object was refused.
+    Passed,
+    /// It was opened and relocated; loading was not asked for.
+    Relocated,
+    /// It was refused.
+    Failed(Fault),
+    /// Another fault came first.
+    NotReached,
+}
+
+/// What the kernel tells about a loaded program.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Statistics {
+    /// Instructions the verifier looked at, on all paths; kernels before 5.16 do not say.
+    pub(crate) verified_insns: Option<u64>,
+    /// Bytes after the verifier rewrote them.
+    pub(crate) translated_bytes: u32,
+    /// Bytes of machine code.
+    pub(crate) jited_bytes: u32,
+    /// Maps in use.
+    pub(crate) maps: u32,
+    /// The kernel's hash of the program.
+    pub(crate) tag: String,
+}
+
+/// One program.
+#[derive(Clone, Debug)]
+pub(crate) struct ProgramReport {
+    pub(crate) spec: ProgramSpec,
+    pub(crate) hook: Hook,
+    pub(crate) verdict: Verdict,
+}
+
+/// One object.
+#[derive(Debug)]
+pub(crate) struct Report {
+    pub(crate) file: PathBuf,
+    pub(crate) stage: Stage,
+    /// What stopped the object as a whole.
+    pub(crate) fault: Option<Fault>,
+    pub(crate) maps: Vec<MapSpec>,
+    pub(crate) sections: Vec<String>,
+    pub(crate) programs: Vec<ProgramReport>,
+}
+
+impl Report {
+    /// Whether the object and all its programs but optional ones are fine.
+    pub(crate) fn passed(&self) -> bool {
+        let refused =
+            |program: &ProgramReport| !program.spec.optional && matches!(program.verdict, Verdict::Failed(_));
+        self.fault.is_none() && !self.programs.iter().any(refused)
+    }
+}
+
+impl Fault {
+    fn new(error: &(dyn std::error::Error + 'static), hint: Option<&str>) -> Self {
+        Self { reason: chain(error), hint: hint.map(str::to_owned), log: None }
+    }
+
+    fn load(error: &LoadError) -> Self {
+        let hint = match error.kind() {
+            ErrorKind::PermissionDenied => Some(NO_LOAD_HINT),
+            _ => error.hint(),
+        };
+        let mut fault = Self::new(error, hint);
+        fault.log = error.verifier_log().map(str::to_owned);
+        if fault.log.is_some() {
+            // The summary says it; the error number behind it says nothing more.
+            fault.reason = error.to_string();
+        }
+        fault
+    }
+}
+
+/// Opens, relocates and, if asked to, loads.
+pub(crate) fn check(file: &Path, target: &Target, load: bool) -> Report {
+    let mut report = Report {
+        file: file.to_owned(),
+        stage: Stage::Read,
+        fault: None,
+        maps: Vec::new(),
+        sections: Vec::new(),
+        programs: Vec::new(),
+    };
+    let bytes = match read(file) {
+        Ok(bytes) => bytes,
+        Err(error) => {
+            report.fault = Some(Fault::new(&error, None));
+            return report;
+        }
+    };
+    report.stage = Stage::Open;
+    let name = file.file_name().unwrap_or_default().to_string_lossy();
+    // As gadgets are named: the stem, without what compilers and people put behind it.
+    let name = name.split('.').next().unwrap_or_default();
+    let object = match Object::parse(name, &bytes) {
+        Ok(object) => object,
+        Err(error) => {
+            report.fault = Some(Fault::new(&error, error.hint()));
+            return report;
+        }
+    };
+    report.stage = Stage::Relocate;
+    report.maps = object.maps().to_vec();
+    report.sections = sections(&object);
+    let mut answers = hooks::Answers::new(target, object.programs());
+    report.programs = object
+        .programs()
+        .iter()
+        .map(|spec| ProgramReport {
+            spec: spec.clone(),
+            hook: answers.hook(spec),
+            verdict: Verdict::Relocated,
+        })
+        .collect();
+    if !relocate(&object, target, &mut report) || !load {
+        return report;
+    }
+    report.stage = Stage::Load;
+    let pins = Pins::before(&object);
+    load_all(&object, target, &mut report);
+    pins.restore();
+    report
+}
+
+fn read(file: &Path) -> std::io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    // One byte more than allowed tells a larger file, which the parser refuses by its size.
+    File::open(file)?.take(MAX_FILE + 1).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+/// Sections that hold programs and data, in the object's order.
+fn sections(object: &Object) -> Vec<String> {
+    let programs = object.programs().iter().map(|program| &program.section);
+    let data = object.maps().iter().map(|map| &map.name).filter(|name| name.starts_with('.'));
+    let mut names: Vec<String> = Vec::new();
+    for name in programs.chain(data) {
+        if !names.contains(name) {
+            names.push(name.clone());
+        }
+    }
+    names
+}
+
+/// Whether all relocations could be carried out; notes those that could not.
+fn relocate(object: &Object, target: &Target, report: &mut Report) -> bool {
+    let mut relocator = Relocator::new(object.btf(), vec![&target.btf]);
+    let failures = object.check_relocations(&mut relocator);
+    let mut rest = Vec::new();
+    for (function, error) in &failures {
+        let program = report.programs.iter_mut().find(|program| program.spec.name == *function);
+        match program {
+            Some(program) if matches!(program.verdict, Verdict::Relocated) => {
+                program.verdict = Verdict::Failed(Fault::new(error, None));
+            }
+            Some(_) => {}
+            None => rest.push(format!("`{function}`: {}", chain(error))),
+        }
+    }
+    if !rest.is_empty() {
+        report.fault = Some(Fault { reason: rest.join("; "), hint: None, log: None });
+    }
+    failures.is_empty()
+}
+
+/// Loads what is not optional at once, then each optional program beside it.
+fn load_all(object: &Object, target: &Target, report: &mut Report) {
+    match loader(object, target).load() {
+        Ok(loaded) => {
+            for program in report.programs.iter_mut().filter(|program| !program.spec.optional) {
+                program.verdict = judged(&loaded, &program.spec.name);
+            }
+        }
+        Err(error) => return refused(&error, report),
+    }
+    for program in report.programs.iter_mut().filter(|program| program.spec.optional) {
+        let mut loader = loader(object, target);
+        let wanted = loader.want(&program.spec.name).map(drop);
+        program.verdict = match wanted.and_then(|()| loader.load()) {
+            Ok(loaded) => judged(&loaded, &program.spec.name),
+            Err(error) => Verdict::Failed(Fault::load(&error)),
+        };
+    }
+}
+
+fn loader<'o>(object: &'o Object, target: &Target) -> Loader<'o> {
+    let mut loader = Loader::new(object);
+    loader.set_kernel_btf(Arc::clone(&target.btf));
+    loader
+}
+
+/// Sorts out whose fault a failed load is. Programs load in the object's order, and the first refusal ends it.
+fn refused(error: &LoadError, report: &mut Report) {
+    let culprit = program_of(error);
+    let place = report.programs.iter().position(|program| Some(program.spec.name.as_str()) == culprit);
+    let Some(place) = place else {
+        report.fault = Some(Fault::load(error));
+        for program in &mut report.programs {
+            program.verdict = Verdict::NotReached;
+        }
+        return;
+    };
+    for (index, program) in report.programs.iter_mut().enumerate() {
+        program.verdict = match index.cmp(&place) {
+            Ordering::Less if !program.spec.optional => Verdict::Passed,
+            Ordering::Equal => Verdict::Failed(Fault::load(error)),
+            _ => Verdict::NotReached,
+        };
+    }
+}
+
+/// The program that an error is about.
+fn program_of(error: &LoadError) -> Option<&str> {
+    match error {
+        LoadError::MissingHook { program, .. }
+        | LoadError::UnsupportedKernel { program, .. }
+        | LoadError::UnknownSection { program, .. }
+        | LoadError::Verifier { program, .. }
+        | LoadError::LoadProgram { program, .. } => Some(program),
+        LoadError::Relocation { function, .. } => Some(function),
+        LoadError::Unresolved { what: "program", name, .. } => Some(name),
+        _ => None,
+    }
+}
+
+fn judged(loaded: &Loaded, name: &str) -> Verdict {
+    let Some(program) = loaded.program(name) else { return Verdict::NotReached };
+    let fd = program.fd.as_fd();
+    let info = bpf::prog_info(fd).unwrap_or_default();
+    let described = fs::read_to_string(format!("/proc/self/fdinfo/{}", fd.as_raw_fd())).unwrap_or_default();
+    let described: HashMap<&str, &str> =
+        described.lines().filter_map(|line| line.split_once(":\t")).collect();
+    Verdict::Loaded(Statistics {
+        verified_insns: described.get("verified_insns").and_then(|number| number.trim().parse().ok()),
+        translated_bytes: info.xlated_prog_len,
+        jited_bytes: info.jited_prog_len,
+        maps: info.nr_map_ids,
+        tag: info.tag.iter().map(|byte| format!("{byte:02x}")).collect(),
+    })
+}
+
+/// Maps that an object shares by pinning them; a check leaves none behind that was not there before.
+struct Pins(Vec<PathBuf>);
+
+impl Pins {
+    fn before(object: &Object) -> Self {
+        let pinned = object.maps().iter().filter(|map| map.pinned_by_name);
+        let paths = pinned.map(|map| Path::new("/sys/fs/bpf").join(&map.name));
+        Self(paths.filter(|path| !path.exists()).collect())
+    }
+
+    fn restore(self) {
+        for path in self.0 {
+            // Not there if the load failed before the map was made.
+            drop(fs::remove_file(path));
+        }
+    }
+}

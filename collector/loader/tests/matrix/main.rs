@@ -1,0 +1,67 @@
+//! Every feature of the loader beside libbpf, on this kernel: same verdict, same instructions, same behaviour.
+//!
+//! Why it exists: gadgets were written and tested against libbpf's conventions, so libbpf is the judge of what an object
+//! means. One small program per feature is loaded by both; the kernel's tag of each program and its rewritten
+//! instructions must be equal, and where a program can be run once, so must be what it writes.
+//!
+//! The table in `collector/docs/loader-matrix.md` has a column per kernel. With `UPDATE=1` the column of the running
+//! kernel is written; without, the rows must be those of the table, and so must the cells if the kernel has a column.
+#![cfg(test)]
+
+#[path = "../kernel/compile.rs"]
+mod compile;
+mod features;
+mod judge;
+mod table;
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use judge::{Row, Verdict};
+
+/// What is meant to differ from libbpf, and why.
+const DEPARTURES: &[(&str, &str)] = &[
+    ("`socket1`", "other loaders match the beginning of a section's name; gadgets rely on it"),
+    ("`classifier/ingress/x`", "the same"),
+    ("`perf_event/x`", "the same"),
+    ("`cgroup/sysctl/x`", "the same"),
+];
+
+/// Guarantees: what libbpf loads is loaded here, into the same instructions, and does the same; what is loaded here and
+/// not there is on the list above.
+#[test]
+fn features_agree_with_libbpf() {
+    libbpf_rs::set_print(None);
+    let features = features::all();
+    let next = AtomicUsize::new(0);
+    let mut rows: Vec<(usize, Row)> = std::thread::scope(|scope| {
+        let work = || {
+            let mut rows = Vec::new();
+            while let Some((index, feature)) = {
+                let index = next.fetch_add(1, Ordering::Relaxed);
+                features.get(index).map(|feature| (index, feature))
+            } {
+                rows.push((index, judge::compare(feature)));
+            }
+            rows
+        };
+        let workers: Vec<_> = (0..2).map(|_| scope.spawn(work)).collect();
+        workers.into_iter().flat_map(|worker| worker.join().unwrap()).collect()
+    });
+    rows.sort_by_key(|(index, _)| *index);
+    let rows: Vec<Row> = rows.into_iter().map(|(_, row)| row).collect();
+
+    let mut faults = Vec::new();
+    for row in &rows {
+        let expected = DEPARTURES.iter().any(|(feature, _)| *feature == row.feature);
+        let agrees = match row.verdict {
+            Verdict::Same | Verdict::Neither => !expected,
+            Verdict::OursOnly => expected,
+            Verdict::LibbpfOnly | Verdict::Differs => false,
+        };
+        if !agrees {
+            faults.push(format!("{}: {}: {}", row.feature, row.verdict, row.detail));
+        }
+    }
+    assert!(faults.is_empty(), "{}", faults.join("\n"));
+    table::check(&rows, DEPARTURES);
+}

@@ -1,0 +1,84 @@
+//! The table in the documentation: a row per feature, a column per kernel.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::path::Path;
+
+use ig_kernel::release::KernelRelease;
+
+use crate::judge::Row;
+
+const HEAD: &str = "\
+# Features beside libbpf
+
+Made by `UPDATE=1 cargo test -p ig-loader --test matrix`; each run writes the column of the kernel it runs on. A row is
+a small program, loaded by our loader and by libbpf on the same kernel. `same`: both load it, the kernel's tag and
+rewritten instructions are equal, and so is what it writes when it is run once. `neither`: the kernel, or both loaders,
+refuse it. `ours only`: see the list below the table.
+";
+
+type Cells = BTreeMap<String, String>;
+
+/// Writes the column of this kernel, or compares with it.
+pub(crate) fn check(rows: &[Row], departures: &[(&str, &str)]) {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/loader-matrix.md");
+    let release = KernelRelease::running();
+    let kernel = format!("{}.{}", release.major, release.minor);
+    let old = std::fs::read_to_string(&path).unwrap_or_default();
+    let (features, mut columns) = read(&old);
+    let cells: Cells = rows.iter().map(|row| (row.feature.clone(), row.verdict.to_string())).collect();
+    if std::env::var_os("UPDATE").is_some() {
+        columns.insert(kernel, cells);
+        std::fs::write(&path, write(rows, &columns, departures)).unwrap();
+        return;
+    }
+    let named: Vec<&str> = rows.iter().map(|row| row.feature.as_str()).collect();
+    assert_eq!(features, named, "the rows of {} are out of date: run with UPDATE=1", path.display());
+    if let Some(column) = columns.get(&kernel) {
+        assert_eq!(*column, cells, "the column of Linux {kernel} is out of date: run with UPDATE=1");
+    }
+}
+
+/// The features and columns of a table.
+fn read(text: &str) -> (Vec<String>, BTreeMap<String, Cells>) {
+    let mut lines = text.lines().filter(|line| line.starts_with('|')).map(|line| {
+        line.trim_matches('|').split('|').map(|cell| cell.trim().to_owned()).collect::<Vec<_>>()
+    });
+    let kernels: Vec<String> = lines.next().unwrap_or_default();
+    let mut columns: BTreeMap<String, Cells> = BTreeMap::new();
+    let mut features = Vec::new();
+    for line in lines.skip(1) {
+        let (feature, cells) = line.split_first().unwrap();
+        features.push(feature.clone());
+        for (kernel, cell) in kernels.iter().skip(1).zip(cells) {
+            let kernel = kernel.trim_start_matches("Linux ").to_owned();
+            columns.entry(kernel).or_default().insert(feature.clone(), cell.clone());
+        }
+    }
+    (features, columns)
+}
+
+fn write(rows: &[Row], columns: &BTreeMap<String, Cells>, departures: &[(&str, &str)]) -> String {
+    let mut kernels: Vec<&String> = columns.keys().collect();
+    kernels.sort_by_key(|kernel| kernel.split('.').map(|part| part.parse::<u32>().unwrap_or(0)).collect::<Vec<_>>());
+    let mut text = format!("{HEAD}\n| feature |");
+    for kernel in &kernels {
+        write!(text, " Linux {kernel} |").unwrap();
+    }
+    text.push_str("\n|---|");
+    text.push_str(&"---|".repeat(kernels.len()));
+    text.push('\n');
+    for row in rows {
+        write!(text, "| {} |", row.feature).unwrap();
+        for kernel in &kernels {
+            let cell = columns[*kernel].get(&row.feature).map_or("", String::as_str);
+            write!(text, " {cell} |").unwrap();
+        }
+        text.push('\n');
+    }
+    text.push_str("\nLoaded here and not by libbpf:\n\n");
+    for (feature, reason) in departures {
+        writeln!(text, "- {feature}: {reason}").unwrap();
+    }
+    text
+}
