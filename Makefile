@@ -4,7 +4,7 @@ CARGO ?= cargo
 GADGETS := $(sort $(notdir $(patsubst %/gadget.yaml,%,$(wildcard gadgets/*/gadget.yaml))))
 CONFIG ?= config/examples/quickstart.yaml
 
-.PHONY: run build gadgets test test-tools lint bench clean help
+.PHONY: run build gadgets test test-tools test-kernels fuzz lint bench clean help
 .DEFAULT_GOAL := help
 
 help: ## Show this list
@@ -21,6 +21,12 @@ gadgets: build ## Build the repository's gadgets into the local image store
 
 test: .tools-test ## Install what the tests need and run all of them
 	tests/run.sh
+
+test-kernels: .tools-test ## Load and attach everything on Debian's kernels in VMs; KERNELS="6.1 6.12" for some
+	tests/kernels/run.sh $(if $(KERNELS),$(KERNELS),--table collector/docs/kernels.md)
+
+fuzz: .tools-build ## Fuzz every parser of hostile bytes, SECONDS=60 each
+	tests/fuzz/run.sh $(or $(SECONDS),60)
 
 lint: .tools-build ## Formatting and lints
 	$(CARGO) fmt --all --check

@@ -38,10 +38,13 @@ pub(crate) fn main(store: &Path) {
     let mut loader = Loader::new(&object);
     loader.set_max_entries("events", RING).unwrap();
     let loaded = loader.load().unwrap();
-    let map = |name| Map::from_map_data(MapData::from_fd(loaded.map(name).unwrap().fd.try_clone().unwrap()).unwrap());
+    let map = |name| {
+        Map::from_map_data(MapData::from_fd(loaded.map(name).unwrap().fd.try_clone().unwrap()).unwrap())
+    };
     let mut ring = RingBuf::try_from(map("events").unwrap()).unwrap();
     let lost: PerCpuArray<_, u64> = PerCpuArray::try_from(map("events_lost_samples").unwrap()).unwrap();
-    let links: Vec<_> = loaded.programs().iter().map(|program| loaded.attach(&program.name).unwrap()).collect();
+    let links: Vec<_> =
+        loaded.programs().iter().map(|program| loaded.attach(&program.name).unwrap()).collect();
 
     let (received, own) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(0)));
     let (all, ours) = (Arc::clone(&received), Arc::clone(&own));
@@ -52,7 +55,7 @@ pub(crate) fn main(store: &Path) {
         loop {
             let mut drained = 0;
             while let Some(record) = ring.next() {
-                let word = |at| u32::from_ne_bytes(record[at].try_into().unwrap());
+                let word = |at: std::ops::Range<usize>| u32::from_ne_bytes(record[at].try_into().unwrap());
                 let key = (record[COMM].try_into().unwrap(), word(UID), word(ERROR));
                 *counts.entry(key).or_insert(0) += 1;
                 drained += 1;

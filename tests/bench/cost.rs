@@ -1,6 +1,10 @@
 //! CPU per event in the collector and in the process that is traced, against a consumer written by hand.
 
-use std::{path::Path, thread, time::Duration};
+use std::{
+    path::Path,
+    thread,
+    time::{Duration, Instant},
+};
 
 use ig_tests::{collector::Collector, exposition};
 
@@ -28,6 +32,7 @@ enum Counter {
 struct Samples {
     percent: Vec<f64>,
     us_per_event: Vec<f64>,
+    wakeups: Vec<f64>,
     made: Vec<f64>,
     wrong: u64,
 }
@@ -40,10 +45,13 @@ struct Side {
 }
 
 pub(crate) fn run(options: &Options, store: &Path, report: &mut Report) {
-    report.section("cost", "of events of trace_open in one counter with three labels; CPU of the whole process");
+    report.section(
+        "cost",
+        "of events of trace_open in one counter with three labels; CPU of the whole process",
+    );
     let store = store.to_str().unwrap();
     let (mut ig, mut hand, mut bare) = (Side::default(), Side::default(), Vec::new());
-    for _ in 0..options.pick(5, 2) {
+    for _ in 0..options.pick(4, 2) {
         bare.push(flat_out(options));
         ig.take(options, &mut Counter::Ig(Box::new(Collector::start(crate::OPEN))));
         bare.push(flat_out(options));
@@ -61,6 +69,8 @@ pub(crate) fn run(options: &Options, store: &Path, report: &mut Report) {
         report.add(ig.figure("ig", rate).against("hand-written", &hand.percent));
         let each = Figure::new(format!("ig, CPU per event at {rate}/s"), "us", ig.us_per_event.clone());
         report.add(each.against("hand-written", &hand.us_per_event));
+        let wakeups = Figure::new(format!("ig, wake-ups at {rate}/s"), "/s", ig.wakeups.clone());
+        report.add(wakeups.against("hand-written", &hand.wakeups));
     }
     report.add(Figure::new("open + close, nothing attached", "ns", bare.clone()));
     let figure = Figure::new("open + close, hand-written consumer", "ns", hand.open_ns.clone());
@@ -97,7 +107,8 @@ impl Side {
         for (samples, rate) in self.rates.iter_mut().zip(RATES) {
             let (received, own, _) = counter.numbers();
             thread::sleep(DRAINED);
-            let (began, before) = (std::time::Instant::now(), counter.process().cpu_ns());
+            let (began, before) = (Instant::now(), counter.process().cpu_ns());
+            let slept = counter.process().sleeps();
             let made = if rate == 0 {
                 thread::sleep(time);
                 0
@@ -106,9 +117,11 @@ impl Side {
             };
             let loaded = began.elapsed();
             thread::sleep(DRAINED);
+            let took = began.elapsed().as_nanos() as f64;
             let cpu = (counter.process().cpu_ns() - before) as f64;
+            samples.wakeups.push((counter.process().sleeps() - slept) as f64 / began.elapsed().as_secs_f64());
             let (received_after, own_after, lost) = counter.numbers();
-            samples.percent.push(cpu / began.elapsed().as_nanos() as f64 * 100.0);
+            samples.percent.push(cpu / took * 100.0);
             samples.made.push(made as f64 / loaded.as_secs_f64());
             let events = (received_after - received) as f64;
             if events > 0.0 {
@@ -124,7 +137,9 @@ impl Side {
 
 /// Nanoseconds of one `open` and `close`, as fast as one thread goes.
 fn flat_out(options: &Options) -> f64 {
-    Load::Open.run(1, None, options.pick(Duration::from_millis(500), Duration::from_millis(300))).ns_per_event()
+    Load::Open
+        .run(1, None, options.pick(Duration::from_millis(500), Duration::from_millis(300)))
+        .ns_per_event()
 }
 
 impl Counter {
@@ -140,7 +155,11 @@ impl Counter {
         match self {
             Self::Ig(collector) => {
                 let samples = collector.samples();
-                let sum = |name, labels: &[_]| exposition::sum(&samples, name, labels).unwrap_or(0.0) as u64;
+                let sum = |name, labels: &[_]| {
+                    let value = exposition::sum(&samples, name, labels).unwrap_or(0.0);
+                    // Whole, and far below 2^53.
+                    format!("{value:.0}").parse().unwrap()
+                };
                 (
                     sum("ig_gadget_events_received_total", &[]),
                     sum("bench_opens_total", &[("proc_comm", OPENER)]),

@@ -78,7 +78,9 @@ impl Load {
                     let name = OPENER.to_owned();
                     thread::Builder::new()
                         .name(name)
-                        .spawn_scoped(scope, move || pace.map_or_else(|| self.flat_out(time), |pace| self.paced(pace, time)))
+                        .spawn_scoped(scope, move || {
+                            pace.map_or_else(|| self.flat_out(time), |pace| self.paced(pace, time))
+                        })
                         .unwrap()
                 })
                 .collect();
@@ -113,7 +115,7 @@ impl Load {
                     break;
                 }
                 if left > WORTH_A_SLEEP {
-                    thread::sleep(left - WORTH_A_SLEEP / 2);
+                    thread::sleep(left.saturating_sub(WORTH_A_SLEEP / 2));
                 } else {
                     std::hint::spin_loop();
                 }
@@ -137,7 +139,8 @@ fn smallest_program() -> Option<Vec<u8>> {
     };
     let size = HEADERS + code.len() as u64;
     let mut file = vec![0x7f, b'E', b'L', b'F', 2, 1, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0];
-    let halves = |file: &mut Vec<u8>, values: &[u16]| values.iter().for_each(|v| file.extend(v.to_le_bytes()));
+    let halves =
+        |file: &mut Vec<u8>, values: &[u16]| values.iter().for_each(|v| file.extend(v.to_le_bytes()));
     let words = |file: &mut Vec<u8>, values: &[u32]| values.iter().for_each(|v| file.extend(v.to_le_bytes()));
     let longs = |file: &mut Vec<u8>, values: &[u64]| values.iter().for_each(|v| file.extend(v.to_le_bytes()));
     halves(&mut file, &[2, machine]); // an executable

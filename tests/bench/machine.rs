@@ -16,7 +16,9 @@ pub(crate) fn describe() -> Value {
     let cpus = std::thread::available_parallelism().map_or(1, usize::from);
     let memory = read("/proc/meminfo")
         .lines()
-        .find_map(|line| line.strip_prefix("MemTotal:")?.trim().strip_suffix("kB")?.trim().parse::<u64>().ok())
+        .find_map(|line| {
+            line.strip_prefix("MemTotal:")?.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()
+        })
         .unwrap_or(0)
         / 1024;
     let hypervisor = if cpuinfo.contains(" hypervisor ") { ", virtual machine" } else { "" };

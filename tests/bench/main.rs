@@ -82,16 +82,14 @@ fn bench(options: &Options) {
     }
     let mut report = Report::new(machine::describe());
     let store = ig_tests::store();
-    let sections: [(&str, &dyn Fn(&mut Report)); 5] = [
-        ("memory", &|report| memory::run(options, report)),
-        ("start", &|report| startup::run(options, report)),
-        ("rates", &|report| rates::run(options, report)),
-        ("cost", &|report| cost::run(options, store, report)),
-        ("scrape", &|report| scrape::run(options, report)),
-    ];
-    for (name, section) in sections {
-        if options.wants(name) {
-            section(&mut report);
+    for section in options::SECTIONS {
+        match section {
+            _ if !options.wants(section) => {}
+            "memory" => memory::run(options, &mut report),
+            "start" => startup::run(options, &mut report),
+            "rates" => rates::run(options, &mut report),
+            "cost" => cost::run(options, store, &mut report),
+            _ => scrape::run(options, &mut report),
         }
     }
     report.finish(&machine::load_average());

@@ -9,7 +9,8 @@ pub(crate) const USAGE: &str = "usage: tests/bench/run.sh [--quick] [--json FILE
 
 IG_BINARY names another binary than target/release/ig.";
 
-const SECTIONS: [&str; 5] = ["memory", "start", "rates", "cost", "scrape"];
+/// The sections, in the order of the report.
+pub(crate) const SECTIONS: [&str; 5] = ["memory", "start", "rates", "cost", "scrape"];
 
 /// What to do.
 #[derive(Debug)]

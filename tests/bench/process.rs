@@ -39,7 +39,10 @@ impl Process {
             let values: Vec<f64> = recent.iter().map(of).collect();
             crate::report::spread(&values).map_or(0.0, |(_, median, _)| median)
         };
-        Memory { resident: median(|reading| reading.resident), anonymous: median(|reading| reading.anonymous) }
+        Memory {
+            resident: median(|reading| reading.resident),
+            anonymous: median(|reading| reading.anonymous),
+        }
     }
 
     /// The greatest resident size since [`Process::reset_peak`], in KiB.
@@ -52,6 +55,27 @@ impl Process {
         fs::write(format!("/proc/{}/clear_refs", self.0), "5").unwrap();
     }
 
+    /// Resident KiB of mappings whose name holds `what`.
+    pub(crate) fn mapped(self, what: &str) -> f64 {
+        let (mut sum, mut wanted) = (0.0, false);
+        for line in self.read("smaps").lines() {
+            let key = line.split(' ').next().unwrap_or_default();
+            if !key.ends_with(':') {
+                wanted = line.contains(what);
+            } else if wanted && key == "Rss:" {
+                sum += kib(line, key);
+            }
+        }
+        sum
+    }
+
+    /// How often its threads went to sleep by themselves: each time is a wake-up.
+    pub(crate) fn sleeps(self) -> u64 {
+        self.threads_sum("status", |text| {
+            text.lines().find_map(|line| line.strip_prefix("voluntary_ctxt_switches:")?.trim().parse().ok())
+        })
+    }
+
     /// Threads.
     pub(crate) fn threads(self) -> f64 {
         self.read("status")
@@ -62,10 +86,14 @@ impl Process {
 
     /// CPU time of all living threads in nanoseconds; the clock ticks of `stat` are too coarse.
     pub(crate) fn cpu_ns(self) -> u64 {
+        self.threads_sum("schedstat", |text| text.split(' ').next()?.parse().ok())
+    }
+
+    fn threads_sum(self, file: &str, number: impl Fn(&str) -> Option<u64>) -> u64 {
         let threads = fs::read_dir(format!("/proc/{}/task", self.0)).unwrap();
         threads
-            .filter_map(|thread| fs::read_to_string(thread.ok()?.path().join("schedstat")).ok())
-            .filter_map(|text| text.split(' ').next()?.parse::<u64>().ok())
+            .filter_map(|thread| fs::read_to_string(thread.ok()?.path().join(file)).ok())
+            .filter_map(|text| number(&text))
             .sum()
     }
 

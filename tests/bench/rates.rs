@@ -61,12 +61,15 @@ impl Trial<'_> {
         let wrong: Vec<&Outcome> = outcomes.iter().filter(|outcome| !outcome.is_exact()).collect();
         let full = format!("{name}, {threads} {plural} flat out");
         if wrong.is_empty() {
-            report.add(Figure::new(full, "/s", rates).note("none lost, counts exact; the producer is the limit"));
+            report.add(
+                Figure::new(full, "/s", rates).note("none lost, counts exact; the producer is the limit"),
+            );
             return;
         }
         let lost: f64 = wrong.iter().map(|outcome| outcome.lost).sum();
         let events: f64 = outcomes.iter().map(|outcome| outcome.done.events as f64).sum();
-        let note = format!("{:.2} % lost; {} of {} repeats", lost / events * 100.0, wrong.len(), outcomes.len());
+        let note =
+            format!("{:.2} % lost; {} of {} repeats", lost / events * 100.0, wrong.len(), outcomes.len());
         let most = rates.iter().copied().fold(0.0, f64::max);
         report.add(Figure::new(full, "/s", rates).note(note));
         let unexplained = wrong.iter().any(|outcome| outcome.lost < 0.5);
@@ -75,7 +78,7 @@ impl Trial<'_> {
         }
         let (mut good, mut bad) = (0.0, most);
         for _ in 0..options.pick(6, 4) {
-            let rate = if good == 0.0 { bad / 2.0 } else { (good + bad) / 2.0 };
+            let rate = if good == 0.0 { bad / 2.0 } else { f64::midpoint(good, bad) };
             let repeats = (0..2).map(|_| self.outcome(threads, Some(rate)));
             let outcomes: Vec<Outcome> = repeats.take_while(|outcome| outcome.is_exact()).collect();
             if outcomes.len() == 2 {

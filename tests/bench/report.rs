@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 pub(crate) struct Report {
     machine: Value,
     figures: Vec<Value>,
+    remarks: Vec<String>,
     group: &'static str,
 }
 
@@ -42,8 +43,10 @@ impl Figure {
 impl Report {
     pub(crate) fn new(machine: Value) -> Self {
         println!("{}", machine["summary"].as_str().unwrap_or_default());
-        println!("median (min - max) of so many repeats; ratios are medians against the baseline of the same run");
-        Self { machine, figures: Vec::new(), group: "" }
+        println!(
+            "median (min - max) of so many repeats; ratios are medians against the baseline of the same run"
+        );
+        Self { machine, figures: Vec::new(), remarks: Vec::new(), group: "" }
     }
 
     /// Begins a section.
@@ -85,8 +88,9 @@ impl Report {
     }
 
     /// Adds a remark that is no figure.
-    pub(crate) fn remark(&self, text: &str) {
+    pub(crate) fn remark(&mut self, text: &str) {
         println!("  {text}");
+        self.remarks.push(format!("{}: {text}", self.group));
     }
 
     pub(crate) fn finish(&mut self, load: &str) {
@@ -95,7 +99,7 @@ impl Report {
     }
 
     pub(crate) fn write_json(&self, path: &Path) -> io::Result<()> {
-        let document = json!({"machine": self.machine, "figures": self.figures});
+        let document = json!({"machine": self.machine, "figures": self.figures, "remarks": self.remarks});
         std::fs::write(path, serde_json::to_string_pretty(&document)? + "\n")
     }
 }

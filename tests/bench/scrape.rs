@@ -73,7 +73,9 @@ pub(crate) fn run(options: &Options, report: &mut Report) {
         let each = (memory.anonymous - floor) * 1024.0 / series as f64;
         report.add(Figure::new(name("memory"), "B/series", vec![each]));
     }
-    report.remark("the store and the pages by themselves: cargo run --release -p ig-exporters --example series_bench");
+    report.remark(
+        "the store and the pages by themselves: cargo run --release -p ig-exporters --example series_bench",
+    );
 }
 
 impl Samples {

@@ -18,7 +18,10 @@ use crate::{
 const PATIENCE: Duration = Duration::from_secs(60);
 
 pub(crate) fn run(options: &Options, report: &mut Report) {
-    report.section("start", "from exec of `ig`, images in the store, to a scrape that shows an event since then");
+    report.section(
+        "start",
+        "from exec of `ig`, images in the store, to a scrape that shows an event since then",
+    );
     let (mut one, mut all) = (Vec::new(), Vec::new());
     for _ in 0..options.pick(9, 5) {
         one.push(first_sample(crate::EXEC));

@@ -107,3 +107,49 @@ fn wrong_usage_is_exit_2() {
         assert!(!stderr(&output).is_empty());
     }
 }
+
+/// The fenced blocks of a page in a language.
+fn blocks(page: &str, language: &str) -> Vec<String> {
+    page.split(&format!("```{language}\n"))
+        .skip(1)
+        .filter_map(|rest| rest.split("```").next())
+        .map(str::to_owned)
+        .collect()
+}
+
+/// Scenario: a newcomer copies the configuration of the README, and then makes the mistake it shows.
+/// Guarantees: the configuration is valid, and the fault is reported in the words of the README.
+#[test]
+fn the_readme_speaks_the_truth() {
+    let page = std::fs::read_to_string(root().join("README.md")).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("mine.yaml");
+    let configuration = blocks(&page, "yaml").remove(0);
+    std::fs::write(&file, &configuration).unwrap();
+    let check = || Command::new(ig()).args(["config", "check", "mine.yaml"]).current_dir(folder.path()).output().unwrap();
+    let output = check();
+    assert!(output.status.success(), "{}", stderr(&output));
+    std::fs::write(&file, configuration.replacen("image: trace_exec", "imgae: trace_exec", 1)).unwrap();
+    let shown = blocks(&page, "console").remove(0);
+    let shown = shown.strip_prefix("$ ig config check mine.yaml\n").unwrap();
+    assert_eq!(stderr(&check()), shown);
+}
+
+/// Scenario: a gadget author copies the example of the authors' page, builds it and runs it.
+/// Guarantees: it builds without a diagnostic, and counts directories being made.
+#[test]
+fn the_authors_example_works() {
+    let page = std::fs::read_to_string(root().join("gadgets/README.md")).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let program = blocks(&page, "c").into_iter().find(|block| block.contains("LICENSE")).unwrap();
+    let metadata = blocks(&page, "yaml").into_iter().find(|block| block.starts_with("name: ")).unwrap();
+    std::fs::write(folder.path().join("program.bpf.c"), program).unwrap();
+    std::fs::write(folder.path().join("gadget.yaml"), metadata).unwrap();
+    ig_tests::build_gadget(store(), folder.path(), "trace_mkdir");
+    let collector = ig_tests::collector::Collector::start("gadgets:\n  - {name: mkdir, image: trace_mkdir}\n");
+    let before = collector.sum("mkdirs_total", &[]);
+    std::fs::create_dir(folder.path().join("made")).unwrap();
+    // libc's mkdir may be the system call mkdirat on some machines; the shell's is the plain one here.
+    assert!(Command::new("mkdir").arg(folder.path().join("made-too")).status().unwrap().success());
+    assert!(collector.sum("mkdirs_total", &[]) > before);
+}

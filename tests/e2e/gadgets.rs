@@ -361,3 +361,25 @@ fn configurations_of_the_pages_run() {
         }
     }
 }
+
+/// Scenario: the examples of the configuration are run as they stand, on an endpoint of their own.
+/// Guarantees: every gadget of quickstart.yaml and metrics.yaml runs.
+#[test]
+fn example_configurations_run() {
+    for example in ["quickstart", "metrics"] {
+        let text = fs::read_to_string(root().join(format!("config/examples/{example}.yaml"))).unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let address = std::net::SocketAddr::from(([127, 0, 0, 1], ig_tests::free_port()));
+        let config = folder.path().join("runtime-config.yaml");
+        let text = if text.contains("127.0.0.1:2224") {
+            text.replace("127.0.0.1:2224", &address.to_string())
+        } else {
+            format!("{text}\nexporters: {{prometheus: {{listen: \"{address}\"}}}}\n")
+        };
+        fs::write(&config, text.replace("http://127.0.0.1:2224", "")).unwrap();
+        let collector = Collector::spawn_with(folder, config, address);
+        collector.wait_ready();
+        let page = collector.get("/readyz").text();
+        assert!(!page.contains("refused") && !page.contains("degraded"), "{example}: {page}");
+    }
+}

@@ -13,6 +13,7 @@ use std::sync::{Arc, OnceLock};
 
 mod data;
 mod index;
+mod modules;
 mod resolve;
 mod types;
 mod vmlinux;
@@ -21,6 +22,7 @@ mod vmlinux;
 mod tests;
 
 pub use index::essential_name;
+pub use modules::{module, module_names};
 pub use resolve::MAX_DEPTH;
 pub use types::{
     Array, Composite, Datasec, DeclTag, Enum, Float, Func, FuncLinkage, FuncProto, Fwd, Int, Kind, Member,
@@ -222,6 +224,11 @@ impl Btf {
     pub fn next_id(&self) -> u32 {
         // `walk` limits the count far below the range of u32.
         self.first_id.saturating_add(u32::try_from(self.offsets.len()).unwrap_or(u32::MAX))
+    }
+
+    /// Whether a type is of this block and not of its base.
+    pub fn owns(&self, id: TypeId) -> bool {
+        (self.first_id..self.next_id()).contains(&id.0)
     }
 
     /// The BTF that low ids refer to.

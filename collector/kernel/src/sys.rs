@@ -8,4 +8,5 @@
 pub mod bpf;
 pub mod mapping;
 pub mod memory;
+pub mod net;
 pub mod perf;

@@ -56,7 +56,7 @@ pub fn event_id(group: &str, name: &str) -> Result<u64, TracefsError> {
     if !is_plain(group) || !is_plain(name) {
         return Err(absent());
     }
-    let events = open_events()?;
+    let events = open_entry("events", OFlags::DIRECTORY)?;
     let path = format!("{group}/{name}/id");
     let file = match openat(&events, &path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()) {
         Ok(file) => File::from(file),
@@ -68,23 +68,36 @@ pub fn event_id(group: &str, name: &str) -> Result<u64, TracefsError> {
     text.trim().parse().map_err(|error| failed(io::Error::new(io::ErrorKind::InvalidData, error)))
 }
 
-/// Opens the `events` directory.
+/// Names of the kernel functions that can be traced, one a line, as `available_filter_functions` lists them.
+///
+/// # Errors
+/// [`TracefsError::NotMounted`], also when the kernel was built without function tracing.
+pub fn traceable_functions() -> Result<String, TracefsError> {
+    /// A hundred thousand functions of fifty bytes are five megabytes.
+    const MAX_LIST: u64 = 64 << 20;
+    let file = File::from(open_entry("available_filter_functions", OFlags::empty())?);
+    let mut text = String::new();
+    file.take(MAX_LIST).read_to_string(&mut text).map_err(TracefsError::NotMounted)?;
+    Ok(text)
+}
+
+/// Opens a file or directory of tracefs for reading.
 ///
 /// # Errors
 /// [`TracefsError::NotMounted`].
-fn open_events() -> Result<OwnedFd, TracefsError> {
-    let flags = OFlags::DIRECTORY | OFlags::RDONLY | OFlags::CLOEXEC;
+fn open_entry(name: &str, kind: OFlags) -> Result<OwnedFd, TracefsError> {
+    let flags = kind | OFlags::RDONLY | OFlags::CLOEXEC;
     for mount in MOUNT_POINTS {
         // An empty directory at the mount point means: not mounted.
-        if let Ok(events) = openat(CWD, format!("{mount}/events"), flags, Mode::empty()) {
-            return Ok(events);
+        if let Ok(entry) = openat(CWD, format!("{mount}/{name}"), flags, Mode::empty()) {
+            return Ok(entry);
         }
     }
     let detached = || -> rustix::io::Result<OwnedFd> {
         let context = fsopen("tracefs", FsOpenFlags::FSOPEN_CLOEXEC)?;
         fsconfig_create(&context)?;
         let root = fsmount(&context, FsMountFlags::FSMOUNT_CLOEXEC, MountAttrFlags::empty())?;
-        openat(&root, "events", flags, Mode::empty())
+        openat(&root, name, flags, Mode::empty())
     };
     detached().map_err(|errno| TracefsError::NotMounted(errno.into()))
 }

@@ -1,21 +1,28 @@
 //! From loaded programs to links.
 
-use std::ffi::CString;
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
+use std::path::Path;
 
-use ig_kernel::map::online_cpus;
-use ig_kernel::probe;
 use ig_kernel::sys::bpf::{self, ATTACH_PERF_EVENT, LinkTarget};
-use ig_kernel::sys::perf::{self, ProbePoint};
-use ig_kernel::tracefs::{self, TracefsError};
+use ig_kernel::sys::perf;
 
 use crate::error::AttachError;
 use crate::loader::{Loaded, Program};
 use crate::section::ProgramKind;
 
+mod cgroup;
+mod interface;
+mod multi;
+mod namespace;
+mod netlink;
+mod probe;
 mod uprobe;
+mod usdt;
+
+pub use interface::Direction;
+pub use uprobe::{FileId, UprobeSet};
 
 /// What attaching may need beyond the object.
 #[derive(Clone, Debug, Default)]
@@ -26,6 +33,24 @@ pub struct AttachOptions<'a> {
     pub sample_frequency: Option<u64>,
     /// Process whose use of a file a uprobe watches; all without.
     pub pid: Option<i32>,
+    /// Root directory in which a uprobe's file is looked up, such as `/proc/PID/root`; that of this process without.
+    pub root: Option<&'a Path>,
+    /// Network namespace that a socket filter, `sk_lookup`, traffic-control or XDP program goes to; that of the calling
+    /// thread without.
+    pub network: Option<BorrowedFd<'a>>,
+    /// What a socket filter or traffic-control program finds in `skb->cb[0]`; the inode number of the network
+    /// namespace without.
+    pub network_id: Option<u32>,
+    /// Interface of a traffic-control or XDP program, by name.
+    pub interface: Option<&'a str>,
+    /// Side of the interface, when not the one that the section names.
+    pub direction: Option<Direction>,
+    /// Attach a traffic-control program as a filter even where the kernel has TCX links.
+    pub classic_filter: bool,
+    /// Directory of the cgroup that a cgroup program goes to; the root of the second hierarchy without.
+    pub cgroup: Option<&'a Path>,
+    /// Map whose sockets an `sk_skb` or `sk_msg` program serves, by name.
+    pub socket_map: Option<&'a str>,
 }
 
 /// A program at its hook; dropping it detaches.
@@ -38,6 +63,11 @@ pub struct Link {
     // Links go before the events they hang on: fields are dropped in order.
     links: Vec<OwnedFd>,
     events: Vec<OwnedFd>,
+    // What has no link and is undone when dropped.
+    filters: Vec<netlink::Filter>,
+    attached: Vec<cgroup::Attached>,
+    /// What the attachment needs to stay alive: dispatchers, their maps, sockets.
+    held: Vec<OwnedFd>,
 }
 
 impl Link {
@@ -62,6 +92,15 @@ impl Link {
         self.links.first().map(OwnedFd::as_fd)
     }
 
+    /// Takes over another link's attachments.
+    fn join(&mut self, other: Self) {
+        self.links.extend(other.links);
+        self.events.extend(other.events);
+        self.filters.extend(other.filters);
+        self.attached.extend(other.attached);
+        self.held.extend(other.held);
+    }
+
     /// Perf events the program hangs on.
     pub fn event_count(&self) -> usize {
         self.events.len()
@@ -82,27 +121,38 @@ impl Loaded {
     /// # Errors
     /// Any [`AttachError`].
     pub fn attach_with(&self, program: &str, options: &AttachOptions<'_>) -> Result<Link, AttachError> {
-        let program = self.program(program).ok_or_else(|| AttachError::UnknownProgram(program.to_owned()))?;
-        if program.disabled {
-            return Err(AttachError::Disabled(program.name.clone()));
-        }
+        let program = self.enabled(program)?;
         match program.kind {
-            ProgramKind::Tracepoint => tracepoint(program),
-            ProgramKind::RawTracepoint => raw_tracepoint(program),
+            ProgramKind::Tracepoint => probe::tracepoint(program),
+            ProgramKind::RawTracepoint => probe::raw_tracepoint(program),
             ProgramKind::TracepointBtf
             | ProgramKind::Fentry
             | ProgramKind::Fexit
             | ProgramKind::FmodRet
-            | ProgramKind::Lsm => traced(program),
+            | ProgramKind::Lsm => probe::traced(program),
             ProgramKind::Iter => self.iterator(program, options),
-            ProgramKind::Kprobe | ProgramKind::Kretprobe => kprobe(program, &program.target),
-            ProgramKind::Ksyscall | ProgramKind::Kretsyscall => syscall_kprobe(program),
+            ProgramKind::Kprobe | ProgramKind::Kretprobe => probe::kprobe(program, &program.target),
+            ProgramKind::Ksyscall | ProgramKind::Kretsyscall => probe::syscall_kprobe(program),
+            ProgramKind::KprobeMulti | ProgramKind::KretprobeMulti => multi::attach(program),
             ProgramKind::Uprobe | ProgramKind::Uretprobe => uprobe::attach(program, options),
-            ProgramKind::PerfEvent => sampler(program, options),
-            _ => {
-                Err(program.unsupported("this kind of section needs a target that the caller has to supply"))
+            ProgramKind::Usdt => usdt::attach(self, program, options),
+            ProgramKind::SocketFilter => interface::socket_filter(program, options),
+            ProgramKind::Classifier | ProgramKind::Tcx => interface::classifier(program, options),
+            ProgramKind::Xdp => interface::xdp(program, options),
+            ProgramKind::SkLookup | ProgramKind::FlowDissector => namespace::attach(program, options),
+            ProgramKind::Cgroup | ProgramKind::SockOps | ProgramKind::LsmCgroup => {
+                cgroup::attach(program, options)
             }
+            ProgramKind::SkSkb | ProgramKind::SkMsg => self.socket_map(program, options),
+            ProgramKind::PerfEvent => probe::sampler(program, options),
+            _ => Err(program.unsupported("the loader knows no way to attach this kind of program")),
         }
+    }
+
+    /// A program that is loaded and meant to be attached.
+    fn enabled(&self, name: &str) -> Result<&Program, AttachError> {
+        let program = self.program(name).ok_or_else(|| AttachError::UnknownProgram(name.to_owned()))?;
+        if program.disabled { Err(AttachError::Disabled(program.name.clone())) } else { Ok(program) }
     }
 
     fn iterator(&self, program: &Program, options: &AttachOptions<'_>) -> Result<Link, AttachError> {
@@ -124,9 +174,29 @@ impl Loaded {
     }
 }
 
+impl Loaded {
+    fn socket_map(&self, program: &Program, options: &AttachOptions<'_>) -> Result<Link, AttachError> {
+        let name =
+            options.socket_map.ok_or_else(|| program.unsupported("it needs the map of its sockets"))?;
+        let map = self.map(name).ok_or_else(|| AttachError::Target {
+            program: program.name.clone(),
+            target: name.to_owned(),
+            form: "a map of the object",
+        })?;
+        cgroup::attach_without_link(program, map.as_fd(), 0, || format!("sockets of map `{name}`"))
+    }
+}
+
 impl Program {
     fn link(&self, links: Vec<OwnedFd>, events: Vec<OwnedFd>) -> Link {
-        Link { program: self.name.clone(), links, events }
+        Link {
+            program: self.name.clone(),
+            links,
+            events,
+            filters: Vec::new(),
+            attached: Vec::new(),
+            held: Vec::new(),
+        }
     }
 
     fn failed(&self, hook: String, source: io::Error) -> AttachError {
@@ -146,13 +216,19 @@ impl Program {
 
     /// Hangs the program on an open perf event.
     fn hang_on(&self, event: OwnedFd) -> io::Result<Link> {
-        match bpf::link_create(self.fd.as_fd(), ATTACH_PERF_EVENT, LinkTarget::Fd(event.as_fd())) {
+        self.hang_on_with(event, 0)
+    }
+
+    /// The same with a number for the program to read; refused where the kernel is too old for one.
+    fn hang_on_with(&self, event: OwnedFd, cookie: u64) -> io::Result<Link> {
+        let target = LinkTarget::PerfEvent { event: event.as_fd(), cookie };
+        match bpf::link_create(self.fd.as_fd(), ATTACH_PERF_EVENT, target) {
             Ok(link) => {
                 perf::enable(event.as_fd())?;
                 Ok(self.link(vec![link], vec![event]))
             }
             // Before Linux 5.15 there are no links of perf events.
-            Err(error) if error.raw_os_error() == Some(libc::EINVAL) => {
+            Err(error) if cookie == 0 && error.raw_os_error() == Some(libc::EINVAL) => {
                 perf::set_bpf(event.as_fd(), self.fd.as_fd())?;
                 perf::enable(event.as_fd())?;
                 Ok(self.link(Vec::new(), vec![event]))
@@ -160,124 +236,4 @@ impl Program {
             Err(error) => Err(error),
         }
     }
-}
-
-fn tracepoint(program: &Program) -> Result<Link, AttachError> {
-    let mut parts = program.target.split('/');
-    let (Some(group), Some(name)) = (parts.next(), parts.next()) else {
-        return Err(program.bad_target("group/name"));
-    };
-    let hook = format!("tracepoint `{group}:{name}`");
-    let id = tracefs::event_id(group, name).map_err(|source| match source {
-        TracefsError::NoEvent { .. } => {
-            AttachError::MissingHook { program: program.name.clone(), hook: hook.clone() }
-        }
-        source => AttachError::Tracefs { program: program.name.clone(), source },
-    })?;
-    let event = perf::open_tracepoint(id).map_err(|source| program.failed(hook.clone(), source))?;
-    program.hang_on(event).map_err(|source| program.failed(hook, source))
-}
-
-fn raw_tracepoint(program: &Program) -> Result<Link, AttachError> {
-    let name = CString::new(program.target.as_str()).map_err(|_nul| program.bad_target("tracepoint"))?;
-    let link = bpf::raw_tracepoint_open(Some(&name), program.fd.as_fd())
-        .map_err(|source| program.failed(format!("raw tracepoint `{}`", program.target), source))?;
-    Ok(program.link(vec![link], Vec::new()))
-}
-
-/// Programs whose hook was fixed when they were loaded.
-fn traced(program: &Program) -> Result<Link, AttachError> {
-    let link = bpf::raw_tracepoint_open(None, program.fd.as_fd()).map_err(|source| {
-        // 524 is the kernel's own ENOTSUPP: no trampolines or no ftrace.
-        let without_trampolines = matches!(source.raw_os_error(), Some(524 | libc::EPERM | libc::EBUSY))
-            && matches!(program.kind, ProgramKind::Fentry | ProgramKind::Fexit | ProgramKind::FmodRet)
-            && probe::probe(probe::Feature::Fentry).is_unsupported();
-        if without_trampolines {
-            return AttachError::UnsupportedKernel {
-                program: program.name.clone(),
-                hook: program.section.clone(),
-                needs: "CONFIG_DYNAMIC_FTRACE_WITH_DIRECT_CALLS",
-            };
-        }
-        program.failed(program.section.clone(), source)
-    })?;
-    Ok(program.link(vec![link], Vec::new()))
-}
-
-fn kprobe(program: &Program, function: &str) -> Result<Link, AttachError> {
-    let hook = format!("kprobe on `{function}`");
-    // `function+0x10` probes within the function.
-    let (symbol, offset) = match function.split_once('+') {
-        Some((symbol, offset)) => (symbol, parse_offset(offset)),
-        None => (function, Some(0)),
-    };
-    let (Some(offset), Ok(name)) = (offset, CString::new(symbol)) else {
-        return Err(program.bad_target("function or function+offset"));
-    };
-    let (pmu, point) = probe_pmu(program, "kprobe", &hook, program.kind == ProgramKind::Kretprobe)?;
-    let event = perf::open_kprobe(pmu, &name, offset, point);
-    // System calls are named after their architecture since Linux 4.17.
-    let prefix = if cfg!(target_arch = "x86_64") { "__x64_" } else { "__arm64_" };
-    let event = match (event, CString::new(format!("{prefix}{symbol}"))) {
-        (Err(error), Ok(name)) if matches!(error.raw_os_error(), Some(libc::ENOENT | libc::EINVAL)) => {
-            perf::open_kprobe(pmu, &name, offset, point).map_err(|_second| error)
-        }
-        (event, _) => event,
-    };
-    let event = event.map_err(|source| program.failed(hook.clone(), source))?;
-    program.hang_on(event).map_err(|source| program.failed(hook, source))
-}
-
-fn syscall_kprobe(program: &Program) -> Result<Link, AttachError> {
-    kprobe(program, &format!("sys_{}", program.target))
-}
-
-fn parse_offset(text: &str) -> Option<u64> {
-    match text.strip_prefix("0x") {
-        Some(digits) => u64::from_str_radix(digits, 16).ok(),
-        None => text.parse().ok(),
-    }
-}
-
-/// Number of a probe PMU, and the way to ask it for entries or returns.
-fn probe_pmu(
-    program: &Program,
-    pmu: &str,
-    hook: &str,
-    on_return: bool,
-) -> Result<(u32, ProbePoint), AttachError> {
-    let read = || -> io::Result<(u32, ProbePoint)> {
-        let number = probe::pmu_type(pmu)?;
-        let point = if on_return {
-            ProbePoint::Return { bit: probe::pmu_return_bit(pmu)? }
-        } else {
-            ProbePoint::Entry
-        };
-        Ok((number, point))
-    };
-    read().map_err(|source| match source.kind() {
-        io::ErrorKind::NotFound => AttachError::UnsupportedKernel {
-            program: program.name.clone(),
-            hook: hook.to_owned(),
-            needs: if pmu == "kprobe" { "CONFIG_KPROBE_EVENTS" } else { "CONFIG_UPROBE_EVENTS" },
-        },
-        _ => program.failed(hook.to_owned(), source),
-    })
-}
-
-/// The software clock of each CPU that is online.
-fn sampler(program: &Program, options: &AttachOptions<'_>) -> Result<Link, AttachError> {
-    let frequency = options
-        .sample_frequency
-        .filter(|frequency| *frequency > 0)
-        .ok_or_else(|| program.unsupported("a sampler needs a frequency"))?;
-    let mut link = program.link(Vec::new(), Vec::new());
-    for cpu in online_cpus() {
-        let hook = || format!("CPU clock of CPU {cpu}");
-        let event = perf::open_cpu_clock(cpu, frequency).map_err(|source| program.failed(hook(), source))?;
-        let one = program.hang_on(event).map_err(|source| program.failed(hook(), source))?;
-        link.links.extend(one.links);
-        link.events.extend(one.events);
-    }
-    Ok(link)
 }

@@ -107,7 +107,7 @@ pub enum CoreError {
     },
     /// Several target types fit and disagree.
     #[error(
-        "relocation of instruction {insn}: `{type_name}` is ambiguous on this kernel (types {first} and {second})"
+        "relocation of instruction {insn}: `{type_name}` is ambiguous on this kernel: {first} and {second} disagree"
     )]
     Ambiguous {
         /// Place of the instruction.
@@ -115,9 +115,9 @@ pub enum CoreError {
         /// Local type.
         type_name: String,
         /// One target.
-        first: TypeId,
+        first: String,
         /// Another.
-        second: TypeId,
+        second: String,
     },
     /// The instruction is none that can be relocated, or does not hold the value the compiler claims.
     #[error("instruction {insn} does not hold what its relocation says ({problem})")]
@@ -142,7 +142,8 @@ struct Value {
 /// Answers relocations of one object against target types.
 pub struct Relocator<'a> {
     local: &'a Btf,
-    targets: Vec<&'a Btf>,
+    /// Each with its place in the order of asking and its name, if it is a module's.
+    targets: Vec<(usize, &'a str, &'a Btf)>,
     /// Target types (and which target they are of) for each local type asked so far.
     candidates: HashMap<TypeId, Rc<[(usize, TypeId)]>>,
 }
@@ -150,7 +151,22 @@ pub struct Relocator<'a> {
 impl<'a> Relocator<'a> {
     /// Targets are asked in order; later ones only for types that earlier ones do not have.
     pub fn new(local: &'a Btf, targets: Vec<&'a Btf>) -> Self {
+        let targets = targets.into_iter().enumerate().map(|(rank, target)| (rank, "", target)).collect();
         Self { local, targets, candidates: HashMap::new() }
+    }
+
+    /// Adds the types of kernel modules: asked after all others, and all of them at once, because no module goes before
+    /// another.
+    pub fn add_modules(&mut self, modules: impl IntoIterator<Item = (&'a str, &'a Btf)>) {
+        let rank = self.targets.len();
+        self.targets.extend(modules.into_iter().map(|(name, btf)| (rank, name, btf)));
+        self.candidates.clear();
+    }
+
+    /// Whether any target has a type of this local one's name and kind; true for types without a name.
+    pub fn knows(&mut self, local: TypeId) -> bool {
+        let name = self.local.type_by_id(local).and_then(|ty| ty.name());
+        name.is_none_or(str::is_empty) || !self.candidates(local).is_empty()
     }
 
     /// Answers one relocation.
@@ -176,12 +192,12 @@ impl<'a> Relocator<'a> {
 
         let mut found: Option<(usize, TypeId, Access<'_>, Value)> = None;
         for (target_index, id) in self.candidates(relo.type_id).iter().copied() {
-            let Some(target) = self.targets.get(target_index) else { continue };
+            let Some((_, module, target)) = self.targets.get(target_index).copied() else { continue };
             let Some(matched) = match_target(self.local, &access, target, id, relo) else { continue };
             let Some(target_value) = value(target, &matched, relo.kind) else { continue };
             match &found {
                 None => found = Some((target_index, id, matched, target_value)),
-                Some((_, first, earlier, value)) => {
+                Some((first_index, first, earlier, value)) => {
                     // Equal answers of several types are no contradiction. Ids always differ.
                     let same =
                         value.number == target_value.number && earlier.bit_offset == matched.bit_offset;
@@ -189,8 +205,8 @@ impl<'a> Relocator<'a> {
                         return Err(CoreError::Ambiguous {
                             insn: relo.insn,
                             type_name: type_name(),
-                            first: *first,
-                            second: id,
+                            first: self.describe(*first_index, *first),
+                            second: describe(target, module, id),
                         });
                     }
                 }
@@ -199,7 +215,7 @@ impl<'a> Relocator<'a> {
         let Some((target_index, _, _, target_value)) = found else {
             return Ok(Self::unanswered(relo, local_value));
         };
-        let Some(target) = self.targets.get(target_index) else {
+        let Some((_, _, target)) = self.targets.get(target_index).copied() else {
             return Ok(Self::unanswered(relo, local_value));
         };
         let original = local_value.validate.then_some(local_value.number);
@@ -233,6 +249,10 @@ impl<'a> Relocator<'a> {
         Fixup::value(relo.insn, local.validate.then_some(local.number), 0, poison)
     }
 
+    fn describe(&self, target: usize, id: TypeId) -> String {
+        self.targets.get(target).map_or_else(String::new, |(_, module, btf)| describe(btf, module, id))
+    }
+
     /// Target types of the same name and kind, from the first target that has any.
     fn candidates(&mut self, local_id: TypeId) -> Rc<[(usize, TypeId)]> {
         if let Some(candidates) = self.candidates.get(&local_id) {
@@ -243,14 +263,22 @@ impl<'a> Relocator<'a> {
         if let Some((local, name)) =
             local.and_then(|ty| Some((ty, ty.name().filter(|name| !name.is_empty())?)))
         {
-            for (index, target) in self.targets.iter().enumerate() {
-                let named = target.types_by_essential_name(essential_name(name));
-                let fitting = named.filter(|(_, ty)| {
-                    ty.kind() == local.kind() || matches!((ty, local), (Type::Enum(_), Type::Enum(_)))
-                });
-                candidates.extend(fitting.map(|(id, _)| (index, id)).take(MAX_CANDIDATES));
-                if !candidates.is_empty() {
+            let mut found_at = None;
+            for (index, (rank, _, target)) in self.targets.iter().enumerate() {
+                if found_at.is_some_and(|found| found != *rank) {
                     break;
+                }
+                let named = target.types_by_essential_name(essential_name(name));
+                let fitting = named.filter(|(id, ty)| {
+                    let same_kind =
+                        ty.kind() == local.kind() || matches!((ty, local), (Type::Enum(_), Type::Enum(_)));
+                    // A module's base is a target of its own.
+                    same_kind && target.owns(*id)
+                });
+                let room = MAX_CANDIDATES.saturating_sub(candidates.len());
+                candidates.extend(fitting.map(|(id, _)| (index, id)).take(room));
+                if !candidates.is_empty() {
+                    found_at = Some(*rank);
                 }
             }
         }
@@ -258,6 +286,19 @@ impl<'a> Relocator<'a> {
         self.candidates.insert(local_id, Rc::clone(&candidates));
         candidates
     }
+}
+
+/// A candidate as messages call it.
+fn describe(btf: &Btf, module: &str, id: TypeId) -> String {
+    let ty = btf.type_by_id(id);
+    let name = ty.and_then(|ty| ty.name()).unwrap_or_default();
+    let kind = ty.map(|ty| format!("{:?}", ty.kind()).to_lowercase()).unwrap_or_default();
+    if module.is_empty() { format!("{kind} {name} {id}") } else { format!("{kind} {name} {id} of module {module}") }
+}
+
+/// Whether a type of the object and one of the kernel are of the same make, names of members aside.
+pub(crate) fn types_compatible(local: &Btf, local_id: TypeId, target: &Btf, target_id: TypeId) -> bool {
+    compat::compatible(local, local_id, target, target_id, &mut Fuel::default())
 }
 
 /// Types of one name that are looked at; kernels have a handful, only hostile types have more.

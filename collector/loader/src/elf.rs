@@ -2,7 +2,9 @@
 
 use std::collections::HashMap;
 
-use object::elf::{EM_BPF, EM_NONE, SHF_EXECINSTR, SHT_NOBITS, STT_FUNC, STT_SECTION};
+use object::elf::{
+    EM_BPF, EM_NONE, SHF_EXECINSTR, SHT_NOBITS, STT_FUNC, STT_SECTION, STV_HIDDEN, STV_INTERNAL,
+};
 use object::read::elf::ElfFile64;
 use object::{
     Endianness, Object as _, ObjectSection as _, ObjectSymbol as _, RelocationFlags, RelocationTarget,
@@ -42,6 +44,8 @@ pub(crate) struct Symbol<'a> {
     pub(crate) kind: SymbolKind,
     pub(crate) global: bool,
     pub(crate) weak: bool,
+    /// Whether only the object itself may use it (`__hidden`).
+    pub(crate) hidden: bool,
 }
 
 /// A relocation of a section.
@@ -98,7 +102,7 @@ impl<'a> Elf<'a> {
             if symbol.index().0 >= MAX_SYMBOLS {
                 return Err(too_many("symbols", MAX_SYMBOLS));
             }
-            let SymbolFlags::Elf { st_info, .. } = symbol.flags() else { continue };
+            let SymbolFlags::Elf { st_info, st_other } = symbol.flags() else { continue };
             let kind = match st_info & 0xf {
                 STT_FUNC => SymbolKind::Function,
                 STT_SECTION => SymbolKind::Section,
@@ -112,6 +116,7 @@ impl<'a> Elf<'a> {
                 kind,
                 global: symbol.is_global(),
                 weak: symbol.is_weak(),
+                hidden: matches!(st_other & 3, STV_HIDDEN | STV_INTERNAL),
             };
             place_at(&mut symbols, symbol.index().0, read);
         }

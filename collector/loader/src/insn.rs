@@ -22,6 +22,9 @@ pub(crate) const PSEUDO_FUNC: u8 = 4;
 /// unless it can prove that the instruction is never reached. Tools print it as "bad relo".
 pub(crate) const POISON_HELPER: i32 = 0x0bad_2310;
 
+/// Helper numbers from here on stand for calls of kernel functions that this kernel does not have.
+const MISSING_FUNCTIONS: i32 = 2_002_000_000;
+
 /// One place of eight bytes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Insn {
@@ -82,6 +85,14 @@ impl Insn {
     /// What an instruction becomes whose relocation has no target.
     pub(crate) fn poison() -> Self {
         Self { code: CALL, regs: 0, off: 0, imm: POISON_HELPER }
+    }
+}
+
+impl Insn {
+    /// What a call becomes whose kernel function does not exist; `index` is its place among the object's externs.
+    pub(crate) fn missing_function(index: usize) -> Self {
+        let index = i32::try_from(index).unwrap_or_default();
+        Self { code: CALL, regs: 0, off: 0, imm: MISSING_FUNCTIONS.saturating_add(index) }
     }
 }
 

@@ -25,7 +25,7 @@ mod object;
 mod section;
 mod verifier;
 
-pub use attach::{AttachOptions, Link};
+pub use attach::{AttachOptions, Direction, FileId, Link, UprobeSet};
 pub use error::{AttachError, ErrorKind, LoadError, ParseError};
 pub use insn::Insn;
 pub use loader::{Loaded, Loader, Map, Program};

@@ -141,6 +141,7 @@ mod tests {
                 .map(|(insn, callee)| Reference { insn: *insn, target: Target::Call(*callee) })
                 .collect(),
             relocations: Vec::new(),
+            hidden: false,
             type_id: None,
             lines: Vec::new(),
         }

@@ -7,7 +7,7 @@
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use ig_kernel::btf::{Btf, vmlinux};
 
@@ -212,7 +212,7 @@ impl<'o> Loader<'o> {
                 fd,
             })
             .collect();
-        Ok(Loaded { maps, programs: programs.into_iter().flatten().collect() })
+        Ok(Loaded { maps, programs: programs.into_iter().flatten().collect(), usdt_specs: Mutex::default() })
     }
 
     fn needs_kernel_btf(&self) -> bool {
@@ -238,6 +238,8 @@ impl<'o> Loader<'o> {
 pub struct Loaded {
     maps: Vec<Map>,
     programs: Vec<Program>,
+    /// Descriptions of static probes' arguments that are in the map of them; the place is the key.
+    pub(crate) usdt_specs: Mutex<Vec<Vec<u8>>>,
 }
 
 /// A map in the kernel.

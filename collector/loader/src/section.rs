@@ -47,6 +47,8 @@ pub enum ProgramKind {
     Lwt,
     LircMode2,
     FlowDissector,
+    Netfilter,
+    Netkit,
     Syscall,
     /// The section name fits no kind: such a program cannot be loaded.
     Unknown,
@@ -86,16 +88,20 @@ const CGROUP_ADDR: u32 = 18;
 /// own beginnings.
 #[rustfmt::skip]
 const TABLE: &[Row] = &[
+    ("sk_reuseport/migrate", Prefix, ProgramKind::SkReuseport, 21, 40),
     ("sk_reuseport", Prefix, ProgramKind::SkReuseport, 21, 39),
     ("socket", Prefix, ProgramKind::SocketFilter, 1, 0),
     ("kprobe", Kind, ProgramKind::Kprobe, KPROBE, 0),
     ("kretprobe", Kind, ProgramKind::Kretprobe, KPROBE, 0),
     ("kprobe.multi", Kind, ProgramKind::KprobeMulti, KPROBE, 42),
     ("kretprobe.multi", Kind, ProgramKind::KretprobeMulti, KPROBE, 42),
+    ("kprobe.session", Kind, ProgramKind::KprobeMulti, KPROBE, 56),
     ("ksyscall", Kind, ProgramKind::Ksyscall, KPROBE, 0),
     ("kretsyscall", Kind, ProgramKind::Kretsyscall, KPROBE, 0),
     ("uprobe", Kind, ProgramKind::Uprobe, KPROBE, 0),
     ("uretprobe", Kind, ProgramKind::Uretprobe, KPROBE, 0),
+    ("uprobe.multi", Kind, ProgramKind::Uprobe, KPROBE, 48),
+    ("uretprobe.multi", Kind, ProgramKind::Uretprobe, KPROBE, 48),
     ("usdt", Kind, ProgramKind::Usdt, KPROBE, 0),
     ("tcx/ingress", Prefix, ProgramKind::Tcx, 3, 46),
     ("tcx/egress", Prefix, ProgramKind::Tcx, 3, 47),
@@ -156,10 +162,18 @@ const TABLE: &[Row] = &[
     ("cgroup/getpeername6", Prefix, ProgramKind::Cgroup, CGROUP_ADDR, 30),
     ("cgroup/getsockname4", Prefix, ProgramKind::Cgroup, CGROUP_ADDR, 31),
     ("cgroup/getsockname6", Prefix, ProgramKind::Cgroup, CGROUP_ADDR, 32),
+    ("cgroup/connect_unix", Prefix, ProgramKind::Cgroup, CGROUP_ADDR, 49),
+    ("cgroup/sendmsg_unix", Prefix, ProgramKind::Cgroup, CGROUP_ADDR, 50),
+    ("cgroup/recvmsg_unix", Prefix, ProgramKind::Cgroup, CGROUP_ADDR, 51),
+    ("cgroup/getpeername_unix", Prefix, ProgramKind::Cgroup, CGROUP_ADDR, 52),
+    ("cgroup/getsockname_unix", Prefix, ProgramKind::Cgroup, CGROUP_ADDR, 53),
     ("cgroup/sysctl", Prefix, ProgramKind::Cgroup, 23, 18),
     ("cgroup/getsockopt", Prefix, ProgramKind::Cgroup, 25, 21),
     ("cgroup/setsockopt", Prefix, ProgramKind::Cgroup, 25, 22),
     ("cgroup/dev", Prefix, ProgramKind::Cgroup, 15, 6),
+    ("netfilter", Prefix, ProgramKind::Netfilter, 32, 45),
+    ("netkit/primary", Prefix, ProgramKind::Netkit, 3, 54),
+    ("netkit/peer", Prefix, ProgramKind::Netkit, 3, 55),
 ];
 
 pub(crate) fn classify(section: &str) -> Classified<'_> {
@@ -169,6 +183,8 @@ pub(crate) fn classify(section: &str) -> Classified<'_> {
         Some(plain) => (plain, true),
         None => (before, false),
     };
+    // Programs of this type are called from tasks only and may always sleep.
+    let sleepable = sleepable || name == "syscall";
     let row = TABLE.iter().find(|(pattern, form, ..)| match form {
         Kind => plain == *pattern,
         Prefix => name.starts_with(pattern),

@@ -49,17 +49,31 @@ impl Instrument {
         }
     }
 
+    /// A raw value in the exposed unit.
+    ///
+    /// Scales such as 1e-6 have no exact binary form but their inverse has: dividing by it gives the number nearest
+    /// to the true quotient, so 21184 microseconds are 0.021184 seconds and not 0.021183999999999998.
+    fn scaled(&self, raw: f64) -> f64 {
+        let inverse = (1.0 / self.scale).round();
+        // Exact inverses below 2^53 only.
+        if (1.0..9e15).contains(&inverse) && (inverse * self.scale - 1.0).abs() < f64::EPSILON {
+            raw / inverse
+        } else {
+            raw * self.scale
+        }
+    }
+
     /// What a value cell shows: scaled, and an integer where that is exact. A sum of a histogram may be negative,
     /// a counter not.
     #[inline]
     pub(crate) fn exposed(&self, cell: u64) -> Exposed {
         let scaled = self.scale.to_bits() != 1f64.to_bits();
         match (self.number, &self.cells) {
-            (NumberKind::Float, _) if scaled => Exposed::Float(f64::from_bits(cell) * self.scale),
+            (NumberKind::Float, _) if scaled => Exposed::Float(self.scaled(f64::from_bits(cell))),
             (NumberKind::Float, _) => Exposed::Float(f64::from_bits(cell)),
-            (NumberKind::Int, Cells::Counter) if scaled => Exposed::Float(cell as f64 * self.scale),
+            (NumberKind::Int, Cells::Counter) if scaled => Exposed::Float(self.scaled(cell as f64)),
             (NumberKind::Int, Cells::Counter) => Exposed::Unsigned(cell),
-            (NumberKind::Int, _) if scaled => Exposed::Float(cell.cast_signed() as f64 * self.scale),
+            (NumberKind::Int, _) if scaled => Exposed::Float(self.scaled(cell.cast_signed() as f64)),
             (NumberKind::Int, _) => Exposed::Signed(cell.cast_signed()),
         }
     }

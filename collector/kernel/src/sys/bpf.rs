@@ -7,9 +7,8 @@ use std::os::fd::{AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd, RawFd};
 mod attr;
 
 use attr::{
-    BatchAttr, BtfLoadAttr, ElementAttr, FdAttr, InfoAttr, IterCreateAttr, LinkCreateAttr, MapCreateAttr,
-    ObjectPathAttr, ProgAttachAttr, ProgLoadAttr, RawTracepointAttr,
-    TestRunAttr,
+    BtfInfo, NextIdAttr,     BatchAttr, BtfLoadAttr, ElementAttr, FdAttr, InfoAttr, IterCreateAttr, KprobeMultiAttr, LinkCreateAttr,
+    MapCreateAttr, ObjectPathAttr, ProgAttachAttr, ProgLoadAttr, RawTracepointAttr, TestRunAttr,
 };
 pub use attr::{MapInfo, ProgInfo};
 
@@ -63,6 +62,8 @@ pub struct ProgLoad<'a> {
     pub attach_btf_id: u32,
     /// The BTF object that holds `attach_btf_id`, when it is a module's.
     pub attach_btf_obj: Option<BorrowedFd<'a>>,
+    /// Descriptors that calls of modules' functions refer to by place.
+    pub fd_array: &'a [RawFd],
 }
 
 /// Creates a map.
@@ -121,12 +122,60 @@ pub fn prog_load(spec: &ProgLoad<'_>, log: Option<(&mut [u8], u32)>) -> io::Resu
         line_info_cnt: records(spec.line_info, spec.line_info_rec_size),
         attach_btf_id: spec.attach_btf_id,
         attach_btf_obj_fd: raw_or(spec.attach_btf_obj, 0) as u32,
+        fd_array: if spec.fd_array.is_empty() { 0 } else { spec.fd_array.as_ptr() as u64 },
         ..ProgLoadAttr::default()
     };
     // SAFETY: every pointer is to a slice that lives through the call with the length given beside it; the kernel
     // writes only to the log buffer, which is borrowed mutably; the license ends with NUL by its type.
     let fd = unsafe { bpf(5, &mut attr) }?;
     owned(fd)
+}
+
+/// Opens the BTF that the kernel holds for one of its modules.
+///
+/// # Errors
+/// `NotFound` when no module of that name has BTF, else `errno` of the three commands it takes.
+///
+/// # Kernel
+/// 5.11.
+pub fn module_btf(name: &str) -> io::Result<OwnedFd> {
+    let mut id = 0;
+    loop {
+        let mut next = NextIdAttr { start_id: id, ..NextIdAttr::default() };
+        // SAFETY: the attribute belongs to the command and holds no pointers.
+        unsafe { bpf(23, &mut next) }?;
+        id = next.next_id;
+        let mut open = NextIdAttr { start_id: id, ..NextIdAttr::default() };
+        // SAFETY: as above.
+        let fd = match unsafe { bpf(19, &mut open) } {
+            Ok(fd) => owned(fd)?,
+            // Gone since its number was read.
+            Err(error) if error.raw_os_error() == Some(libc::ENOENT) => continue,
+            Err(error) => return Err(error),
+        };
+        // Module names have at most 55 bytes.
+        let mut text = [0u8; 64];
+        let mut info = BtfInfo {
+            name: text.as_mut_ptr() as u64,
+            name_len: count(text.len()),
+            ..BtfInfo::default()
+        };
+        let mut attr = InfoAttr {
+            fd: fd.as_raw_fd() as u32,
+            info_len: count(size_of::<BtfInfo>()),
+            info: (&raw mut info) as u64,
+        };
+        // SAFETY: the kernel writes at most `info_len` bytes to `info` and `name_len` bytes to `text`, both alive.
+        match unsafe { bpf(15, &mut attr) } {
+            // The name is too long to be ours.
+            Err(error) if error.raw_os_error() == Some(libc::ENOSPC) => continue,
+            result => result?,
+        };
+        let found = text.split(|byte| *byte == 0).next().unwrap_or_default();
+        if info.kernel_btf != 0 && found == name.as_bytes() {
+            return Ok(fd);
+        }
+    }
 }
 
 /// Loads BTF. With `log`, the kernel says there what it dislikes.
@@ -327,8 +376,11 @@ pub fn prog_info(prog: BorrowedFd<'_>) -> io::Result<ProgInfo> {
 pub fn prog_instructions(prog: BorrowedFd<'_>) -> io::Result<Vec<u8>> {
     let len = prog_info(prog)?.xlated_prog_len;
     let mut insns = vec![0; len as usize];
-    let mut info =
-        ProgInfo { xlated_prog_len: len, xlated_prog_insns: insns.as_mut_ptr() as u64, ..ProgInfo::default() };
+    let mut info = ProgInfo {
+        xlated_prog_len: len,
+        xlated_prog_insns: insns.as_mut_ptr() as u64,
+        ..ProgInfo::default()
+    };
     let mut attr = InfoAttr {
         fd: prog.as_raw_fd() as u32,
         info_len: count(size_of::<ProgInfo>()),
@@ -381,6 +433,13 @@ pub enum LinkTarget<'a> {
     Program,
     /// An open descriptor: a perf event, a cgroup, a network namespace.
     Fd(BorrowedFd<'a>),
+    /// A perf event, and the number that the program reads with `bpf_get_attach_cookie` (Linux 5.15).
+    PerfEvent {
+        /// The event.
+        event: BorrowedFd<'a>,
+        /// The number.
+        cookie: u64,
+    },
     /// A network interface.
     Interface(u32),
     /// The elements of a map (`iter/bpf_map_elem`).
@@ -392,11 +451,29 @@ pub enum LinkTarget<'a> {
 /// # Errors
 /// `errno` of `BPF_LINK_CREATE`.
 pub fn link_create(prog: BorrowedFd<'_>, attach_type: u32, target: LinkTarget<'_>) -> io::Result<OwnedFd> {
+    link_create_with(prog, attach_type, target, 0)
+}
+
+/// The same with flags of the kind of link.
+///
+/// # Errors
+/// `errno` of `BPF_LINK_CREATE`.
+pub fn link_create_with(
+    prog: BorrowedFd<'_>,
+    attach_type: u32,
+    target: LinkTarget<'_>,
+    flags: u32,
+) -> io::Result<OwnedFd> {
     let mut attr =
-        LinkCreateAttr { prog_fd: prog.as_raw_fd() as u32, attach_type, ..LinkCreateAttr::default() };
+        LinkCreateAttr { prog_fd: prog.as_raw_fd() as u32, attach_type, flags, ..LinkCreateAttr::default() };
     // `union bpf_iter_link_info`: a descriptor in its first word, sixteen bytes in all.
     let mut iter_info = [0u32; 4];
     match target {
+        LinkTarget::PerfEvent { event, cookie } => {
+            attr.target_fd = event.as_raw_fd() as u32;
+            // `perf_event.bpf_cookie` shares its place with `iter_info`.
+            attr.iter_info = cookie;
+        }
         LinkTarget::Program => {}
         LinkTarget::Fd(fd) => attr.target_fd = fd.as_raw_fd() as u32,
         LinkTarget::Interface(index) => attr.target_fd = index,
@@ -414,12 +491,50 @@ pub fn link_create(prog: BorrowedFd<'_>, attach_type: u32, target: LinkTarget<'_
     owned(fd?)
 }
 
+/// Attaches a program to several kernel functions at once.
+///
+/// # Errors
+/// `InvalidInput` for more names than the kernel's counter holds, else `errno` of `BPF_LINK_CREATE`.
+///
+/// # Kernel
+/// 5.18 with `CONFIG_FPROBE`.
+pub fn link_kprobe_multi(
+    prog: BorrowedFd<'_>,
+    attach_type: u32,
+    functions: &[&CStr],
+    on_return: bool,
+) -> io::Result<OwnedFd> {
+    let names: Vec<u64> = functions.iter().map(|name| name.as_ptr() as u64).collect();
+    let mut attr = KprobeMultiAttr {
+        prog_fd: prog.as_raw_fd() as u32,
+        attach_type,
+        multi_flags: u32::from(on_return),
+        count: u32::try_from(names.len()).map_err(io::Error::other)?,
+        names: names.as_ptr() as u64,
+        ..KprobeMultiAttr::default()
+    };
+    // SAFETY: the only pointer is to `names`, which lives through the call with its length beside it and holds
+    // pointers to strings that end with NUL by their type.
+    let fd = unsafe { bpf(28, &mut attr) };
+    drop(names);
+    owned(fd?)
+}
+
+/// `BPF_F_ALLOW_MULTI`: a cgroup keeps the programs it has.
+pub const ATTACH_ALLOW_MULTI: u32 = 1 << 1;
+
 /// Attaches a program to a map or cgroup without a link (`BPF_PROG_ATTACH`).
 ///
 /// # Errors
 /// `errno` of `BPF_PROG_ATTACH`.
-pub fn prog_attach(prog: BorrowedFd<'_>, target: BorrowedFd<'_>, attach_type: u32) -> io::Result<()> {
+pub fn prog_attach(
+    prog: BorrowedFd<'_>,
+    target: BorrowedFd<'_>,
+    attach_type: u32,
+    flags: u32,
+) -> io::Result<()> {
     let mut attr = ProgAttachAttr {
+        attach_flags: flags,
         target_fd: target.as_raw_fd() as u32,
         attach_bpf_fd: prog.as_raw_fd() as u32,
         attach_type,

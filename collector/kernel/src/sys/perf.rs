@@ -82,22 +82,33 @@ pub fn open_kprobe(pmu: u32, function: &CStr, offset: u64, point: ProbePoint) ->
     open(attr, -1, 0)
 }
 
+/// Where a uprobe goes.
+#[derive(Clone, Copy, Debug)]
+pub struct UprobeSite<'a> {
+    /// The file.
+    pub path: &'a CStr,
+    /// Byte of the file.
+    pub offset: u64,
+    /// Byte of the file that holds the 16-bit counter of users (`SDT` semaphore); zero for none.
+    pub counter: u32,
+}
+
 /// Opens a uprobe at an offset of a file, for one process or (`None`) all.
 ///
 /// # Errors
 /// `errno` of perf_event_open(2).
 pub fn open_uprobe(
     pmu: u32,
-    path: &CStr,
-    offset: u64,
+    site: UprobeSite<'_>,
     point: ProbePoint,
     pid: Option<i32>,
 ) -> io::Result<OwnedFd> {
+    // Bits 32 and up of the uprobe PMU's configuration are its `ref_ctr_offset`.
     let attr = PerfEventAttr {
         kind: pmu,
-        config: point.config(),
-        config1: path.as_ptr() as u64,
-        config2: offset,
+        config: point.config() | u64::from(site.counter) << 32,
+        config1: site.path.as_ptr() as u64,
+        config2: site.offset,
         ..PerfEventAttr::default()
     };
     open(attr, pid.unwrap_or(-1), if pid.is_some() { -1 } else { 0 })

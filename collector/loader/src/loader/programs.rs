@@ -141,6 +141,10 @@ impl Loader<'_> {
                         (PSEUDO_MAP_VALUE, fd, offset as i32)
                     }
                     Supply::Variable(id) => (PSEUDO_BTF_ID, id as i32, 0),
+                    // A load of the function's address asks whether there is one.
+                    Supply::Function(id) if linked.insns.get(at).is_some_and(|insn| insn.is_wide()) => {
+                        (PSEUDO_BTF_ID, id as i32, 0)
+                    }
                     Supply::Function(id) => (PSEUDO_KFUNC_CALL, id as i32, 0),
                     Supply::Address(address) => {
                         #[expect(clippy::cast_possible_truncation, reason = "both halves are written")]
@@ -151,7 +155,7 @@ impl Loader<'_> {
                         if linked.insns.get(at).is_some_and(|insn| !insn.is_wide()) {
                             // A call of nothing: refused unless the verifier can tell that it is never made.
                             if let Some(insn) = linked.insns.get_mut(at) {
-                                *insn = Insn::poison();
+                                *insn = Insn::missing_function(index);
                             }
                             continue;
                         }

@@ -1,5 +1,6 @@
 //! What an object takes from the kernel by name: configuration (`.kconfig`), variables and functions (`.ksyms`).
 
+use std::cmp::Reverse;
 use std::collections::HashMap;
 
 use ig_kernel::btf::{Btf, Kind, Type, TypeId};
@@ -47,10 +48,7 @@ pub(crate) fn parse(elf: &Elf<'_>, btf: &Btf) -> Result<(Vec<Extern>, u32), Pars
             if size > 4096 {
                 return Err(fault("is larger than any configuration value"));
             }
-            let align = size.next_power_of_two().clamp(1, 8);
-            let offset = kconfig_size.next_multiple_of(align);
-            kconfig_size = offset.checked_add(size).ok_or_else(|| fault("does not fit"))?;
-            ExternKind::Kconfig { offset, size, type_id: var.type_id }
+            ExternKind::Kconfig { offset: 0, size, type_id: var.type_id }
         } else if let Some(type_id) = ksyms.get(symbol.name) {
             match btf.type_by_id(*type_id) {
                 Some(Type::Func(function)) => ExternKind::Function { type_id: function.type_id },
@@ -65,7 +63,36 @@ pub(crate) fn parse(elf: &Elf<'_>, btf: &Btf) -> Result<(Vec<Extern>, u32), Pars
         };
         externs.push(Extern { name: symbol.name.to_owned(), weak: symbol.weak, kind });
     }
+    externs.sort_by(|a: &Extern, b| order(btf, a).cmp(&order(btf, b)).then_with(|| a.name.cmp(&b.name)));
+    for found in &mut externs {
+        let alignment = alignment(btf, found);
+        if let ExternKind::Kconfig { offset, size, .. } = &mut found.kind {
+            *offset = kconfig_size.next_multiple_of(alignment);
+            kconfig_size = offset.checked_add(*size).ok_or_else(|| ParseError::Section {
+                section: ".kconfig".to_owned(),
+                problem: format!("`{}` does not fit", found.name),
+            })?;
+        }
+    }
     Ok((externs, kconfig_size))
+}
+
+/// libbpf's order, so that equal objects give equal programs: configuration first, by alignment and size.
+fn order(btf: &Btf, found: &Extern) -> (bool, Reverse<u32>, u32) {
+    match found.kind {
+        ExternKind::Kconfig { size, .. } => (false, Reverse(alignment(btf, found)), size),
+        _ => (true, Reverse(0), 0),
+    }
+}
+
+/// Alignment of a configuration value: that of its elements where it is text.
+fn alignment(btf: &Btf, found: &Extern) -> u32 {
+    let ExternKind::Kconfig { type_id, .. } = found.kind else { return 1 };
+    let element = match btf.skip_modifiers_and_typedefs(type_id) {
+        Some((_, Type::Array(array))) => array.element,
+        _ => type_id,
+    };
+    btf.resolve_size(element).unwrap_or(1).clamp(1, 8).next_power_of_two()
 }
 
 /// The variables and functions of a data section of the BTF, by name.

@@ -25,6 +25,8 @@ pub(crate) struct Function {
     /// What instructions refer to, in order. Places count from the start of the function here and below.
     pub(crate) references: Vec<Reference>,
     pub(crate) relocations: Vec<CoreRelo>,
+    /// Whether it is global to the linker only; to the verifier it is static.
+    pub(crate) hidden: bool,
     /// Its `FUNC` in the BTF.
     pub(crate) type_id: Option<TypeId>,
     pub(crate) lines: Vec<LineInfo>,
@@ -115,6 +117,7 @@ pub(super) fn parse(
                 insns: body.to_vec(),
                 references: Vec::new(),
                 relocations: of_range(&info.relocations, first, last),
+                hidden: symbol.hidden,
                 type_id: info
                     .functions
                     .binary_search_by_key(&first, |(insn, _)| *insn)

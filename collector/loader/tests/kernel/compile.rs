@@ -4,8 +4,6 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
 
-use ig_loader::Object;
-
 /// Compiles `tests/programs/<name>.bpf.c`.
 pub(crate) fn compile(name: &str) -> Vec<u8> {
     compile_with(name, &[])
@@ -38,10 +36,6 @@ pub(crate) fn compile_with(name: &str, arguments: &[&str]) -> Vec<u8> {
         .expect("clang-19 must be installed for the loader's tests");
     assert!(run.status.success(), "{name}: {}", String::from_utf8_lossy(&run.stderr));
     std::fs::read(output).unwrap()
-}
-
-pub(crate) fn object(name: &str) -> Object {
-    Object::parse(name, &compile(name)).unwrap_or_else(|error| panic!("{name}: {error:?}"))
 }
 
 /// Folder of `vmlinux.h`, made once from the kernel's own types.

@@ -2,8 +2,7 @@
 
 use ig_kernel::btf::{Kind, vmlinux};
 
-use crate::compile::object;
-use crate::{loader_for_self, read_u64, read_variable, trigger};
+use crate::{loader_for_self, object, read_u64, read_variable, trigger};
 
 /// Scenario: a program asks each kind of relocation about types whose flavours are shuffled, absent or wrong.
 /// Guarantees: existence is two plus zero or one as the kernel's types have it, values are those of the kernel.

@@ -3,8 +3,7 @@
 use ig_kernel::probe::{Feature, Probe, probe};
 use ig_loader::{ErrorKind, Loader};
 
-use crate::compile::object;
-use crate::{loader_for_self, read_u64};
+use crate::{loader_for_self, object, read_u64};
 
 /// Guarantees: the summary of the verifier's log names the complaint and the source line; the whole log is there too.
 #[test]

@@ -7,8 +7,7 @@ use aya::maps::{Map as AyaMap, MapData, RingBuf};
 use ig_kernel::map::{BatchBuffers, batch_lookup};
 use ig_kernel::sys::bpf;
 
-use crate::compile::object;
-use crate::{loader_for_self, read_u64, trigger};
+use crate::{loader_for_self, object, read_u64, trigger};
 
 /// Scenario: the process makes a system call that a tracepoint, a raw tracepoint and a BTF tracepoint watch.
 /// Guarantees: argument (through a flexible array), variables set before load, results of static and global

@@ -10,6 +10,8 @@ mod errors;
 mod events;
 mod hostile;
 mod maps;
+mod network;
+mod user;
 
 use std::os::fd::AsFd as _;
 
@@ -45,4 +47,8 @@ fn read_variable(object: &Object, loaded: &Loaded, name: &str) -> Vec<u8> {
 
 fn read_u64(object: &Object, loaded: &Loaded, name: &str) -> u64 {
     u64::from_ne_bytes(read_variable(object, loaded, name).try_into().unwrap())
+}
+
+pub(crate) fn object(name: &str) -> Object {
+    Object::parse(name, &compile::compile(name)).unwrap_or_else(|error| panic!("{name}: {error:?}"))
 }

@@ -7,8 +7,7 @@ use ig_kernel::release::KernelRelease;
 use ig_kernel::sys::bpf;
 use ig_loader::{ErrorKind, LoadError, Loader, MapKind, ProgramKind};
 
-use crate::compile::object;
-use crate::{loader_for_self, read_u64, trigger};
+use crate::{loader_for_self, object, read_u64, trigger};
 
 /// Guarantees: maps within maps, program arrays with contents, weak and strong symbols, configuration values, kernel
 /// functions, callbacks and tail calls work together.
@@ -50,7 +49,6 @@ fn missing_hooks_are_named() {
         ("nowhere", "tracepoint `syscalls:sys_enter_nothing`", ErrorKind::NotFound),
         ("nowhere_raw", "raw tracepoint `no_such_tracepoint`", ErrorKind::NotFound),
         ("user", "no_such_function_here", ErrorKind::NotFound),
-        ("packets", "socket1", ErrorKind::InvalidInput),
         ("traffic", "classifier/ingress/main", ErrorKind::InvalidInput),
         ("sample", "frequency", ErrorKind::InvalidInput),
         ("tail", "disabled", ErrorKind::InvalidInput),

@@ -76,11 +76,7 @@ fn ours(bytes: &[u8]) -> Result<Outcome, String> {
 
 fn libbpf(bytes: &[u8]) -> Result<Outcome, String> {
     let text = |error: libbpf_rs::Error| format!("{error:?}");
-    let open = ObjectBuilder::default()
-        .name("feature")
-        .map_err(text)?
-        .open_memory(bytes)
-        .map_err(text)?;
+    let open = ObjectBuilder::default().name("feature").map_err(text)?.open_memory(bytes).map_err(text)?;
     let loaded = open.load().map_err(text)?;
     let mut outcome = Outcome::default();
     for program in loaded.progs().filter(|program| program.autoload()) {
@@ -108,15 +104,17 @@ impl Outcome {
     }
 }
 
-/// The rewritten instructions without the ids of maps, which differ from load to load.
+/// The rewritten instructions without ids of maps and addresses that the verifier put in: they differ from load to load.
 fn instructions(fd: BorrowedFd<'_>) -> Vec<[u8; 8]> {
     const WIDE_LOAD: u8 = 0x18;
-    let mut insns = bpf::prog_instructions(fd).unwrap().as_chunks().0.to_vec();
-    for insn in &mut insns {
-        let [code, registers, .., a, b, c, d] = insn;
+    let mut insns = bpf::prog_instructions(fd).unwrap().as_chunks::<8>().0.to_vec();
+    for at in 0..insns.len() {
+        let [code, registers, ..] = insns[at];
+        let in_kernel = |second: &[u8; 8]| second[7] & 0x80 != 0;
         // One and two in the source register: a map, an address within a map's value.
-        if *code == WIDE_LOAD && matches!(*registers >> 4, 1 | 2) {
-            [*a, *b, *c, *d] = [0; 4];
+        if code == WIDE_LOAD && (matches!(registers >> 4, 1 | 2) || insns.get(at + 1).is_some_and(in_kernel))
+        {
+            insns[at][4..].fill(0);
         }
     }
     insns

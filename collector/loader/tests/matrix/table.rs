@@ -14,7 +14,7 @@ const HEAD: &str = "\
 Made by `UPDATE=1 cargo test -p ig-loader --test matrix`; each run writes the column of the kernel it runs on. A row is
 a small program, loaded by our loader and by libbpf on the same kernel. `same`: both load it, the kernel's tag and
 rewritten instructions are equal, and so is what it writes when it is run once. `neither`: the kernel, or both loaders,
-refuse it. `ours only`: see the list below the table.
+refuse it. `ours only`, `differs`: see the list below the table.
 ";
 
 type Cells = BTreeMap<String, String>;
@@ -41,9 +41,10 @@ pub(crate) fn check(rows: &[Row], departures: &[(&str, &str)]) {
 
 /// The features and columns of a table.
 fn read(text: &str) -> (Vec<String>, BTreeMap<String, Cells>) {
-    let mut lines = text.lines().filter(|line| line.starts_with('|')).map(|line| {
-        line.trim_matches('|').split('|').map(|cell| cell.trim().to_owned()).collect::<Vec<_>>()
-    });
+    let mut lines = text
+        .lines()
+        .filter(|line| line.starts_with('|'))
+        .map(|line| line.trim_matches('|').split('|').map(|cell| cell.trim().to_owned()).collect::<Vec<_>>());
     let kernels: Vec<String> = lines.next().unwrap_or_default();
     let mut columns: BTreeMap<String, Cells> = BTreeMap::new();
     let mut features = Vec::new();
@@ -60,7 +61,9 @@ fn read(text: &str) -> (Vec<String>, BTreeMap<String, Cells>) {
 
 fn write(rows: &[Row], columns: &BTreeMap<String, Cells>, departures: &[(&str, &str)]) -> String {
     let mut kernels: Vec<&String> = columns.keys().collect();
-    kernels.sort_by_key(|kernel| kernel.split('.').map(|part| part.parse::<u32>().unwrap_or(0)).collect::<Vec<_>>());
+    kernels.sort_by_key(|kernel| {
+        kernel.split('.').map(|part| part.parse::<u32>().unwrap_or(0)).collect::<Vec<_>>()
+    });
     let mut text = format!("{HEAD}\n| feature |");
     for kernel in &kernels {
         write!(text, " Linux {kernel} |").unwrap();
@@ -76,7 +79,7 @@ fn write(rows: &[Row], columns: &BTreeMap<String, Cells>, departures: &[(&str, &
         }
         text.push('\n');
     }
-    text.push_str("\nLoaded here and not by libbpf:\n\n");
+    text.push_str("\nMeant to differ from libbpf:\n\n");
     for (feature, reason) in departures {
         writeln!(text, "- {feature}: {reason}").unwrap();
     }

@@ -138,6 +138,21 @@ const _: () = assert!(size_of::<LinkCreateAttr>() == 32);
 
 #[repr(C)]
 #[derive(Default)]
+pub(super) struct KprobeMultiAttr {
+    pub(super) prog_fd: u32,
+    pub(super) target_fd: u32,
+    pub(super) attach_type: u32,
+    pub(super) flags: u32,
+    pub(super) multi_flags: u32,
+    pub(super) count: u32,
+    pub(super) names: u64,
+    pub(super) addresses: u64,
+    pub(super) cookies: u64,
+}
+const _: () = assert!(size_of::<KprobeMultiAttr>() == 48);
+
+#[repr(C)]
+#[derive(Default)]
 pub(super) struct ProgAttachAttr {
     pub(super) target_fd: u32,
     pub(super) attach_bpf_fd: u32,
@@ -160,6 +175,27 @@ pub(super) struct ObjectPathAttr {
     pub(super) bpf_fd: u32,
     pub(super) file_flags: u32,
 }
+
+#[repr(C)]
+#[derive(Default)]
+pub(super) struct NextIdAttr {
+    pub(super) start_id: u32,
+    pub(super) next_id: u32,
+    pub(super) open_flags: u32,
+}
+
+/// `struct bpf_btf_info`.
+#[repr(C)]
+#[derive(Default)]
+pub(super) struct BtfInfo {
+    pub(super) btf: u64,
+    pub(super) btf_size: u32,
+    pub(super) id: u32,
+    pub(super) name: u64,
+    pub(super) name_len: u32,
+    pub(super) kernel_btf: u32,
+}
+const _: () = assert!(size_of::<BtfInfo>() == 32);
 
 #[repr(C)]
 #[derive(Default)]

@@ -9,7 +9,6 @@ extern int CONFIG_HZ __kconfig;
 extern char CONFIG_DEFAULT_HOSTNAME[16] __kconfig __weak;
 extern bool CONFIG_THAT_NOBODY_HAS __kconfig __weak;
 extern bool LINUX_HAS_BPF_COOKIE __kconfig;
-extern bool LINUX_HAS_SYSCALL_WRAPPER __kconfig;
 
 RUN
 {
@@ -20,6 +19,5 @@ RUN
 	out[4] = CONFIG_DEFAULT_HOSTNAME[1];
 	out[5] = CONFIG_THAT_NOBODY_HAS;
 	out[6] = LINUX_HAS_BPF_COOKIE;
-	out[7] = LINUX_HAS_SYSCALL_WRAPPER;
 	return 0;
 }

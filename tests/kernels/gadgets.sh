@@ -1,0 +1,46 @@
+#!/bin/sh
+# What is asked of each gadget inside the VM: a metric, the event that makes it grow, and what the page must show.
+# Sourced by guest.sh with busybox's shell, and by run.sh, which refuses gadgets that are not listed here.
+#   metric_NAME    an entry of `metrics:`
+#   expect_NAME    patterns, one a line, each of which must be in /metrics
+#   provoke_NAME   the event; called again until the patterns are there
+
+metric_trace_exec='{name: seen_exec, type: counter, labels: [proc.comm]}'
+expect_trace_exec='^seen_exec_total{.*proc_comm="ig-probe".*} [1-9]'
+provoke_trace_exec() { cp -f /bin/busybox /tmp/ig-probe; /tmp/ig-probe true; } >/dev/null 2>&1
+
+metric_trace_open='{name: seen_open, type: counter, labels: [fname, error]}'
+expect_trace_open='^seen_open_total{.*fname="/tmp/ig-open".*} [1-9]
+^seen_open_total{.*fname="/tmp/ig-absent".*} [1-9]'
+provoke_trace_open() { touch /tmp/ig-open; cat /tmp/ig-open /tmp/ig-absent; } >/dev/null 2>&1
+
+metric_trace_signal='{name: seen_signal, type: counter, labels: [sig]}'
+expect_trace_signal='^seen_signal_total{.*sig="SIGUSR1".*} [1-9]'
+provoke_trace_signal() { sleep 60 & kill -USR1 $!; wait $!; } >/dev/null 2>&1
+
+metric_trace_tcp='{name: seen_tcp, type: counter, labels: [type]}'
+expect_trace_tcp='^seen_tcp_total{.*type="connect".*} [1-9]
+^seen_tcp_total{.*type="accept".*} [1-9]
+^seen_tcp_total{.*type="close".*} [1-9]'
+# The request for the page is a connection already.
+provoke_trace_tcp() { :; }
+
+metric_trace_oomkill='{name: seen_oomkill, type: counter, labels: [tcomm]}'
+expect_trace_oomkill='^seen_oomkill_total{.*tcomm="tail".*} [1-9]'
+provoke_trace_oomkill() {
+    mkdir -p /sys/fs/cgroup/tight
+    echo 4194304 > /sys/fs/cgroup/tight/memory.max
+    sh -c 'echo $$ > /sys/fs/cgroup/tight/cgroup.procs; exec tail /dev/zero'
+} >/dev/null 2>&1
+
+metric_profile_blockio='{name: seen_blockio, type: histogram, field: latency, unit: s, scale: 1e-6, labels: [op]}'
+expect_profile_blockio='^seen_blockio_seconds_count{.*op="write".*} [1-9]'
+provoke_profile_blockio() { dd if=/dev/zero of=/dev/vda bs=4096 count=16 conv=fsync; } >/dev/null 2>&1
+
+metric_snapshot_process='{name: seen_process, type: gauge, labels: [comm]}'
+expect_snapshot_process='^seen_process{.*comm="ig".*} [1-9]'
+provoke_snapshot_process() { :; }
+
+metric_snapshot_socket='{name: seen_socket, type: gauge, labels: [state]}'
+expect_snapshot_socket='^seen_socket{.*state="10".*} [1-9]'
+provoke_snapshot_socket() { :; }

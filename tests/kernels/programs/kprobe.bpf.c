@@ -1,0 +1,7 @@
+/* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
+/* Kernel functions, at entry and at return, and a system call by its plain name. */
+#include "count.h"
+
+COUNT("kprobe/do_sys_openat2", on_entry)
+COUNT("kretprobe/do_sys_openat2", on_return)
+COUNT("ksyscall/openat", on_syscall)
