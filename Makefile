@@ -32,8 +32,8 @@ lint: .tools-build ## Formatting and lints
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
 
-bench: build gadgets ## Run the benchmarks (minutes; an idle machine gives better numbers)
-	tests/bench/run.sh
+bench: build ## Run the benchmark, 4 minutes (BENCH="--quick --json FILE" and more: tests/bench/README.md)
+	tests/bench/run.sh $(BENCH)
 
 clean: ## Remove build output
 	$(CARGO) clean

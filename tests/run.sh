@@ -22,4 +22,10 @@ else
     echo "error: the end-to-end tests load eBPF programs and need root; everything before them passed" >&2
     exit 1
 fi
+if [ -z "${SKIP_KERNELS:-}" ]; then
+    step "Debian's kernels 6.1 and 6.12 in VMs"
+    tests/kernels/run.sh 6.1 6.12
+else
+    echo "SKIPPED: Debian's kernels in VMs, because SKIP_KERNELS is set" >&2
+fi
 step "all passed"

@@ -203,12 +203,18 @@ fn put_image(store: &Path, name: &str, layers: &[&[u8]], metadata: &[u8]) {
     let store = Store::open(store).unwrap();
     let config = store.put_blob(manifest::METADATA, metadata).unwrap();
     let layers = layers.iter().map(|layer| store.put_blob(manifest::EBPF, layer).unwrap()).collect();
-    let content = manifest::to_json(&Manifest::gadget(config, layers, Default::default())).unwrap();
+    let content =
+        manifest::to_json(&Manifest::gadget(config, layers, std::collections::BTreeMap::default())).unwrap();
     let entry = Descriptor {
         platform: Some(Platform::linux(Arch::host())),
         ..store.put_blob(manifest::MANIFEST, &content).unwrap()
     };
-    store.put_index(&Index::of(vec![entry], Default::default()), Some(&Reference::parse(name).unwrap())).unwrap();
+    store
+        .put_index(
+            &Index::of(vec![entry], std::collections::BTreeMap::default()),
+            Some(&Reference::parse(name).unwrap()),
+        )
+        .unwrap();
 }
 
 /// Scenario: images that are well-formed but hold nonsense: random bytes, half an object, an object of another
@@ -228,7 +234,8 @@ fn hostile_images_harm_nobody() {
         .unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let object = fs::read(objects.path().join(format!("{}.bpf.o", Arch::host()))).unwrap();
-    let random: Vec<u8> = (0_u32..50_000).map(|n| (n.wrapping_mul(2_654_435_761) >> 24).to_le_bytes()[0]).collect();
+    let random: Vec<u8> =
+        (0_u32..50_000).map(|n| (n.wrapping_mul(2_654_435_761) >> 24).to_le_bytes()[0]).collect();
     let yaml = fs::read(root().join("gadgets/trace_exec/gadget.yaml")).unwrap();
     let mut other_machine = object.clone();
     other_machine[18] = 0x3e; // e_machine: x86-64
@@ -297,8 +304,13 @@ fn gadgets_the_kernel_refuses_harm_nobody() {
     let collector = Collector::spawn_with(folder, config, address);
     collector.wait_ready();
     let page = collector.get("/readyz").text();
-    let line = |name: &str| page.lines().find(|line| line.starts_with(&format!("gadget {name}: "))).unwrap().to_owned();
-    assert!(line("hookless").contains("missing_hook") && line("hookless").contains("no_such_tracepoint"), "{page}");
+    let line = |name: &str| {
+        page.lines().find(|line| line.starts_with(&format!("gadget {name}: "))).unwrap().to_owned()
+    };
+    assert!(
+        line("hookless").contains("missing_hook") && line("hookless").contains("no_such_tracepoint"),
+        "{page}"
+    );
     assert!(line("unsafe").contains("verifier") && line("unsafe").contains("unsafe_program"), "{page}");
     assert!(line("exec").ends_with("running"), "{page}");
 }

@@ -126,7 +126,9 @@ fn the_readme_speaks_the_truth() {
     let file = folder.path().join("mine.yaml");
     let configuration = blocks(&page, "yaml").remove(0);
     std::fs::write(&file, &configuration).unwrap();
-    let check = || Command::new(ig()).args(["config", "check", "mine.yaml"]).current_dir(folder.path()).output().unwrap();
+    let check = || {
+        Command::new(ig()).args(["config", "check", "mine.yaml"]).current_dir(folder.path()).output().unwrap()
+    };
     let output = check();
     assert!(output.status.success(), "{}", stderr(&output));
     std::fs::write(&file, configuration.replacen("image: trace_exec", "imgae: trace_exec", 1)).unwrap();
@@ -146,7 +148,8 @@ fn the_authors_example_works() {
     std::fs::write(folder.path().join("program.bpf.c"), program).unwrap();
     std::fs::write(folder.path().join("gadget.yaml"), metadata).unwrap();
     ig_tests::build_gadget(store(), folder.path(), "trace_mkdir");
-    let collector = ig_tests::collector::Collector::start("gadgets:\n  - {name: mkdir, image: trace_mkdir}\n");
+    let collector =
+        ig_tests::collector::Collector::start("gadgets:\n  - {name: mkdir, image: trace_mkdir}\n");
     let before = collector.sum("mkdirs_total", &[]);
     std::fs::create_dir(folder.path().join("made")).unwrap();
     // libc's mkdir may be the system call mkdirat on some machines; the shell's is the plain one here.

@@ -15,8 +15,13 @@ for name in core events maps traced refused missing_hook; do
     # Debugging information is not read here; without it seeds are small.
     llvm-strip-19 -g "$work/$name.o" -o "$corpus/object/$name.o"
 done
+cd ../../../../tests/fuzz
+clang-19 -g -O2 -target bpf -ffile-prefix-map="$PWD=." -fdebug-compilation-dir=. -c gadget.bpf.c -o "$work/gadget.o"
+llvm-strip-19 -g "$work/gadget.o" -o "$corpus/object/gadget.o"
 dump() { llvm-objcopy-19 --dump-section "$1=$3" "$corpus/object/$2.o" "$work/copy.o"; }
 dump .BTF core "$corpus/btf/core.btf"
 dump .BTF maps "$corpus/btf/maps.btf"
 dump .BTF events "$corpus/object_types/events.btf"
+dump .BTF core "$corpus/relocation/core.btf"
+dump .BTF gadget "$corpus/sources/gadget.btf"
 dump .BTF.ext events "$corpus/btf_ext/events.bin"

@@ -22,12 +22,12 @@ qemu=$(tool qemu-system-x86_64) cpio=$(tool cpio) kmod=$(tool kmod) busybox=$(to
 library=$folder/tools/usr/lib/x86_64-linux-gnu
 libraries=$library:$folder/tools/lib/x86_64-linux-gnu
 
-# --- what belongs to this kernel alone: modules for the disk, in the order of their dependencies
+# --- what belongs to this kernel alone: modules for the disk and for filters, in the order of their dependencies
 extra=$work/extra
 mkdir -p "$extra"/{bin,modules}
 cp "$busybox" "$extra/bin/busybox"
 : > "$extra/modules/order"
-for module in virtio_pci virtio_blk; do
+for module in virtio_pci virtio_blk sch_ingress cls_bpf; do
     (exec -a modprobe "$kmod" -d "$folder/root" -S "$version" --show-depends "$module" 2>/dev/null) | awk '$1=="insmod"{print $2}' | while read -r path; do
         name=$(basename "$path"); name=${name%.xz}
         if [ -e "$extra/modules/$name" ]; then continue; fi

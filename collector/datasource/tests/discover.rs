@@ -1,5 +1,7 @@
 //! Discovery from a real object, compiled here by clang.
 
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
+
 use std::{path::Path, process::Command};
 
 use ig_config::metadata::Metadata;

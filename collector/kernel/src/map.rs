@@ -69,6 +69,13 @@ impl BatchBuffers {
 enum Position {
     Start,
     Within,
+    /// Key by key, for kernels and maps without batch calls; the last key is the position.
+    Keys {
+        /// Whether there is a last key.
+        begun: bool,
+        /// Entries that may still come: a key that vanishes sends the walk back to the start.
+        left: u32,
+    },
     End,
 }
 
@@ -109,6 +116,10 @@ impl<'a> BatchWalk<'a> {
             let position = match self.position {
                 Position::Start => None,
                 Position::Within => Some(self.buffers.position.as_slice()),
+                Position::Keys { begun, left } => {
+                    let count = self.next_keys(begun, left).map_err(MapError::Io)?;
+                    return Ok((count > 0).then(|| self.entries(count)));
+                }
                 Position::End => return Ok(None),
             };
             let capacity = self.buffers.capacity;
@@ -134,6 +145,13 @@ impl<'a> BatchWalk<'a> {
                     }
                     Some(libc::EINTR | libc::EAGAIN) => continue,
                     // 524 is the kernel's own ENOTSUPP, which has no name in user space.
+                    Some(524 | libc::EOPNOTSUPP | libc::EINVAL)
+                        if matches!(self.position, Position::Start) =>
+                    {
+                        let left = bpf::map_info(self.map).map_err(MapError::Io)?.max_entries;
+                        self.position = Position::Keys { begun: false, left };
+                        continue;
+                    }
                     Some(524 | libc::EOPNOTSUPP | libc::EINVAL) => {
                         self.position = Position::End;
                         return Err(MapError::Unsupported);
@@ -145,13 +163,67 @@ impl<'a> BatchWalk<'a> {
                 },
             }
             if count > 0 {
-                break Ok(Some(Entries {
-                    keys: self.buffers.keys.get(..count * self.sizes.key as usize).unwrap_or_default(),
-                    values: self.buffers.values.get(..count * self.sizes.value as usize).unwrap_or_default(),
-                    sizes: self.sizes,
-                }));
+                break Ok(Some(self.entries(count)));
             }
         }
+    }
+
+    /// The first entries of the buffers.
+    fn entries(&self, count: usize) -> Entries<'_> {
+        Entries {
+            keys: self.buffers.keys.get(..count * self.sizes.key as usize).unwrap_or_default(),
+            values: self.buffers.values.get(..count * self.sizes.value as usize).unwrap_or_default(),
+            sizes: self.sizes,
+        }
+    }
+
+    /// Fills the buffers key by key; answers how many entries there are.
+    fn next_keys(&mut self, mut begun: bool, mut left: u32) -> io::Result<usize> {
+        let (key_len, value_len) = (self.sizes.key as usize, self.sizes.value as usize);
+        let (map, mode, capacity) = (self.map, self.mode, self.buffers.capacity as usize);
+        let BatchBuffers { keys, values, position, next_position, .. } = &mut *self.buffers;
+        let (Some(position), Some(next)) = (position.get_mut(..key_len), next_position.get_mut(..key_len))
+        else {
+            return Err(io::ErrorKind::InvalidInput.into());
+        };
+        let mut count = 0;
+        // A walk is over when the map ends, or when it has seen as many entries as the map can hold.
+        let mut over = left == 0;
+        while !over && count < capacity {
+            let range = |len: usize| count * len..(count + 1) * len;
+            let (Some(key), Some(value)) = (keys.get_mut(range(key_len)), values.get_mut(range(value_len)))
+            else {
+                break;
+            };
+            // Drained entries are gone, so the first key is always a new one.
+            let after = (begun && mode == BatchMode::Read).then_some(&*position);
+            match bpf::map_next_key(map, after, next) {
+                Err(error) if error.raw_os_error() == Some(libc::ENOENT) => {
+                    over = true;
+                    break;
+                }
+                result => result?,
+            }
+            position.copy_from_slice(next);
+            (begun, left) = (true, left - 1);
+            over = left == 0;
+            match bpf::map_lookup(map, next, value) {
+                // Removed by somebody else in between.
+                Err(error) if error.raw_os_error() == Some(libc::ENOENT) => continue,
+                result => result?,
+            }
+            if mode == BatchMode::Drain {
+                match bpf::map_delete(map, next) {
+                    // Drained by somebody else, who has it.
+                    Err(error) if error.raw_os_error() == Some(libc::ENOENT) => continue,
+                    result => result?,
+                }
+            }
+            key.copy_from_slice(next);
+            count += 1;
+        }
+        self.position = if over { Position::End } else { Position::Keys { begun, left } };
+        Ok(count)
     }
 }
 
@@ -283,6 +355,38 @@ mod tests {
             assert!(seen.iter().all(|times| *times == 1), "{seen:?}");
         }
         let mut walk = BatchWalk::new(map.as_fd(), BatchMode::Read, 64, &mut buffers).unwrap();
+        assert!(walk.next_batch().unwrap().is_none());
+    }
+
+    /// Scenario: a type of map that has no batch calls in any kernel.
+    /// Guarantees: it is walked key by key, each entry once; draining leaves it empty.
+    #[test]
+    fn maps_without_batches_are_walked_by_key() {
+        const DEVICE_HASH: u32 = 25;
+        let spec = MapCreate {
+            name: "walk",
+            map_type: DEVICE_HASH,
+            key_size: 4,
+            value_size: 4,
+            max_entries: 16,
+            ..MapCreate::default()
+        };
+        let map = bpf::map_create(&spec).unwrap();
+        for key in 0u32..10 {
+            // Interface number one is the loopback's.
+            bpf::map_update(map.as_fd(), &key.to_ne_bytes(), &1u32.to_ne_bytes(), 0).unwrap();
+        }
+        let mut buffers = BatchBuffers::default();
+        for mode in [BatchMode::Read, BatchMode::Drain] {
+            let mut seen = Vec::new();
+            let mut walk = BatchWalk::new(map.as_fd(), mode, 4, &mut buffers).unwrap();
+            while let Some(entries) = walk.next_batch().unwrap() {
+                seen.extend(entries.iter().map(|(key, _)| u32::from_ne_bytes(key.try_into().unwrap())));
+            }
+            seen.sort_unstable();
+            assert_eq!(seen, [0, 1, 2, 3, 4, 5, 6, 7, 8, 9]);
+        }
+        let mut walk = BatchWalk::new(map.as_fd(), BatchMode::Read, 4, &mut buffers).unwrap();
         assert!(walk.next_batch().unwrap().is_none());
     }
 

@@ -8,8 +8,7 @@ use std::io;
 use std::os::fd::{AsFd as _, OwnedFd};
 
 use crate::btf::{Kind, vmlinux};
-use crate::map::{BatchBuffers, BatchWalk, MapError};
-use crate::sys::bpf::{self, BatchMode, MapCreate, ProgLoad};
+use crate::sys::bpf::{self, BatchBuffersMut, BatchMode, EntrySizes, MapCreate, ProgLoad};
 
 /// The answer of a probe.
 #[derive(Debug)]
@@ -120,14 +119,22 @@ fn batch_lookup() -> Probe {
         Ok(map) => map,
         Err(error) => return Probe::Inconclusive(error),
     };
-    let mut buffers = BatchBuffers::default();
-    let walked = BatchWalk::new(map.as_fd(), BatchMode::Read, 1, &mut buffers)
-        .and_then(|mut walk| walk.next_batch().map(drop));
-    match walked {
+    let buffers = BatchBuffersMut {
+        position: None,
+        next_position: &mut [0; 4],
+        keys: &mut [0; 4],
+        values: &mut [0; 4],
+        capacity: 1,
+    };
+    let sizes = EntrySizes { key: 4, value: 4 };
+    match bpf::map_batch(map.as_fd(), BatchMode::Read, sizes, buffers).1 {
         Ok(()) => Probe::Supported,
-        Err(MapError::Unsupported) => Probe::Unsupported { needs: "Linux 5.6" },
-        Err(MapError::Io(error)) => Probe::Inconclusive(error),
-        Err(error) => Probe::Inconclusive(io::Error::other(error)),
+        // The map is empty: that is for the command to say.
+        Err(error) if error.raw_os_error() == Some(libc::ENOENT) => Probe::Supported,
+        Err(error) if matches!(error.raw_os_error(), Some(524 | libc::EINVAL | libc::EOPNOTSUPP)) => {
+            Probe::Unsupported { needs: "Linux 5.6" }
+        }
+        Err(error) => Probe::Inconclusive(error),
     }
 }
 

@@ -264,7 +264,7 @@ impl<'a> Relocator<'a> {
             local.and_then(|ty| Some((ty, ty.name().filter(|name| !name.is_empty())?)))
         {
             let mut found_at = None;
-            for (index, (rank, _, target)) in self.targets.iter().enumerate() {
+            for (index, (rank, module, target)) in self.targets.iter().enumerate() {
                 if found_at.is_some_and(|found| found != *rank) {
                     break;
                 }
@@ -273,7 +273,7 @@ impl<'a> Relocator<'a> {
                     let same_kind =
                         ty.kind() == local.kind() || matches!((ty, local), (Type::Enum(_), Type::Enum(_)));
                     // A module's base is a target of its own.
-                    same_kind && target.owns(*id)
+                    same_kind && (module.is_empty() || target.owns(*id))
                 });
                 let room = MAX_CANDIDATES.saturating_sub(candidates.len());
                 candidates.extend(fitting.map(|(id, _)| (index, id)).take(room));
@@ -293,7 +293,11 @@ fn describe(btf: &Btf, module: &str, id: TypeId) -> String {
     let ty = btf.type_by_id(id);
     let name = ty.and_then(|ty| ty.name()).unwrap_or_default();
     let kind = ty.map(|ty| format!("{:?}", ty.kind()).to_lowercase()).unwrap_or_default();
-    if module.is_empty() { format!("{kind} {name} {id}") } else { format!("{kind} {name} {id} of module {module}") }
+    if module.is_empty() {
+        format!("{kind} {name} {id}")
+    } else {
+        format!("{kind} {name} {id} of module {module}")
+    }
 }
 
 /// Whether a type of the object and one of the kernel are of the same make, names of members aside.

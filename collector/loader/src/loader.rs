@@ -10,9 +10,11 @@ use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::sync::{Arc, Mutex};
 
 use ig_kernel::btf::{Btf, vmlinux};
+use ig_kernel::sys::bpf;
 
 use crate::error::LoadError;
 use crate::kernel_btf;
+use crate::kernel_types::KernelTypes;
 use crate::map_spec::MapKind;
 use crate::object::Object;
 use crate::section::ProgramKind;
@@ -190,12 +192,11 @@ impl<'o> Loader<'o> {
         };
         let map_fds = self.create_maps(btf_fd.as_ref().map(OwnedFd::as_fd))?;
         let kernel = match &self.kernel_btf {
-            Some(btf) => Some(Arc::clone(btf)),
-            None if self.needs_kernel_btf() => Some(vmlinux().map_err(LoadError::KernelBtf)?),
-            None => None,
+            Some(btf) => KernelTypes::given(Arc::clone(btf)),
+            None if self.needs_kernel_btf() => KernelTypes::running(vmlinux().map_err(LoadError::KernelBtf)?),
+            None => KernelTypes::default(),
         };
-        let programs =
-            self.load_programs(kernel.as_deref(), btf_fd.as_ref().map(OwnedFd::as_fd), &map_fds)?;
+        let programs = self.load_programs(&kernel, btf_fd.as_ref().map(OwnedFd::as_fd), &map_fds)?;
         self.fill_slots(&map_fds, &programs)?;
         let maps = self
             .object
@@ -205,7 +206,8 @@ impl<'o> Loader<'o> {
             .zip(map_fds.maps)
             .map(|((index, spec), fd)| Map {
                 name: spec.name.clone(),
-                kind: spec.kind,
+                // Where the kernel has no ring buffers the map is another one.
+                kind: bpf::map_info(fd.as_fd()).map_or(spec.kind, |info| MapKind(info.map_type)),
                 key_size: spec.key_size,
                 value_size: self.value_size(index),
                 max_entries: self.entries(index),

@@ -9,7 +9,7 @@ use std::time::SystemTime;
 pub use inventory::{INVENTORY, Kind, OwnMetric, markdown};
 pub use own::{OwnMetrics, OwnSources};
 
-use crate::status::{Board, State};
+use crate::status::Board;
 
 /// The answer of a health endpoint.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,10 +20,10 @@ pub struct Answer {
     pub body: String,
 }
 
-/// Readiness: every gadget has been tried, whatever came of it. The body says what, and how the last reload went.
+/// Readiness: a configuration is in force and every gadget of it has been tried, whatever came of it. The body says
+/// what, and how the last reload went.
 pub fn ready(board: &Board, now: SystemTime) -> Answer {
-    let pending = board.gadgets.values().filter(|gadget| gadget.state == State::Pending).count();
-    let ok = board.reload.applied_at.is_some() && pending == 0;
+    let ok = board.reload.applied_at.is_some();
     let mut lines = vec![if ok { "ready" } else { "not ready" }.to_owned()];
     for (name, gadget) in &board.gadgets {
         let reason = gadget.reason.as_ref();

@@ -152,7 +152,7 @@ pub struct GadgetStatus {
     pub image: String,
     /// Digest of the image in force, when known.
     pub digest: Option<String>,
-    /// How often it was started again after the first time.
+    /// How often its programs were replaced while it ran.
     pub restarts: u64,
     /// Numbers per data source.
     pub sources: BTreeMap<String, Arc<SourceStats>>,

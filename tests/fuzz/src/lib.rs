@@ -32,6 +32,8 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("object", object::object),
     ("object_types", object::types_of_object),
     ("reference", reference),
+    ("relocation", object::relocation),
+    ("sources", object::sources),
 ];
 
 /// One target by name.
@@ -77,7 +79,7 @@ fn config(bytes: &[u8]) {
         }
 
         fn file(&self, path: &Path) -> io::Result<String> {
-            if path.as_os_str().len() % 2 == 0 {
+            if path.as_os_str().len().is_multiple_of(2) {
                 Ok("text".to_owned())
             } else {
                 Err(io::ErrorKind::NotFound.into())

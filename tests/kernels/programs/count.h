@@ -6,10 +6,11 @@
 
 char _license[] SEC("license") = "GPL";
 
-#define COUNT(section, name)                             \
+#define COUNT_RETURNING(section, name, value)            \
 	unsigned long long hits_##name;                  \
 	SEC(section) int name(void *ctx)                 \
 	{                                                \
 		__sync_fetch_and_add(&hits_##name, 1);   \
-		return 0;                                \
+		return value;                            \
 	}
+#define COUNT(section, name) COUNT_RETURNING(section, name, 0)

@@ -68,7 +68,8 @@ fn load(object: &Object) -> Result<Loaded, String> {
 }
 
 fn attach_and_look(object: &Object, loaded: &Loaded, program: &ProgramSpec) -> Result<(), String> {
-    let options = AttachOptions { sample_frequency: Some(99), ..AttachOptions::default() };
+    let options =
+        AttachOptions { sample_frequency: Some(99), interface: Some("lo"), ..AttachOptions::default() };
     let link = loaded.attach_with(&program.name, &options).map_err(|error| chain(&error))?;
     if program.kind == ProgramKind::Iter {
         return walk(&link);

@@ -7,8 +7,9 @@ use std::os::fd::{AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd, RawFd};
 mod attr;
 
 use attr::{
-    BtfInfo, NextIdAttr,     BatchAttr, BtfLoadAttr, ElementAttr, FdAttr, InfoAttr, IterCreateAttr, KprobeMultiAttr, LinkCreateAttr,
-    MapCreateAttr, ObjectPathAttr, ProgAttachAttr, ProgLoadAttr, RawTracepointAttr, TestRunAttr,
+    BatchAttr, BtfInfo, BtfLoadAttr, ElementAttr, FdAttr, InfoAttr, IterCreateAttr, KprobeMultiAttr,
+    LinkCreateAttr, MapCreateAttr, NextIdAttr, ObjectPathAttr, ProgAttachAttr, ProgLoadAttr,
+    RawTracepointAttr, TestRunAttr,
 };
 pub use attr::{MapInfo, ProgInfo};
 
@@ -155,11 +156,8 @@ pub fn module_btf(name: &str) -> io::Result<OwnedFd> {
         };
         // Module names have at most 55 bytes.
         let mut text = [0u8; 64];
-        let mut info = BtfInfo {
-            name: text.as_mut_ptr() as u64,
-            name_len: count(text.len()),
-            ..BtfInfo::default()
-        };
+        let mut info =
+            BtfInfo { name: text.as_mut_ptr() as u64, name_len: count(text.len()), ..BtfInfo::default() };
         let mut attr = InfoAttr {
             fd: fd.as_raw_fd() as u32,
             info_len: count(size_of::<BtfInfo>()),

@@ -126,10 +126,36 @@ fn contradicting_targets_are_named() {
     let error = relocator.resolve(&relo(3, "0:0", CoreKind::FieldByteOffset)).unwrap_err();
     assert_eq!(
         error.to_string(),
-        "relocation of instruction 0: `thing` is ambiguous on this kernel (types [3] and [4])"
+        "relocation of instruction 0: `thing` is ambiguous on this kernel: struct thing [3] and struct thing [4] disagree"
     );
     // Both say yes, so there is nothing to contradict but the place of the field.
     assert_eq!(relocator.resolve(&relo(3, "0", CoreKind::TypeExists)).unwrap().value, 1);
+}
+
+/// Guarantees: modules are asked when nothing else has the type; two that disagree are named, two that agree are not.
+#[test]
+fn modules_are_asked_last_and_at_once() {
+    let mut local = Maker::new();
+    local.structure("thing", 8, &[("a", 1, 0)]);
+    let (mut one, mut two) = (Maker::new(), Maker::new());
+    one.structure("thing", 8, &[("a", 1, 32)]);
+    two.structure("thing", 8, &[("b", 1, 0), ("a", 1, 0)]);
+    let (local, kernel, one, two) = (local.btf(), Maker::new().btf(), one.btf(), two.btf());
+    let field = relo(3, "0:0", CoreKind::FieldByteOffset);
+
+    let mut relocator = Relocator::new(&local, vec![&kernel]);
+    assert!(!relocator.knows(TypeId(3)));
+    assert!(relocator.resolve(&field).unwrap().poison);
+    relocator.add_modules([("one", &one)]);
+    assert!(relocator.knows(TypeId(3)));
+    assert_eq!(relocator.resolve(&field).unwrap().value, 4);
+    relocator.add_modules([("other", &two)]);
+    assert_eq!(relocator.resolve(&field).unwrap().value, 4, "an earlier group goes first");
+
+    let mut relocator = Relocator::new(&local, vec![&kernel]);
+    relocator.add_modules([("one", &one), ("two", &two)]);
+    let error = relocator.resolve(&field).unwrap_err().to_string();
+    assert!(error.contains("struct thing [3] of module one and struct thing [3] of module two"), "{error}");
 }
 
 #[test]

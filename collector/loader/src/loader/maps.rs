@@ -5,6 +5,7 @@ use std::io;
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 
 use ig_kernel::map::possible_cpus;
+use ig_kernel::probe::{Feature, probe};
 use ig_kernel::sys::bpf::{self, F_MMAPABLE, F_RDONLY_PROG, MapCreate};
 
 use super::{Loader, Program};
@@ -124,6 +125,13 @@ impl Loader<'_> {
                 // Linux 5.5 brought maps that can be mapped; nothing here depends on it.
                 create.map_flags &= !F_MMAPABLE;
                 bpf::map_create(&create).map_err(failed)
+            }
+            Err(error)
+                if spec.kind == MapKind::RINGBUF
+                    && error.raw_os_error() == Some(libc::EINVAL)
+                    && probe(Feature::RingBuffer).is_unsupported() =>
+            {
+                bpf::map_create(&per_cpu_buffers(&name)).map_err(failed)
             }
             result => result.map_err(failed),
         }
@@ -252,6 +260,18 @@ impl Loader<'_> {
     }
 }
 
+/// What takes the place of a ring buffer before Linux 5.8: gadgets ask for the helper and then write to either.
+fn per_cpu_buffers(name: &str) -> MapCreate<'_> {
+    MapCreate {
+        name,
+        map_type: MapKind::PERF_EVENT_ARRAY.0,
+        key_size: 4,
+        value_size: 4,
+        max_entries: fitting_entries(MapKind::PERF_EVENT_ARRAY, 0),
+        ..MapCreate::default()
+    }
+}
+
 /// What the kernel accepts in place of what the object leaves open.
 fn fitting_entries(kind: MapKind, entries: u32) -> u32 {
     match kind {
@@ -266,5 +286,18 @@ fn fitting_entries(kind: MapKind, entries: u32) -> u32 {
             entries.clamp(SMALLEST, LARGEST).next_power_of_two()
         }
         _ => entries,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ig_kernel::sys::bpf;
+
+    use super::per_cpu_buffers;
+
+    /// Guarantees: what stands in for a ring buffer is a map that kernels accept.
+    #[test]
+    fn the_stand_in_for_ring_buffers_can_be_created() {
+        bpf::map_create(&per_cpu_buffers("events")).unwrap();
     }
 }

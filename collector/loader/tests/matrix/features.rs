@@ -100,13 +100,22 @@ const SECTIONS: &[&str] = &[
     "no_such_kind/x",
 ];
 
+/// Hooks that cannot refuse what they are told of.
+const MUST_RETURN_ONE: &[&str] = &["cgroup/recvmsg6", "cgroup/getpeername4", "cgroup/getsockname6"];
+
 /// Sections first, then the programs of `tests/programs/features` by name of their file.
 pub(crate) fn all() -> Vec<Feature> {
     let mut features: Vec<Feature> = SECTIONS
         .iter()
         .map(|section| Feature {
             title: format!("`{section}`"),
-            object: compile_with("features/section", &[&format!("-DSECTION=\"{section}\"")]),
+            object: compile_with(
+                "features/section",
+                &[
+                    &format!("-DSECTION=\"{section}\""),
+                    &format!("-DRESULT={}", u8::from(MUST_RETURN_ONE.contains(section))),
+                ],
+            ),
         })
         .collect();
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/programs/features");

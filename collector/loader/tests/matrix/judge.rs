@@ -79,7 +79,7 @@ fn libbpf(bytes: &[u8]) -> Result<Outcome, String> {
     let open = ObjectBuilder::default().name("feature").map_err(text)?.open_memory(bytes).map_err(text)?;
     let loaded = open.load().map_err(text)?;
     let mut outcome = Outcome::default();
-    for program in loaded.progs().filter(|program| program.autoload()) {
+    for program in loaded.progs().filter(libbpf_rs::ProgramImpl::autoload) {
         outcome.examine(&program.name().to_string_lossy(), program.as_fd());
     }
     if let Some(map) = loaded.maps().find(|map| map.name().to_string_lossy().ends_with(".bss")) {
@@ -91,13 +91,14 @@ fn libbpf(bytes: &[u8]) -> Result<Outcome, String> {
 impl Outcome {
     fn examine(&mut self, name: &str, fd: BorrowedFd<'_>) {
         const SOCKET_FILTER: u32 = 1;
+        const CLASSIFIER: u32 = 3;
         const RAW_TRACEPOINT: u32 = 17;
         let info = bpf::prog_info(fd).unwrap();
         self.programs.insert(name.to_owned(), (info.tag, instructions(fd)));
         let context: [[u8; 8]; 12] = [7u64.to_ne_bytes(); 12];
         let result = match info.prog_type {
             RAW_TRACEPOINT => bpf::prog_test_run(fd, &[], context.as_flattened()),
-            SOCKET_FILTER => bpf::prog_test_run(fd, &[5; 64], &[]),
+            SOCKET_FILTER | CLASSIFIER => bpf::prog_test_run(fd, &[5; 64], &[]),
             _ => return,
         };
         self.results.push(result.map_err(|error| error.raw_os_error().unwrap_or_default()));
@@ -115,6 +116,9 @@ fn instructions(fd: BorrowedFd<'_>) -> Vec<[u8; 8]> {
         if code == WIDE_LOAD && (matches!(registers >> 4, 1 | 2) || insns.get(at + 1).is_some_and(in_kernel))
         {
             insns[at][4..].fill(0);
+            if matches!(registers >> 4, 0) {
+                insns[at + 1][4..].fill(0);
+            }
         }
     }
     insns

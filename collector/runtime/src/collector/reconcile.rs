@@ -194,6 +194,7 @@ impl Gadgets {
 
     /// Tries again every gadget whose time has come.
     pub(super) async fn retry(&mut self, config: &RuntimeConfig) {
+        let kernel = ig_kernel::btf::vmlinux().ok();
         let now = Instant::now();
         let due: Vec<Gadget> = self
             .entries
@@ -202,11 +203,8 @@ impl Gadgets {
             .map(|entry| entry.spec.clone())
             .collect();
         for gadget in due {
-            let change = self.prepare(&gadget, None, &config.limits, None).await;
+            let change = self.prepare(&gadget, None, &config.limits, kernel.clone()).await;
             let change = change.unwrap_or_else(|reasons| Prepared::Refused(join(reasons)));
-            if matches!(change, Prepared::Switch(_)) {
-                self.status.gadget(&gadget.name, |status| status.restarts += 1);
-            }
             self.carry_out(&gadget, change, &mut Changes::default()).await;
         }
     }
@@ -279,6 +277,7 @@ impl Gadgets {
             Prepared::Switch(built) => {
                 let replaced = previous.and_then(|entry| entry.running);
                 if replaced.is_some() {
+                    self.status.gadget(name, |status| status.restarts += 1);
                     changes.replaced += 1;
                 } else {
                     changes.started += 1;

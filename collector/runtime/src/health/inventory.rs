@@ -53,7 +53,11 @@ pub const INVENTORY: &[OwnMetric] = &[
         &["gadget", "reason"],
         "1 while the gadget is not simply running; the label says why, /readyz says it in words",
     ),
-    counter("ig_gadget_restarts", GADGET, "Times the gadget was started again after its first start"),
+    counter(
+        "ig_gadget_restarts",
+        GADGET,
+        "Times the programs of the running gadget were replaced by a reload",
+    ),
     counter(
         "ig_gadget_events_received",
         SOURCE,

@@ -175,6 +175,13 @@ fn unix_seconds(time: Option<SystemTime>) -> f64 {
     time.and_then(|time| time.duration_since(UNIX_EPOCH).ok()).map_or(0.0, |age| age.as_secs_f64())
 }
 
+/// The number as an integer, if it is one: `162` reads better than `162.0`.
+fn whole(number: f64) -> Option<u64> {
+    #[expect(clippy::cast_possible_truncation, reason = "checked to be whole and below 2^53")]
+    let integer = number as u64;
+    (number.fract() == 0.0 && (0.0..9e15).contains(&number)).then_some(integer)
+}
+
 impl Collector for OwnMetrics {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
         let mut samples = self.samples();
@@ -189,9 +196,11 @@ impl Collector for OwnMetrics {
                 let labels: Vec<(&str, &str)> =
                     metric.labels.iter().copied().zip(values.iter().map(String::as_str)).collect();
                 let sample = family.encode_family(&labels)?;
-                match metric.kind {
-                    Kind::Counter => ConstCounter::new(number).encode(sample)?,
-                    Kind::Gauge => ConstGauge::new(number).encode(sample)?,
+                match (metric.kind, whole(number)) {
+                    (Kind::Counter, Some(whole)) => ConstCounter::new(whole).encode(sample)?,
+                    (Kind::Counter, None) => ConstCounter::new(number).encode(sample)?,
+                    (Kind::Gauge, Some(whole)) => ConstGauge::new(whole).encode(sample)?,
+                    (Kind::Gauge, None) => ConstGauge::new(number).encode(sample)?,
                 }
             }
         }

@@ -14,7 +14,7 @@ struct {
 	__type(value, struct locked);
 } map SEC(".maps");
 
-SEC("socket")
+SEC("tc")
 int run(struct __sk_buff *skb)
 {
 	__u32 zero = 0;
