@@ -5,8 +5,11 @@
 set -euo pipefail
 
 need_build=(clang-19:clang-19 llvm-strip-19:llvm-19 bpftool:bpftool cc:gcc)
-need_test=(prometheus:prometheus promtool:prometheus openssl:openssl curl:curl)
-headers=(/usr/include/bpf/bpf_helpers.h:libbpf-dev /usr/include/x86_64-linux-gnu/asm/types.h:linux-libc-dev)
+need_test=(prometheus:prometheus promtool:prometheus openssl:openssl curl:curl ip:iproute2 setpriv:util-linux
+    xz:xz-utils)
+headers_build=(/usr/include/bpf/bpf_helpers.h:libbpf-dev /usr/include/x86_64-linux-gnu/asm/types.h:linux-libc-dev)
+# What libbpf, the loader tests' oracle, is built with.
+headers_test=(/usr/include/libelf.h:libelf-dev /usr/include/zlib.h:zlib1g-dev)
 
 missing() {
     local entry
@@ -15,7 +18,11 @@ missing() {
     done
 }
 packages=$(missing "${need_build[@]}")
-[ "${1:-build}" = build ] || packages+=" $(missing "${need_test[@]}")"
+headers=("${headers_build[@]}")
+if [ "${1:-build}" = test ]; then
+    packages+=" $(missing "${need_test[@]}")"
+    headers+=("${headers_test[@]}")
+fi
 for entry in "${headers[@]}"; do
     [ -e "${entry%%:*}" ] || [ "$(uname -m)" != x86_64 ] || packages+=" ${entry##*:}"
 done

@@ -100,8 +100,9 @@ const TABLE: &[Row] = &[
     ("kretsyscall", Kind, ProgramKind::Kretsyscall, KPROBE, 0),
     ("uprobe", Kind, ProgramKind::Uprobe, KPROBE, 0),
     ("uretprobe", Kind, ProgramKind::Uretprobe, KPROBE, 0),
-    ("uprobe.multi", Kind, ProgramKind::Uprobe, KPROBE, 48),
-    ("uretprobe.multi", Kind, ProgramKind::Uretprobe, KPROBE, 48),
+    // Attached one by one through perf events, which programs of the attach type for many at once refuse.
+    ("uprobe.multi", Kind, ProgramKind::Uprobe, KPROBE, 0),
+    ("uretprobe.multi", Kind, ProgramKind::Uretprobe, KPROBE, 0),
     ("usdt", Kind, ProgramKind::Usdt, KPROBE, 0),
     ("tcx/ingress", Prefix, ProgramKind::Tcx, 3, 46),
     ("tcx/egress", Prefix, ProgramKind::Tcx, 3, 47),

@@ -22,6 +22,8 @@ pub const F_RDONLY_PROG: u32 = 1 << 7;
 pub const F_MMAPABLE: u32 = 1 << 10;
 /// `BPF_F_SLEEPABLE`: the program may sleep.
 pub const F_SLEEPABLE: u32 = 1 << 4;
+/// `BPF_F_XDP_HAS_FRAGS`: the program can deal with packets of several buffers.
+pub const F_XDP_HAS_FRAGS: u32 = 1 << 5;
 /// Value of `attach_type` in links of perf events (`BPF_PERF_EVENT`).
 pub const ATTACH_PERF_EVENT: u32 = 41;
 

@@ -7,7 +7,7 @@ use ig_kernel::btf::{Kind, TypeId};
 use ig_kernel::probe::{Feature, Probe, probe};
 use ig_kernel::release::KernelRelease;
 use ig_kernel::symbols::{self, Symbol};
-use ig_kernel::sys::bpf::{self, F_SLEEPABLE, ProgLoad};
+use ig_kernel::sys::bpf::{self, F_SLEEPABLE, F_XDP_HAS_FRAGS, ProgLoad};
 
 use super::maps::MapFds;
 use super::{Loader, Program};
@@ -244,7 +244,7 @@ impl Loader<'_> {
             insns: &insns,
             license: &self.object.license,
             kern_version: KernelRelease::running().code(),
-            prog_flags: if spec.sleepable { F_SLEEPABLE } else { 0 },
+            prog_flags: prog_flags(spec),
             attach_btf_id: hook.map_or(0, |hook| hook.id.0),
             attach_btf_obj: module.as_ref().map(OwnedFd::as_fd),
             fd_array: &modules.array,
@@ -263,6 +263,11 @@ impl Loader<'_> {
             .or_else(|source| explain(&spec.name, &request, source))
             .map_err(|error| lacking(spec, error))
     }
+}
+
+fn prog_flags(spec: &ProgramSpec) -> u32 {
+    let frags = spec.section.trim_start_matches('?').starts_with("xdp.frags");
+    (if spec.sleepable { F_SLEEPABLE } else { 0 }) | if frags { F_XDP_HAS_FRAGS } else { 0 }
 }
 
 /// Descriptors of the modules that programs refer to.

@@ -102,6 +102,23 @@ fn libraries_are_found_by_name_and_watched() {
     assert_eq!(arguments, [21, 2_100_000_000_000, 21, -7]);
 }
 
+/// Guarantees: functions of a Go program whose symbols were stripped are found in Go's own table.
+#[test]
+fn stripped_go_programs_are_watched() {
+    const PROGRAM: &str = "/usr/bin/promtool";
+    let object = object("user");
+    let mut loader = Loader::new(&object);
+    loader.set_attach_target("enter", &format!("{PROGRAM}:main.main")).unwrap();
+    loader.set_attach_target("leave", &format!("{PROGRAM}:main.main")).unwrap();
+    let loaded = loader.load().unwrap();
+    let link = loaded.attach("enter").unwrap();
+    run(Command::new(PROGRAM).arg("--version"));
+    drop(link);
+    assert_eq!(read_u64(&object, &loaded, "entered"), 1);
+    // A probe on the return would break Go's stacks.
+    assert!(loaded.attach("leave").unwrap_err().to_string().contains("main.main"));
+}
+
 /// Guarantees: a path works as well as a name, and what is missing is named: the file, the symbol, the probe.
 #[test]
 fn missing_places_are_named() {

@@ -14,7 +14,7 @@ use object::elf::{
 use object::{LittleEndian as LE, pod};
 
 /// Most bytes of a section that is read.
-const MAX_SECTION: u64 = 256 << 20;
+const MAX_SECTION: u64 = 128 << 20;
 /// Most section and program headers; real files have some dozens.
 const MAX_HEADERS: u16 = 16_384;
 
@@ -170,4 +170,45 @@ fn is_text(strings: &[u8], at: u32, name: &str) -> bool {
 
 fn invalid(problem: &'static str) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, problem)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::File;
+    use std::io::Write as _;
+
+    use proptest::prelude::{ProptestConfig, any, proptest};
+
+    use super::Binary;
+    use crate::attach::{uprobe::go, usdt};
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(200))]
+
+        /// Guarantees: no file, however damaged, makes the readers panic or allocate more than the file has.
+        #[test]
+        fn damaged_files_are_harmless(at in 0usize..1000, byte in any::<u8>(), tail in any::<bool>(), len in 0usize..60_000) {
+            let mut bytes = std::fs::read("/bin/true").unwrap();
+            // Headers stand at both ends.
+            let at = if tail { bytes.len() - 1 - at } else { at };
+            bytes[at] = byte;
+            if byte.is_multiple_of(4) {
+                bytes.truncate(len);
+            }
+            let mut file = tempfile::tempfile().unwrap();
+            file.write_all(&bytes).unwrap();
+            if let Ok(mut binary) = Binary::open(&file) {
+                drop(binary.function("main"));
+                drop(go::function(&mut binary, "main.main"));
+                drop(usdt::probes(&mut binary, "a:b"));
+            }
+        }
+    }
+
+    /// Guarantees: what is no executable is told so.
+    #[test]
+    fn other_files_are_refused() {
+        let file = File::open("/etc/passwd").unwrap();
+        assert_eq!(Binary::open(&file).err().unwrap().to_string(), "no 64-bit ELF file");
+    }
 }
