@@ -5,7 +5,7 @@
 set -euo pipefail
 
 need_build=(clang-19:clang-19 llvm-strip-19:llvm-19 bpftool:bpftool cc:gcc)
-need_test=(prometheus:prometheus promtool:prometheus openssl:openssl curl:curl ip:iproute2 setpriv:util-linux
+need_test=(prometheus:prometheus promtool:prometheus openssl:openssl curl:curl ip:iproute2 setpriv:util-linux pkg-config:pkg-config
     xz:xz-utils)
 headers_build=(/usr/include/bpf/bpf_helpers.h:libbpf-dev /usr/include/x86_64-linux-gnu/asm/types.h:linux-libc-dev)
 # What libbpf, the loader tests' oracle, is built with.

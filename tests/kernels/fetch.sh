@@ -6,13 +6,15 @@
 # 6.1 and 6.12 come from the machine's own package sources. For the others a private view of the same mirror is made,
 # with more suites of Debian in it; its lists are verified with Debian's keyring like the machine's own.
 set -euo pipefail
-cd "$(dirname "$0")"
 folder=$1; shift
 mkdir -p "$folder"/{debs,tools,root,apt/lists/partial,apt/cache/archives/partial}
 folder=$(readlink -f "$folder")
 
 fail() { echo "error: $*" >&2; exit 1; }
 [ "$(dpkg --print-architecture)" = amd64 ] || fail "the kernel matrix runs on amd64 only, this is $(dpkg --print-architecture)"
+
+# A bare machine has no package lists yet.
+apt-cache show qemu-system-x86 >/dev/null 2>&1 || apt-get -q -o DPkg::Lock::Timeout=600 update >&2 || fail "the package lists cannot be had"
 
 # --- the emulator, and what makes an initial file system
 # Unpacked instead of installed: installing it can take other packages away.
