@@ -58,9 +58,10 @@ impl NameIndex {
         Self { seed, starts, ids, mask }
     }
 
-    /// Ids of the types whose essential name may be `name`.
+    /// Ids of the types whose essential name may be `name`, which has its flavour cut off already: cutting twice would
+    /// make `a` of `a___b___c`.
     pub(super) fn candidates(&self, name: &str) -> &[u32] {
-        let bucket = (hash(&self.seed, essential_name(name).as_bytes()) & self.mask) as usize;
+        let bucket = (hash(&self.seed, name.as_bytes()) & self.mask) as usize;
         let range = self.starts.get(bucket).zip(self.starts.get(bucket + 1));
         range.and_then(|(start, end)| self.ids.get(*start as usize..*end as usize)).unwrap_or_default()
     }
