@@ -175,7 +175,8 @@ impl Btf {
         let types = section(word(8)?, word(12)?).ok_or(truncated("the type section"))?;
         let strings = section(word(16)?, word(20)?).ok_or(truncated("the string section"))?;
         // The empty name is the string at offset 0.
-        if base.is_none() && bytes.get(strings.start).is_some_and(|first| *first != 0) && !strings.is_empty() {
+        if base.is_none() && bytes.get(strings.start).is_some_and(|first| *first != 0) && !strings.is_empty()
+        {
             return Err(BtfError::Name { id: TypeId::VOID, offset: 0 });
         }
         let (first_id, first_string) =
