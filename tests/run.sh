@@ -22,6 +22,8 @@ else
     echo "error: the end-to-end tests load eBPF programs and need root; everything before them passed" >&2
     exit 1
 fi
+step "fuzzing, a few seconds for each parser"
+tests/fuzz/run.sh 5
 if [ -z "${SKIP_KERNELS:-}" ]; then
     step "Debian's kernels 6.1 and 6.12 in VMs"
     tests/kernels/run.sh 6.1 6.12

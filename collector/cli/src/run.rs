@@ -19,6 +19,9 @@ use crate::failure::Failure;
 /// Time a stop may take before what is left is given up.
 const STOP_PATIENCE: Duration = Duration::from_secs(5);
 
+/// Free heap that is kept between scrapes, in bytes.
+const KEPT_HEAP: i32 = 1 << 20;
+
 #[derive(Debug, Args)]
 #[command(after_help = "Edits of the file are followed as they are saved; SIGHUP reads it again at once.\n\
     A file with faults changes nothing: the log, /readyz and the metrics ig_config_reload_* say what is wrong.\n\
@@ -41,6 +44,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     if !ig_kernel::sys::memory::raise_memlock() {
         tracing::debug!(name: "memlock.raise.failed", "the limit on locked memory stays");
     }
+    ig_kernel::sys::memory::keep_at_most(KEPT_HEAP);
     crate::install_tls();
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()

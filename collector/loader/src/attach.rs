@@ -82,9 +82,22 @@ impl Link {
     /// # Errors
     /// [`AttachError::Iterator`]; also when the program is none.
     pub fn iter_reader(&self) -> Result<File, AttachError> {
+        self.iter_reader_in(None)
+    }
+
+    /// [`Link::iter_reader`] for iterators over sockets: what is walked are those of the network namespace that `network`
+    /// is a descriptor of (`/proc/PID/ns/net`), or of this process's own.
+    ///
+    /// # Errors
+    /// As for [`Link::iter_reader`], and when the namespace cannot be entered (`CAP_SYS_ADMIN`).
+    ///
+    /// # Kernel
+    /// The namespace is fixed when the walk starts, not when it is read.
+    pub fn iter_reader_in(&self, network: Option<BorrowedFd<'_>>) -> Result<File, AttachError> {
         let failed = |source| AttachError::Iterator { program: self.program.clone(), source };
         let link = self.links.first().ok_or_else(|| failed(io::ErrorKind::Unsupported.into()))?;
-        Ok(File::from(bpf::iter_create(link.as_fd()).map_err(failed)?))
+        let walk = namespace::within(network, || bpf::iter_create(link.as_fd())).map_err(failed)?;
+        Ok(File::from(walk))
     }
 
     /// Descriptor of the kernel's link; `None` where the kernel is too old for one.

@@ -11,6 +11,17 @@ pub fn malloc_trim() {
     }
 }
 
+/// Lets the allocator keep up to `bytes` of free memory at the top of its heap before it gives them back by itself.
+///
+/// A scrape frees and takes some 500 KB over and over; at glibc's default of 128 KiB each round goes to the kernel.
+pub fn keep_at_most(bytes: i32) {
+    #[cfg(target_env = "gnu")]
+    // SAFETY: takes no pointers; called before other threads allocate, as mallopt(3) asks.
+    unsafe {
+        libc::mallopt(libc::M_TRIM_THRESHOLD, bytes);
+    }
+}
+
 /// Raises the limit of locked memory as far as this process may; kernels before 5.11 charge maps against it.
 ///
 /// Returns whether the limit is now infinite. A refusal is no error: newer kernels account to the memory cgroup.

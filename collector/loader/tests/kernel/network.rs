@@ -215,3 +215,21 @@ fn cgroups_and_socket_maps_are_served() {
     assert_eq!(send(2, second), 1);
     assert!(loaded.attach("message").unwrap_err().to_string().contains("needs the map"));
 }
+
+/// Guarantees: one iterator over sockets walks each network namespace it is started in, and only that.
+#[test]
+fn socket_iterators_walk_their_namespace() {
+    let network = Network::new();
+    let inside = network.within(|| TcpListener::bind("127.0.0.1:0").unwrap());
+    let outside = TcpListener::bind("127.0.0.1:0").unwrap();
+    let loaded = load(&object("sockets"));
+    let link = loaded.attach("tcp_ports").unwrap();
+    let ports = |network: Option<std::os::fd::BorrowedFd<'_>>| -> Vec<u16> {
+        let mut bytes = Vec::new();
+        link.iter_reader_in(network).unwrap().read_to_end(&mut bytes).unwrap();
+        bytes.chunks_exact(2).map(|port| u16::from_ne_bytes([port[0], port[1]])).collect()
+    };
+    let (inner, outer) = (inside.local_addr().unwrap().port(), outside.local_addr().unwrap().port());
+    assert_eq!(ports(Some(network.file.as_fd())), [inner]);
+    assert!(ports(None).contains(&outer));
+}
