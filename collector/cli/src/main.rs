@@ -18,7 +18,7 @@ use clap::{Parser, Subcommand};
 
 /// Keeps eBPF gadgets running and turns what they see into metrics.
 #[derive(Debug, Parser)]
-#[command(name = "ig", version, about, disable_help_subcommand = true, max_term_width = 100, after_help = EXAMPLES)]
+#[command(name = "ig", version, disable_help_subcommand = true, max_term_width = 100, after_help = EXAMPLES)]
 struct Arguments {
     /// Log more: -v for debugging, -vv for everything
     #[arg(short, long, global = true, action = clap::ArgAction::Count)]
