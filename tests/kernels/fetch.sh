@@ -57,6 +57,8 @@ versions() {
 status=0
 for release in "$@"; do
     have=$(ls "$folder/root/boot" 2>/dev/null | sed -n 's/^vmlinuz-//p' | grep "^${release//./\\.}\." | sort -V | tail -1) || true
+    # Fetched before configurations were kept.
+    [ -e "$folder/root/boot/config-$have" ] || have=
     if [ -z "$have" ] || [ "$release" = newest ]; then
         view=()
         version=$(versions | grep "^${release//./\\.}\." | tail -1) || true
@@ -67,7 +69,7 @@ for release in "$@"; do
             else version=$(versions "${view[@]}" | grep "^${release//./\\.}\." | tail -1) || true; fi
         fi
         [ -n "$version" ] || { echo "error: no Debian suite at hand has a kernel $release" >&2; status=1; continue; }
-        if [ ! -e "$folder/root/boot/vmlinuz-$version" ]; then
+        if [ ! -e "$folder/root/boot/config-$version" ]; then
             # From 7 on the image is split in two packages.
             packages=$(for name in image binary modules; do
                 apt-cache "${view[@]}" show "linux-$name-$version" 2>/dev/null | sed -n 's/^Package: //p' || true; done | sort -u)
@@ -89,6 +91,10 @@ for release in "$@"; do
             image=$folder/unpack/boot/vmlinuz-$version
             [ -e "$image" ] || image=$folder/root/lib/modules/$version/vmlinuz
             cp "$image" "$folder/root/boot/vmlinuz-$version"
+            # Last: it says that all of the kernel is there. From 7 on it is in no package and stays empty here.
+            configuration=$folder/unpack/boot/config-$version
+            [ -e "$configuration" ] || configuration=/dev/null
+            cat "$configuration" > "$folder/root/boot/config-$version"
             rm -rf "$folder/unpack"
         fi
         have=$version

@@ -44,3 +44,9 @@ provoke_snapshot_process() { :; }
 metric_snapshot_socket='{name: seen_socket, type: gauge, labels: [state]}'
 expect_snapshot_socket='^seen_socket{.*state="10".*} [1-9]'
 provoke_snapshot_socket() { :; }
+
+metric_tcpdump='{name: seen_packet, type: counter, labels: [packet_type]}'
+expect_tcpdump='^seen_packet_total{.*packet_type="0".*} [1-9]
+^seen_packet_total{.*packet_type="1".*} [1-9]'
+# The request for the page goes over loopback, out and in.
+provoke_tcpdump() { :; }

@@ -8,6 +8,26 @@ tab=$(printf '\t')
     printf 'program\t%s/%s\t%s\t%s\n' "$object" "$program" "$word" "$why"
 done
 
+# Kernel probes once more without the PMU that they go through by default.
+mount -t tmpfs none /sys/bus/event_source/devices
+cp /test/programs/kprobe.o /tmp/kprobe_events.o
+/test/ig-attach /tmp/kprobe_events.o | while IFS=$tab read -r object program word why; do
+    printf 'program\t%s/%s\t%s\t%s\n' "$object" "$program" "$word" "$why"
+done
+left=$(cat /sys/kernel/tracing/kprobe_events)
+[ -z "$left" ] && printf 'program\tkprobe_events/all_removed\tok\t\n' ||
+    printf 'program\tkprobe_events/all_removed\tfailed\tleft behind: %s\n' "$(echo "$left" | head -1)"
+umount /sys/bus/event_source/devices
+
+# The loader beside libbpf, where the caller wants the table.
+if [ -e /test/matrix ]; then
+    MATRIX_OBJECTS=/test/objects MATRIX_ROWS=/tmp/rows /test/matrix > /tmp/matrix.log 2>&1 ||
+        { printf 'program\tmatrix/agrees\tfailed\tsee its log\n'; tail -c 20000 /tmp/matrix.log; }
+    printf 'column\t%s\n' "$(uname -r)"
+    sed "s/^/row$tab/" /tmp/rows
+    echo "uptime after the matrix: $(cut -d' ' -f1 /proc/uptime)"
+fi
+
 /test/ig run --store /test/store -f /test/config.yaml > /tmp/ig.log 2>&1 &
 collector=$!
 # Emulated, all gadgets together take a while to load.

@@ -1,13 +1,20 @@
 #!/usr/bin/env bash
 # Loads and attaches programs of every kind and all gadgets on Debian's kernels, each in a VM, and provokes events.
-#   tests/kernels/run.sh [--table FILE] [RELEASE…]      RELEASE: 6.1, 6.12, … or newest; all of KERNELS without
-# --table writes the result as Markdown. Exit status 1 if anything failed that known.tsv does not explain, or if
-# something that it says fails does work, or if a kernel could not be had.
+#   tests/kernels/run.sh [--table FILE] [--matrix] [RELEASE…]   RELEASE: 6.1, 6.12, … or newest; all of KERNELS without
+# --table writes the result as Markdown. --matrix also compares the loader with libbpf there, feature by feature, and,
+# with all kernels, writes collector/docs/loader-matrix.md. Exit status 1 if anything failed that known.tsv does not
+# explain, or if something that it says fails does work, or if a kernel could not be had.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 KERNELS=(5.10 6.1 6.12 6.18 newest)
-table=
-[ "${1:-}" != --table ] || { table=$2; shift 2; }
+table= matrix=
+while true; do
+    case ${1:-} in
+        --table) table=$2; shift 2 ;;
+        --matrix) matrix=yes; shift ;;
+        *) break ;;
+    esac
+done
 releases=("$@")
 [ $# -gt 0 ] || releases=("${KERNELS[@]}")
 folder=$PWD/target/kernels
@@ -31,7 +38,20 @@ rm -rf "$tree" "$tree.cpio"
 mkdir -p "$tree/test/programs"
 strip -o "$tree/test/ig" "$ig"
 strip -o "$tree/test/ig-attach" "$target/debug/ig-attach"
-for binary in "$ig" "$target/debug/ig-attach"; do
+binaries=("$ig" "$target/debug/ig-attach")
+columns=$folder/columns
+rm -rf "$columns"
+if [ -n "$matrix" ]; then
+    step "the loader's features"
+    mkdir -p "$columns"
+    binary=$(cargo test --locked --quiet -p ig-loader --test matrix --no-run --message-format=json \
+        | sed -n 's/.*"executable":"\([^"]*\/matrix-[^"]*\)".*/\1/p' | tail -1)
+    [ -n "$binary" ] || fail "the test of the loader's features cannot be built"
+    MATRIX_SAVE=$tree/test/objects "$binary" --quiet >&2
+    strip -o "$tree/test/matrix" "$binary"
+    binaries+=("$binary")
+fi
+for binary in "${binaries[@]}"; do
     ldd "$binary" | sed -n 's/.*=> \(\/[^ ]*\).*/\1/p; s/^\s*\(\/[^ ]*\) (.*/\1/p' | while read -r library; do
         mkdir -p "$tree$(dirname "$library")"
         cp -L "$library" "$tree$library"
@@ -67,9 +87,14 @@ while read -r release version; do
     step "$release: $version"
     out=$folder/out-$release
     died=0
-    tests/kernels/vm.sh "$folder" "$version" "$tree" > "$out" || died=$?
+    VM_TIMEOUT=${matrix:+900} tests/kernels/vm.sh "$folder" "$version" "$tree" > "$out" || died=$?
     [ $died = 0 ] || { echo "error: $release: the run ended with $died" >&2; cat "$out" >&2; status=1; }
     awk -F'\t' -v OFS='\t' -v release="$release" '$1 == "program" || $1 == "gadget" {print release, $0}' "$out" >> "$results"
+    if [ -n "$matrix" ]; then
+        column=$(awk -F'\t' '$1 == "column" {print $2}' "$out")
+        if [ -n "$column" ]; then awk -F'\t' -v OFS='\t' '$1 == "row" {print $2, $3}' "$out" > "$columns/$column"
+        else echo "error: $release: the loader was not compared with libbpf" >&2; status=1; fi
+    fi
     grep -P '\tfailed\t' "$out" >&2 || true
     grep uptime "$out" >&2 || true
 done <<< "$fetched"
@@ -121,6 +146,10 @@ markdown() {
 }
 markdown
 [ -z "$table" ] || markdown > "$table"
+if [ -n "$matrix" ] && [ $status = 0 ] && [ "${releases[*]}" = "${KERNELS[*]}" ]; then
+    step "the table of the loader's features"
+    UPDATE=1 MATRIX_COLUMNS=$columns "$(readlink -f "${binaries[2]}")" --quiet >&2 || status=1
+fi
 # For whoever counts tests; skipped are those that known.tsv explains.
 printf '%s passed, %s failed, %s skipped\n' "$passed" "$failed" "$explained"
 step "done"

@@ -24,7 +24,8 @@ libraries=$library:$folder/tools/lib/x86_64-linux-gnu
 
 # --- what belongs to this kernel alone: modules for the disk and for filters, in the order of their dependencies
 extra=$work/extra
-mkdir -p "$extra"/{bin,modules}
+mkdir -p "$extra"/{bin,boot,modules}
+[ ! -s "$folder/root/boot/config-$version" ] || cp "$folder/root/boot/config-$version" "$extra/boot/"
 cp "$busybox" "$extra/bin/busybox"
 : > "$extra/modules/order"
 for module in virtio_pci virtio_blk sch_ingress cls_bpf; do

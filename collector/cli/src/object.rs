@@ -12,7 +12,7 @@ use ig_kernel::btf::{Btf, BtfError, vmlinux};
 use crate::failure::Failure;
 
 mod check;
-mod hooks;
+pub(crate) mod hooks;
 mod report;
 
 #[derive(Debug, Args)]
@@ -109,7 +109,7 @@ fn target(arguments: &CheckArguments) -> Result<Target, Failure> {
 }
 
 fn unusable(origin: &str, error: &BtfError) -> Failure {
-    let message = format!("the types in {origin} cannot be used: {}", report::chain(error));
+    let message = format!("the types in {origin} cannot be used: {}", ig_model::chain(error));
     // The first two bytes of an ELF file.
     if matches!(error, BtfError::Magic(0x457f)) {
         return Failure::config(message).hint(format!(

@@ -264,6 +264,7 @@ impl Btf {
     }
 
     /// The strings from this offset on.
+    #[inline]
     fn string_from(&self, offset: u32) -> Option<&[u8]> {
         let Some(own) = offset.checked_sub(self.first_string) else {
             return self.base.as_ref()?.string_from(offset);

@@ -9,6 +9,7 @@ use std::os::fd::{AsFd as _, OwnedFd};
 
 use crate::btf::{Kind, vmlinux};
 use crate::sys::bpf::{self, BatchBuffersMut, BatchMode, EntrySizes, MapCreate, ProgLoad};
+use crate::tracefs;
 
 /// The answer of a probe.
 #[derive(Debug)]
@@ -46,7 +47,7 @@ pub enum Feature {
     BatchLookup,
     /// The helper `bpf_ktime_get_boot_ns`.
     KtimeGetBootNs,
-    /// Kprobes through perf events.
+    /// Kprobes, through perf events or tracefs.
     Kprobe,
     /// Uprobes through perf events.
     Uprobe,
@@ -66,7 +67,7 @@ pub fn probe(feature: Feature) -> Probe {
         Feature::RingBuffer => ring_buffer(),
         Feature::BatchLookup => batch_lookup(),
         Feature::KtimeGetBootNs => helper(125, "Linux 5.8"),
-        Feature::Kprobe => pmu("kprobe", "CONFIG_KPROBE_EVENTS"),
+        Feature::Kprobe => kprobe(),
         Feature::Uprobe => pmu("uprobe", "CONFIG_UPROBE_EVENTS"),
         Feature::Fentry => fentry(),
         Feature::Lsm => lsm(),
@@ -223,6 +224,14 @@ fn judge_traced(result: io::Result<()>, needs: &'static str) -> Probe {
     }
 }
 
+fn kprobe() -> Probe {
+    match pmu("kprobe", "CONFIG_KPROBE_EVENTS") {
+        Probe::Supported => Probe::Supported,
+        _ if tracefs::has_kprobe_events() => Probe::Supported,
+        answer => answer,
+    }
+}
+
 fn pmu(name: &str, needs: &'static str) -> Probe {
     match pmu_type(name) {
         Ok(_) => Probe::Supported,
@@ -256,6 +265,7 @@ fn judge(result: io::Result<()>, needs: &'static str) -> Probe {
 #[cfg(test)]
 mod tests {
     use super::{Feature, Probe, helper, pmu_type, probe, raw_tracepoint};
+    use crate::tracefs::has_kprobe_events;
 
     /// Guarantees: what every supported kernel has is answered with yes, what no kernel has with no.
     #[test]
@@ -270,10 +280,11 @@ mod tests {
         assert!(helper(255, "never").is_unsupported());
     }
 
-    /// Guarantees: the kprobe answer agrees with the PMU, and no probe of a readable kernel is left open.
+    /// Guarantees: the kprobe answer agrees with the PMU or tracefs, and no probe of a readable kernel is left open.
     #[test]
     fn optional_features_get_a_clear_answer() {
-        assert_eq!(probe(Feature::Kprobe).is_supported(), pmu_type("kprobe").is_ok());
+        let kprobes = pmu_type("kprobe").is_ok() || has_kprobe_events();
+        assert_eq!(probe(Feature::Kprobe).is_supported(), kprobes);
         let fentry = probe(Feature::Fentry);
         assert!(!matches!(fentry, Probe::Inconclusive(_)), "{fentry:?}");
         // Without securityfs a yes cannot be told from a maybe, but a no can.

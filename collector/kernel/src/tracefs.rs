@@ -1,4 +1,4 @@
-//! Ids of tracepoints, read from tracefs.
+//! Ids of tracepoints, read from tracefs, and kernel probes defined there.
 //!
 //! Containers and minimal machines often have no tracefs mounted. Then a private instance is opened for the moment of
 //! the read, which needs no place in anybody's file tree and leaves nothing behind.
@@ -7,6 +7,9 @@ use std::fs::File;
 use std::io::{self, Read as _};
 use std::os::fd::OwnedFd;
 
+mod kprobe;
+
+pub use kprobe::{KprobeEvent, has_kprobe_events};
 use rustix::fs::{CWD, Mode, OFlags, openat};
 use rustix::mount::{FsMountFlags, FsOpenFlags, MountAttrFlags, fsconfig_create, fsmount, fsopen};
 
@@ -29,6 +32,21 @@ pub enum TracefsError {
         group: String,
         /// Name within the group.
         name: String,
+    },
+    /// The kernel has no such function, or none that may be probed.
+    #[error("this kernel has no function `{0}` that can be probed")]
+    NoFunction(String),
+    /// The kernel was built without probes in tracefs.
+    #[error("this kernel has no kprobe_events in tracefs")]
+    NoKprobes,
+    /// A kernel probe could not be defined.
+    #[error("failed to define a probe on kernel function `{function}` in kprobe_events")]
+    Define {
+        /// The function.
+        function: String,
+        /// The cause.
+        #[source]
+        source: io::Error,
     },
     /// The tracepoint's files could not be read.
     #[error("failed to read the id of tracepoint `{group}:{name}`")]
@@ -56,7 +74,7 @@ pub fn event_id(group: &str, name: &str) -> Result<u64, TracefsError> {
     if !is_plain(group) || !is_plain(name) {
         return Err(absent());
     }
-    let events = open_entry("events", OFlags::DIRECTORY)?;
+    let events = open_entry("events", OFlags::RDONLY | OFlags::DIRECTORY)?;
     let path = format!("{group}/{name}/id");
     let file = match openat(&events, &path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()) {
         Ok(file) => File::from(file),
@@ -75,18 +93,18 @@ pub fn event_id(group: &str, name: &str) -> Result<u64, TracefsError> {
 pub fn traceable_functions() -> Result<String, TracefsError> {
     /// A hundred thousand functions of fifty bytes are five megabytes.
     const MAX_LIST: u64 = 64 << 20;
-    let file = File::from(open_entry("available_filter_functions", OFlags::empty())?);
+    let file = File::from(open_entry("available_filter_functions", OFlags::RDONLY)?);
     let mut text = String::new();
     file.take(MAX_LIST).read_to_string(&mut text).map_err(TracefsError::NotMounted)?;
     Ok(text)
 }
 
-/// Opens a file or directory of tracefs for reading.
+/// Opens a file or directory of tracefs.
 ///
 /// # Errors
 /// [`TracefsError::NotMounted`].
-fn open_entry(name: &str, kind: OFlags) -> Result<OwnedFd, TracefsError> {
-    let flags = kind | OFlags::RDONLY | OFlags::CLOEXEC;
+fn open_entry(name: &str, how: OFlags) -> Result<OwnedFd, TracefsError> {
+    let flags = how | OFlags::CLOEXEC;
     for mount in MOUNT_POINTS {
         // An empty directory at the mount point means: not mounted.
         if let Ok(entry) = openat(CWD, format!("{mount}/{name}"), flags, Mode::empty()) {

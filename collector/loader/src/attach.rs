@@ -7,6 +7,7 @@ use std::path::Path;
 
 use ig_kernel::sys::bpf::{self, ATTACH_PERF_EVENT, LinkTarget};
 use ig_kernel::sys::perf;
+use ig_kernel::tracefs::KprobeEvent;
 
 use crate::error::AttachError;
 use crate::loader::{Loaded, Program};
@@ -63,6 +64,8 @@ pub struct Link {
     // Links go before the events they hang on: fields are dropped in order.
     links: Vec<OwnedFd>,
     events: Vec<OwnedFd>,
+    // Definitions that cannot be removed while an event is open on them.
+    defined: Vec<KprobeEvent>,
     // What has no link and is undone when dropped.
     filters: Vec<netlink::Filter>,
     attached: Vec<cgroup::Attached>,
@@ -109,6 +112,7 @@ impl Link {
     fn join(&mut self, other: Self) {
         self.links.extend(other.links);
         self.events.extend(other.events);
+        self.defined.extend(other.defined);
         self.filters.extend(other.filters);
         self.attached.extend(other.attached);
         self.held.extend(other.held);
@@ -206,6 +210,7 @@ impl Program {
             program: self.name.clone(),
             links,
             events,
+            defined: Vec::new(),
             filters: Vec::new(),
             attached: Vec::new(),
             held: Vec::new(),

@@ -16,11 +16,13 @@ use ig_kernel::btf::{Btf, Enum, Type, TypeId, essential_name};
 mod apply;
 mod compat;
 mod spec;
+mod trace;
 
 use compat::Fuel;
 use spec::{Access, Step};
 
 pub use apply::Fixup;
+pub(crate) use trace::Touched;
 
 /// What a relocation asks; numbered as in `.BTF.ext`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Hash)]
@@ -92,7 +94,7 @@ pub struct CoreRelo {
 }
 
 /// Why a relocation cannot be carried out.
-#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+#[derive(Clone, Debug, thiserror::Error, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum CoreError {
     /// The way through the local type leads nowhere.
@@ -139,6 +141,9 @@ struct Value {
     validate: bool,
 }
 
+/// Rank of the object's own types, which stand in for those that nobody else has.
+const OWN: usize = usize::MAX;
+
 /// Answers relocations of one object against target types.
 pub struct Relocator<'a> {
     local: &'a Btf,
@@ -146,13 +151,15 @@ pub struct Relocator<'a> {
     targets: Vec<(usize, &'a str, &'a Btf)>,
     /// Target types (and which target they are of) for each local type asked so far.
     candidates: HashMap<TypeId, Rc<[(usize, TypeId)]>>,
+    /// Names of types that the object may answer itself.
+    own: &'a [String],
 }
 
 impl<'a> Relocator<'a> {
     /// Targets are asked in order; later ones only for types that earlier ones do not have.
     pub fn new(local: &'a Btf, targets: Vec<&'a Btf>) -> Self {
         let targets = targets.into_iter().enumerate().map(|(rank, target)| (rank, "", target)).collect();
-        Self { local, targets, candidates: HashMap::new() }
+        Self { local, targets, candidates: HashMap::new(), own: &[] }
     }
 
     /// Adds the types of kernel modules: asked after all others, and all of them at once, because no module goes before
@@ -160,6 +167,13 @@ impl<'a> Relocator<'a> {
     pub fn add_modules(&mut self, modules: impl IntoIterator<Item = (&'a str, &'a Btf)>) {
         let rank = self.targets.len();
         self.targets.extend(modules.into_iter().map(|(name, btf)| (rank, name, btf)));
+        self.candidates.clear();
+    }
+
+    /// Lets the object's own types answer for those of these names that no target has.
+    pub(crate) fn answer_from_own(&mut self, names: &'a [String]) {
+        self.own = names;
+        self.targets.push((OWN, "", self.local));
         self.candidates.clear();
     }
 
@@ -174,21 +188,12 @@ impl<'a> Relocator<'a> {
     /// # Errors
     /// [`CoreError::Malformed`] and [`CoreError::Ambiguous`].
     pub fn resolve(&mut self, relo: &CoreRelo) -> Result<Fixup, CoreError> {
-        let type_name = || {
-            let name = self.local.type_by_id(relo.type_id).and_then(|ty| ty.name());
-            name.filter(|name| !name.is_empty()).unwrap_or("(anonymous)").to_owned()
-        };
-        let malformed = || CoreError::Malformed {
-            insn: relo.insn,
-            type_name: type_name(),
-            access: relo.access.to_string(),
-        };
-        let access = Access::parse(self.local, relo).ok_or_else(malformed)?;
+        let access = Access::parse(self.local, relo).ok_or_else(|| self.malformed(relo))?;
         if relo.kind == CoreKind::TypeIdLocal {
             let number = u64::from(relo.type_id.0);
             return Ok(Fixup::value(relo.insn, None, number, false));
         }
-        let local_value = value(self.local, &access, relo.kind).ok_or_else(malformed)?;
+        let local_value = value(self.local, &access, relo.kind).ok_or_else(|| self.malformed(relo))?;
 
         let mut found: Option<(usize, TypeId, Access<'_>, Value)> = None;
         for (target_index, id) in self.candidates(relo.type_id).iter().copied() {
@@ -204,7 +209,7 @@ impl<'a> Relocator<'a> {
                     if !same && relo.kind != CoreKind::TypeIdTarget {
                         return Err(CoreError::Ambiguous {
                             insn: relo.insn,
-                            type_name: type_name(),
+                            type_name: self.local_name(relo.type_id),
                             first: self.describe(*first_index, *first),
                             second: describe(target, module, id),
                         });
@@ -249,6 +254,19 @@ impl<'a> Relocator<'a> {
         Fixup::value(relo.insn, local.validate.then_some(local.number), 0, poison)
     }
 
+    fn local_name(&self, id: TypeId) -> String {
+        let name = self.local.type_by_id(id).and_then(|ty| ty.name());
+        name.filter(|name| !name.is_empty()).unwrap_or("(anonymous)").to_owned()
+    }
+
+    fn malformed(&self, relo: &CoreRelo) -> CoreError {
+        CoreError::Malformed {
+            insn: relo.insn,
+            type_name: self.local_name(relo.type_id),
+            access: relo.access.to_string(),
+        }
+    }
+
     fn describe(&self, target: usize, id: TypeId) -> String {
         self.targets.get(target).map_or_else(String::new, |(_, module, btf)| describe(btf, module, id))
     }
@@ -267,6 +285,9 @@ impl<'a> Relocator<'a> {
             for (index, (rank, module, target)) in self.targets.iter().enumerate() {
                 if found_at.is_some_and(|found| found != *rank) {
                     break;
+                }
+                if *rank == OWN && !self.own.iter().any(|own| own == name) {
+                    continue;
                 }
                 let named = target.types_by_essential_name(essential_name(name));
                 let fitting = named.filter(|(id, ty)| {
@@ -331,7 +352,7 @@ fn match_target<'t>(
         };
         return fits.then(|| Access::of_type(id));
     }
-    access.follow(local, target, id, &mut fuel)
+    access.follow(local, target, id, &mut fuel, &mut |_, _| {})
 }
 
 fn find_enum_value<'t>(enumeration: &Enum<'t>, name: &str) -> Option<(&'t str, i128)> {

@@ -135,9 +135,29 @@ pub enum LoadError {
     /// No map of that name.
     #[error("the object has no map `{0}`")]
     UnknownMap(String),
+    /// Asked for another size or other flags of a map whose contents are the object's variables.
+    #[error("map `{0}` holds variables of the object: its size and flags are fixed")]
+    FixedMap(String),
     /// No program of that name.
     #[error("the object has no program `{0}`")]
     UnknownProgram(String),
+    /// No hook of that name for a packet filter.
+    #[error("the object has no packet filter `{hook}`, {}", known_filters(known))]
+    UnknownPacketFilter {
+        /// Its name.
+        hook: String,
+        /// Those there are.
+        known: Vec<String>,
+    },
+    /// A text that is no packet filter.
+    #[error("failed to compile the packet filter{}", named(hook))]
+    PacketFilter {
+        /// Name of its hook.
+        hook: String,
+        /// What is wrong with it.
+        #[source]
+        source: crate::packet_filter::FilterError,
+    },
     /// A map given from outside that is not what the program expects.
     #[error("the map given for `{map}` does not fit: {problem}")]
     IncompatibleMap {
@@ -239,6 +259,16 @@ pub enum LoadError {
     },
 }
 
+fn named(hook: &str) -> String {
+    if hook.is_empty() { String::new() } else { format!(" of hook `{hook}`") }
+}
+
+/// The hooks there are, for whoever asked for another.
+fn known_filters(known: &[String]) -> String {
+    let names: Vec<String> = known.iter().map(|name| format!("`{name}`")).collect();
+    if names.is_empty() { "nor any other".to_owned() } else { format!("only {}", names.join(", ")) }
+}
+
 impl LoadError {
     /// What a caller can do about it.
     pub fn kind(&self) -> ErrorKind {
@@ -246,8 +276,12 @@ impl LoadError {
             Self::UnknownVariable(_)
             | Self::UnknownMap(_)
             | Self::UnknownProgram(_)
+            | Self::UnknownPacketFilter { .. }
             | Self::MissingHook { .. } => ErrorKind::NotFound,
-            Self::VariableSize { .. } | Self::IncompatibleMap { .. } => ErrorKind::InvalidInput,
+            Self::VariableSize { .. }
+            | Self::FixedMap(_)
+            | Self::IncompatibleMap { .. }
+            | Self::PacketFilter { .. } => ErrorKind::InvalidInput,
             Self::Unresolved { .. } | Self::Relocation { .. } | Self::UnknownSection { .. } => {
                 ErrorKind::InvalidObject
             }
@@ -370,6 +404,18 @@ pub enum AttachError {
 }
 
 impl AttachError {
+    /// Whether this kernel lacks the hook or its whole kind: a program that the object can do without is then left
+    /// unattached.
+    pub fn is_missing_hook(&self) -> bool {
+        match self {
+            Self::MissingHook { .. } | Self::UnsupportedKernel { .. } => true,
+            Self::Tracefs { source, .. } => {
+                matches!(source, ig_kernel::tracefs::TracefsError::NoEvent { .. })
+            }
+            _ => false,
+        }
+    }
+
     /// What a caller can do about it.
     pub fn kind(&self) -> ErrorKind {
         match self {
@@ -380,6 +426,7 @@ impl AttachError {
             }
             Self::Tracefs { source, .. } => match source {
                 ig_kernel::tracefs::TracefsError::NoEvent { .. } => ErrorKind::NotFound,
+                ig_kernel::tracefs::TracefsError::Define { source, .. } => ErrorKind::of_io(source),
                 _ => ErrorKind::UnsupportedKernel { needs: "a mounted tracefs".to_owned() },
             },
             Self::Io { source, .. } | Self::Iterator { source, .. } => ErrorKind::of_io(source),

@@ -15,6 +15,8 @@ const MAX_INSNS: usize = 1_000_000;
 #[derive(Debug, Default)]
 pub(crate) struct Linked {
     pub(crate) insns: Vec<Insn>,
+    /// The functions it consists of, its own first.
+    pub(crate) functions: Vec<usize>,
     /// Instructions that refer to maps, data or the kernel.
     pub(crate) references: Vec<(usize, Target)>,
     /// `struct bpf_func_info`, eight bytes a record; empty when a function lacks its record.
@@ -84,6 +86,7 @@ pub(crate) fn link(functions: &[Function], main: usize) -> Result<Linked, TooLon
             second.imm = 0;
         }
     }
+    linked.functions = order.iter().map(|(index, _)| *index).collect();
     linked.func_info = func_info(functions, &order).unwrap_or_default();
     linked.line_info = line_info(functions, &order).unwrap_or_default();
     Ok(linked)

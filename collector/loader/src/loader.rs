@@ -13,14 +13,20 @@ use ig_kernel::btf::{Btf, vmlinux};
 use ig_kernel::sys::bpf;
 
 use crate::error::LoadError;
+use crate::insn::Insn;
 use crate::kernel_btf;
 use crate::kernel_types::KernelTypes;
 use crate::map_spec::MapKind;
 use crate::object::Object;
 use crate::section::ProgramKind;
 
+mod filters;
+mod hooks;
 mod maps;
 mod programs;
+
+pub use hooks::{SkipReason, Skipped};
+use programs::Outcome;
 
 /// Sets an object up and loads it.
 ///
@@ -40,11 +46,18 @@ pub struct Loader<'o> {
     data: BTreeMap<usize, Vec<u8>>,
     max_entries: HashMap<usize, u32>,
     value_sizes: HashMap<usize, u32>,
+    map_flags: HashMap<usize, u32>,
     given_maps: HashMap<usize, OwnedFd>,
     targets: HashMap<usize, String>,
     disabled: HashSet<usize>,
     wanted: HashSet<usize>,
+    unwanted: HashSet<usize>,
+    /// Programs and what they stand in for.
+    stand_ins: Vec<(usize, usize)>,
+    /// Instructions in front of functions that are hooks for them.
+    packet_filters: HashMap<usize, Vec<Insn>>,
     extra_btf: Vec<Arc<Btf>>,
+    own_types: Vec<String>,
     kernel_btf: Option<Arc<Btf>>,
     pin_root: String,
 }
@@ -57,11 +70,16 @@ impl<'o> Loader<'o> {
             data: BTreeMap::new(),
             max_entries: HashMap::new(),
             value_sizes: HashMap::new(),
+            map_flags: HashMap::new(),
             given_maps: HashMap::new(),
             targets: HashMap::new(),
             disabled: HashSet::new(),
             wanted: HashSet::new(),
+            unwanted: HashSet::new(),
+            stand_ins: Vec::new(),
+            packet_filters: HashMap::new(),
             extra_btf: Vec::new(),
+            own_types: Vec::new(),
             kernel_btf: None,
             pin_root: "/sys/fs/bpf".to_owned(),
         }
@@ -116,12 +134,22 @@ impl<'o> Loader<'o> {
         Ok(self)
     }
 
-    /// Sets the size of a map's values, for maps whose values are laid out at run time.
+    /// Sets the size of a map's values, for maps whose values are laid out at run time. What programs read of a value
+    /// has to be relocated against types of the same layout ([`Loader::add_btf`]).
     ///
     /// # Errors
-    /// [`LoadError::UnknownMap`].
+    /// [`LoadError::UnknownMap`]; [`LoadError::FixedMap`] for data sections.
     pub fn set_value_size(&mut self, map: &str, size: u32) -> Result<&mut Self, LoadError> {
-        self.value_sizes.insert(self.map_index(map)?, size);
+        self.value_sizes.insert(self.own_map_index(map)?, size);
+        Ok(self)
+    }
+
+    /// Sets the flags a map is created with (`BPF_F_*` of `BPF_MAP_CREATE`), in place of the object's.
+    ///
+    /// # Errors
+    /// [`LoadError::UnknownMap`]; [`LoadError::FixedMap`] for data sections.
+    pub fn set_map_flags(&mut self, map: &str, flags: u32) -> Result<&mut Self, LoadError> {
+        self.map_flags.insert(self.own_map_index(map)?, flags);
         Ok(self)
     }
 
@@ -153,12 +181,30 @@ impl<'o> Loader<'o> {
         Ok(self)
     }
 
-    /// Loads a program although its section begins with `?`.
+    /// Loads a program although its section begins with `?` and its hook may be missing.
     ///
     /// # Errors
     /// [`LoadError::UnknownProgram`].
     pub fn want(&mut self, program: &str) -> Result<&mut Self, LoadError> {
         self.wanted.insert(self.program_index(program)?);
+        Ok(self)
+    }
+
+    /// Does not load a program.
+    ///
+    /// # Errors
+    /// [`LoadError::UnknownProgram`].
+    pub fn skip(&mut self, program: &str) -> Result<&mut Self, LoadError> {
+        self.unwanted.insert(self.program_index(program)?);
+        Ok(self)
+    }
+
+    /// Loads a program only if this kernel lacks the hook of `other`, whose section then begins with `?`.
+    ///
+    /// # Errors
+    /// [`LoadError::UnknownProgram`] for either.
+    pub fn instead_of(&mut self, program: &str, other: &str) -> Result<&mut Self, LoadError> {
+        self.stand_ins.push((self.program_index(program)?, self.program_index(other)?));
         Ok(self)
     }
 
@@ -168,13 +214,21 @@ impl<'o> Loader<'o> {
         self
     }
 
+    /// Relocates accesses to a type of this name against the object's own, if neither the kernel nor types added have
+    /// one: for types that a collector lays out, when nothing has laid them out.
+    pub fn use_own_type(&mut self, name: &str) -> &mut Self {
+        self.own_types.push(name.to_owned());
+        self
+    }
+
     /// Relocates against these types instead of the running kernel's own.
     pub fn set_kernel_btf(&mut self, btf: Arc<Btf>) -> &mut Self {
         self.kernel_btf = Some(btf);
         self
     }
 
-    /// Creates the maps and loads the programs.
+    /// Creates the maps and loads the programs; those whose section begins with `?` only where this kernel has their
+    /// hook.
     ///
     /// # Errors
     /// Any [`LoadError`]; nothing stays behind but maps that were pinned because the object says so.
@@ -182,6 +236,20 @@ impl<'o> Loader<'o> {
     /// # Kernel
     /// 5.5 with BTF for most gadgets; `CAP_BPF` and `CAP_PERFMON`, or root.
     pub fn load(self) -> Result<Loaded, LoadError> {
+        let (loaded, mut refused) = self.load_until(true)?;
+        refused.pop().map_or(Ok(loaded), |refused| Err(refused.error))
+    }
+
+    /// [`Loader::load`] that goes on after a program was refused, to hear the verdict on each. Maps filled with programs
+    /// lack those that were refused.
+    ///
+    /// # Errors
+    /// A [`LoadError`] about the object as a whole.
+    pub fn load_each(self) -> Result<(Loaded, Vec<Refused>), LoadError> {
+        self.load_until(false)
+    }
+
+    fn load_until(self, first_refusal: bool) -> Result<(Loaded, Vec<Refused>), LoadError> {
         ig_kernel::sys::memory::raise_memlock();
         let btf_fd = match kernel_btf::load(self.object) {
             Ok(fd) => fd,
@@ -190,14 +258,14 @@ impl<'o> Loader<'o> {
                 None
             }
         };
-        let map_fds = self.create_maps(btf_fd.as_ref().map(OwnedFd::as_fd))?;
-        let kernel = match &self.kernel_btf {
-            Some(btf) => KernelTypes::given(Arc::clone(btf)),
-            None if self.needs_kernel_btf() => KernelTypes::running(vmlinux().map_err(LoadError::KernelBtf)?),
-            None => KernelTypes::default(),
-        };
-        let programs = self.load_programs(&kernel, btf_fd.as_ref().map(OwnedFd::as_fd), &map_fds)?;
-        self.fill_slots(&map_fds, &programs)?;
+        let btf_fd = btf_fd.as_ref().map(OwnedFd::as_fd);
+        let map_fds = self.create_maps(btf_fd)?;
+        let kernel = self.kernel_types()?;
+        let Outcome { programs, skipped, refused } =
+            self.load_programs(&kernel, btf_fd, &map_fds, first_refusal);
+        if !first_refusal || refused.is_empty() {
+            self.fill_slots(&map_fds, &programs)?;
+        }
         let maps = self
             .object
             .maps
@@ -214,19 +282,41 @@ impl<'o> Loader<'o> {
                 fd,
             })
             .collect();
-        Ok(Loaded { maps, programs: programs.into_iter().flatten().collect(), usdt_specs: Mutex::default() })
+        Ok((Loaded { maps, programs, skipped, usdt_specs: Mutex::default() }, refused))
     }
 
-    fn needs_kernel_btf(&self) -> bool {
+    fn kernel_types(&self) -> Result<KernelTypes, LoadError> {
+        if let Some(btf) = &self.kernel_btf {
+            return Ok(KernelTypes::given(Arc::clone(btf)));
+        }
         let object = self.object;
-        object.functions.iter().any(|function| !function.relocations.is_empty())
-            || object.programs.iter().any(|program| program.kind.btf_hook("").is_some())
-            || !object.externs.is_empty()
+        let typed = |optional| {
+            let mut programs = object.programs.iter().filter(move |program| program.optional == optional);
+            programs.any(|program| program.kind.btf_hook("").is_some())
+        };
+        let needed = object.functions.iter().any(|function| !function.relocations.is_empty())
+            || typed(false)
+            || !object.externs.is_empty();
+        if !needed && !typed(true) {
+            return Ok(KernelTypes::default());
+        }
+        match vmlinux() {
+            Ok(btf) => Ok(KernelTypes::running(btf)),
+            // Optional programs are left out: a kernel without types has no typed hooks.
+            Err(_) if !needed => Ok(KernelTypes::default()),
+            Err(error) => Err(LoadError::KernelBtf(error)),
+        }
     }
 
     fn map_index(&self, name: &str) -> Result<usize, LoadError> {
         let index = self.object.maps.iter().position(|map| map.name == name);
         index.ok_or_else(|| LoadError::UnknownMap(name.to_owned()))
+    }
+
+    /// The same for maps that are no data sections.
+    fn own_map_index(&self, name: &str) -> Result<usize, LoadError> {
+        let index = self.map_index(name)?;
+        if index < self.object.first_data { Ok(index) } else { Err(LoadError::FixedMap(name.to_owned())) }
     }
 
     fn program_index(&self, name: &str) -> Result<usize, LoadError> {
@@ -235,11 +325,21 @@ impl<'o> Loader<'o> {
     }
 }
 
+/// A program that could not be loaded while others could.
+#[derive(Debug)]
+pub struct Refused {
+    /// Name of its function.
+    pub program: String,
+    /// Why not.
+    pub error: LoadError,
+}
+
 /// A loaded object: descriptors and what is needed to use them, nothing else.
 #[derive(Debug)]
 pub struct Loaded {
     maps: Vec<Map>,
     programs: Vec<Program>,
+    skipped: Vec<Skipped>,
     /// Descriptions of static probes' arguments that are in the map of them; the place is the key.
     pub(crate) usdt_specs: Mutex<Vec<Vec<u8>>>,
 }
@@ -274,6 +374,8 @@ pub struct Program {
     pub target: String,
     /// Whether it must not be attached.
     pub disabled: bool,
+    /// Whether its section begins with `?`: the object can do without it where its hook is missing.
+    pub optional: bool,
     /// Its descriptor.
     pub fd: OwnedFd,
     pub(crate) attach_type: u32,
@@ -294,6 +396,11 @@ impl Loaded {
     /// All programs that were loaded.
     pub fn programs(&self) -> &[Program] {
         &self.programs
+    }
+
+    /// The programs that were left out, and why.
+    pub fn skipped(&self) -> &[Skipped] {
+        &self.skipped
     }
 
     /// One program by the name of its function.

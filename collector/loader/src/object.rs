@@ -62,7 +62,7 @@ pub struct ProgramSpec {
     pub program_type: ProgramType,
     /// What the section says it attaches to; may be empty.
     pub target: String,
-    /// Whether the section begins with `?`: not loaded unless asked for.
+    /// Whether the section begins with `?`: not loaded where its hook is missing.
     pub optional: bool,
     pub(crate) attach_type: u32,
     pub(crate) sleepable: bool,

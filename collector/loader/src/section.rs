@@ -2,7 +2,7 @@
 //!
 //! The table follows libbpf's, so that every form found in the wild classifies: `kind/target` names, names that only
 //! begin with a kind (`socket1`, `classifier/ingress/x`, `perf_event/y`), sleepable variants and a leading `?` for
-//! programs that are not loaded unless asked for.
+//! programs that an object can do without.
 
 /// The type number of a program in bpf(2).
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -78,6 +78,9 @@ enum Form {
 use Form::{Kind, Prefix};
 
 type Row = (&'static str, Form, ProgramKind, u32, u32);
+
+/// What the kernel puts before the names of its system calls' functions.
+pub(crate) const SYSCALL_PREFIX: &str = if cfg!(target_arch = "x86_64") { "__x64_" } else { "__arm64_" };
 
 const KPROBE: u32 = 2;
 const TRACING: u32 = 26;
@@ -196,6 +199,20 @@ pub(crate) fn classify(section: &str) -> Classified<'_> {
 }
 
 impl ProgramKind {
+    /// The names under which a kernel may have the function that such a kernel probe means; none for other kinds.
+    /// System calls are named after their architecture since Linux 4.17.
+    pub fn kernel_functions(self, target: &str) -> Vec<String> {
+        let target = match self {
+            Self::Kprobe | Self::Kretprobe => target.to_owned(),
+            Self::Ksyscall | Self::Kretsyscall => format!("sys_{target}"),
+            _ => return Vec::new(),
+        };
+        // `module:function+offset`
+        let symbol = target.split('+').next().unwrap_or_default();
+        let symbol = symbol.rsplit(':').next().unwrap_or_default();
+        vec![symbol.to_owned(), format!("{SYSCALL_PREFIX}{symbol}")]
+    }
+
     /// The name in the kernel's BTF of what such a program attaches to; `None` where BTF is not involved.
     pub(crate) fn btf_hook(self, target: &str) -> Option<(String, ig_kernel::btf::Kind)> {
         use ig_kernel::btf::Kind as BtfKind;

@@ -29,7 +29,7 @@ impl UnixNs {
 ///
 /// The offset stays fixed for the life of the value, so two records keep their order even if the wall clock is
 /// stepped between them.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BootClock {
     offset_ns: i128,
 }

@@ -3,11 +3,13 @@
 //! This crate depends on nothing of ours, does no I/O but reading clocks, and holds only what at least two
 //! other crates must agree on.
 
+pub mod chain;
 pub mod clock;
 pub mod kind;
 pub mod nearest;
 pub mod text;
 
+pub use chain::{causes, chain};
 pub use clock::{BootClock, KtimeNs, UnixNs};
 pub use kind::FieldKind;
 pub use nearest::nearest;

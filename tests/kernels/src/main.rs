@@ -17,9 +17,14 @@ use std::time::{Duration, Instant};
 
 use ig_kernel::sys::bpf;
 use ig_loader::{AttachOptions, Link, Loaded, Loader, Object, ProgramKind, ProgramSpec};
+use ig_model::chain;
 
 /// Emulated kernels are slow; a sampler has to come around.
 const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Matches the connection over loopback, and has instructions of every kind.
+const FILTER: &str = "src net 127.0.0.0/8 and tcp[tcpflags] & 0xff != 0 and ip[ip[0] % 8] * 3 + len > ip[1] >> 2 \
+                      and not (ip6 host ::1 or port 1 or portrange 2-3 or ether broadcast) or vlan 5 and arp";
 
 fn main() -> ExitCode {
     let mut failed = false;
@@ -64,6 +69,9 @@ fn load(object: &Object) -> Result<Loaded, String> {
     for program in object.programs() {
         loader.want(&program.name).map_err(|error| chain(&error))?;
     }
+    for hook in object.packet_filters() {
+        loader.set_packet_filter(hook, FILTER).map_err(|error| chain(&error))?;
+    }
     loader.load().map_err(|error| chain(&error))
 }
 
@@ -93,7 +101,8 @@ fn walk(link: &Link) -> Result<(), String> {
     if text.is_empty() { Err("attached, but it wrote nothing".to_owned()) } else { Ok(()) }
 }
 
-/// A program started, files opened, a process id asked for, a connection over loopback, a signal, some work for the CPU.
+/// A program started, files opened, a process id asked for, a connection over loopback, a signal, a sector written to the
+/// disk, some work for the CPU.
 fn provoke() -> std::io::Result<()> {
     Command::new("/bin/true").stdin(Stdio::null()).status()?;
     std::fs::read("/proc/self/stat")?;
@@ -102,6 +111,9 @@ fn provoke() -> std::io::Result<()> {
     TcpStream::connect(listener.local_addr()?)?.write_all(b"x")?;
     listener.accept()?.0.read_exact(&mut [0])?;
     rustix::process::test_kill_process(rustix::process::getpid())?;
+    let mut disk = std::fs::File::options().write(true).open("/dev/vda")?;
+    disk.write_all(&[0; 4096])?;
+    disk.sync_all()?;
     let busy = Instant::now();
     while busy.elapsed() < Duration::from_millis(20) {
         std::hint::spin_loop();
@@ -120,16 +132,4 @@ fn hits(object: &Object, loaded: &Loaded, program: &str) -> Result<u64, String> 
     let start = variable.offset as usize;
     let number = value.get(start..start + 8).and_then(|bytes| bytes.try_into().ok());
     number.map(u64::from_ne_bytes).ok_or_else(|| format!("`{name}` has not eight bytes"))
-}
-
-/// An error and its causes in one line.
-fn chain(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
-        source = cause.source();
-    }
-    text
 }

@@ -1,6 +1,5 @@
 //! What becomes of one object and each of its programs.
 
-use std::cmp::Ordering;
 use std::collections::HashMap;
 use std::fs::{self, File};
 use std::io::Read as _;
@@ -11,14 +10,18 @@ use std::sync::Arc;
 use ig_kernel::sys::bpf;
 use ig_loader::core_relo::Relocator;
 use ig_loader::{ErrorKind, LoadError, Loaded, Loader, MapSpec, Object, ProgramSpec};
+use ig_model::chain;
 
 use super::Target;
 use super::hooks::{self, Hook};
-use super::report::chain;
 
 /// Objects are a few hundred KiB; the parser's own limit is the same.
 const MAX_FILE: u64 = 64 << 20;
 const NO_LOAD_HINT: &str = "needs root, or CAP_BPF with CAP_PERFMON (and CAP_NET_ADMIN for network programs); --no-load opens and relocates without";
+
+/// The map of the sockets' owners and the type of its values, which collectors lay out when they load a gadget.
+const SOCKETS: &str = "gadget_sockets";
+const SOCKET_OWNER: &str = "gadget_socket_value";
 
 /// How far an object came.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,13 +46,13 @@ pub(crate) struct Fault {
 pub(crate) enum Verdict {
     /// The verifier let it pass.
     Loaded(Statistics),
-    /// It was loaded before another program of the object was refused.
-    Passed,
     /// It was opened and relocated; loading was not asked for.
     Relocated,
     /// It was refused.
     Failed(Fault),
-    /// Another fault came first.
+    /// It is optional and was left out; the text says why.
+    Skipped(String),
+    /// A fault of the object as a whole came first.
     NotReached,
 }
 
@@ -89,10 +92,9 @@ pub(crate) struct Report {
 }
 
 impl Report {
-    /// Whether the object and all its programs but optional ones are fine.
+    /// Whether the object and all its programs are fine, those left aside that may be missing.
     pub(crate) fn passed(&self) -> bool {
-        let refused =
-            |program: &ProgramReport| !program.spec.optional && matches!(program.verdict, Verdict::Failed(_));
+        let refused = |program: &ProgramReport| matches!(program.verdict, Verdict::Failed(_));
         self.fault.is_none() && !self.programs.iter().any(refused)
     }
 }
@@ -209,63 +211,32 @@ fn relocate(object: &Object, target: &Target, report: &mut Report) -> bool {
     failures.is_empty()
 }
 
-/// Loads what is not optional at once, then each optional program beside it.
+/// Loads every program, whatever becomes of the others.
 fn load_all(object: &Object, target: &Target, report: &mut Report) {
-    match loader(object, target).load() {
-        Ok(loaded) => {
-            for program in report.programs.iter_mut().filter(|program| !program.spec.optional) {
-                program.verdict = judged(&loaded, &program.spec.name);
-            }
-        }
-        Err(error) => return refused(&error, report),
-    }
-    for program in report.programs.iter_mut().filter(|program| program.spec.optional) {
-        let mut loader = loader(object, target);
-        let wanted = loader.want(&program.spec.name).map(drop);
-        program.verdict = match wanted.and_then(|()| loader.load()) {
-            Ok(loaded) => judged(&loaded, &program.spec.name),
-            Err(error) => Verdict::Failed(Fault::load(&error)),
-        };
-    }
-}
-
-fn loader<'o>(object: &'o Object, target: &Target) -> Loader<'o> {
     let mut loader = Loader::new(object);
     loader.set_kernel_btf(Arc::clone(&target.btf));
-    loader
-}
-
-/// Sorts out whose fault a failed load is. Programs load in the object's order, and the first refusal ends it.
-fn refused(error: &LoadError, report: &mut Report) {
-    let culprit = program_of(error);
-    let place = report.programs.iter().position(|program| Some(program.spec.name.as_str()) == culprit);
-    let Some(place) = place else {
-        report.fault = Some(Fault::load(error));
-        for program in &mut report.programs {
-            program.verdict = Verdict::NotReached;
-        }
-        return;
-    };
-    for (index, program) in report.programs.iter_mut().enumerate() {
-        program.verdict = match index.cmp(&place) {
-            Ordering::Less if !program.spec.optional => Verdict::Passed,
-            Ordering::Equal => Verdict::Failed(Fault::load(error)),
-            _ => Verdict::NotReached,
-        };
+    if object.map(SOCKETS).is_some() && loader.set_max_entries(SOCKETS, 1).is_ok() {
+        loader.use_own_type(SOCKET_OWNER);
     }
-}
-
-/// The program that an error is about.
-fn program_of(error: &LoadError) -> Option<&str> {
-    match error {
-        LoadError::MissingHook { program, .. }
-        | LoadError::UnsupportedKernel { program, .. }
-        | LoadError::UnknownSection { program, .. }
-        | LoadError::Verifier { program, .. }
-        | LoadError::LoadProgram { program, .. } => Some(program),
-        LoadError::Relocation { function, .. } => Some(function),
-        LoadError::Unresolved { what: "program", name, .. } => Some(name),
-        _ => None,
+    let (loaded, refused) = match loader.load_each() {
+        Ok(verdicts) => verdicts,
+        Err(error) => {
+            report.fault = Some(Fault::load(&error));
+            for program in &mut report.programs {
+                program.verdict = Verdict::NotReached;
+            }
+            return;
+        }
+    };
+    for program in &mut report.programs {
+        let name = &program.spec.name;
+        let refused = refused.iter().find(|refused| refused.program == *name);
+        let skipped = loaded.skipped().iter().find(|skipped| skipped.program == *name);
+        program.verdict = match (refused, skipped) {
+            (Some(refused), _) => Verdict::Failed(Fault::load(&refused.error)),
+            (None, Some(skipped)) => Verdict::Skipped(skipped.reason.to_string()),
+            (None, None) => judged(&loaded, name),
+        };
     }
 }
 

@@ -7,9 +7,9 @@ use ig_kernel::probe::{Feature, Probe, probe};
 use ig_kernel::symbols::{self, Symbol};
 use ig_kernel::tracefs::{self, TracefsError};
 use ig_loader::{ProgramKind, ProgramSpec};
+use ig_model::chain;
 
 use super::Target;
-use super::report::chain;
 
 /// Where a program attaches.
 #[derive(Clone, Debug)]
@@ -39,7 +39,7 @@ pub(crate) struct Answers<'a> {
 
 impl<'a> Answers<'a> {
     pub(crate) fn new(target: &'a Target, programs: &[ProgramSpec]) -> Self {
-        let names: Vec<String> = programs.iter().flat_map(kernel_functions).collect();
+        let names: Vec<String> = programs.iter().flat_map(functions).collect();
         let symbols = symbols::lookup(names.iter().map(String::as_str))
             .map(|found| found.into_iter().map(|(name, symbol)| (name.to_owned(), symbol)).collect())
             .map_err(|error| error.to_string());
@@ -131,9 +131,8 @@ impl<'a> Answers<'a> {
             Ok(symbols) => symbols,
             Err(error) => return Answer::Unknown(format!("/proc/kallsyms cannot be read: {error}")),
         };
-        let known = kernel_functions(program)
-            .any(|name| symbols.get(&name).is_some_and(|found| *found != Symbol::Absent));
-        if known {
+        let known = |name: &String| symbols.get(name).is_some_and(|found| *found != Symbol::Absent);
+        if functions(program).iter().any(known) {
             Answer::There
         } else {
             Answer::Missing(format!("a kernel with the function `{}`", program.target))
@@ -154,6 +153,10 @@ impl<'a> Answers<'a> {
     }
 }
 
+fn functions(program: &ProgramSpec) -> Vec<String> {
+    program.kind.kernel_functions(&program.target)
+}
+
 fn ask(feature: Feature) -> Answer {
     match probe(feature) {
         Probe::Supported => Answer::There,
@@ -164,18 +167,6 @@ fn ask(feature: Feature) -> Answer {
 
 fn elsewhere() -> Answer {
     Answer::Unknown("only the kernel itself can tell".to_owned())
-}
-
-/// The kernel functions a kprobe may mean: system calls are named after their architecture.
-fn kernel_functions(program: &ProgramSpec) -> impl Iterator<Item = String> {
-    let prefix = if cfg!(target_arch = "x86_64") { "__x64_" } else { "__arm64_" };
-    let plain = program.target.split('+').next().unwrap_or_default();
-    let names = match program.kind {
-        ProgramKind::Kprobe | ProgramKind::Kretprobe => vec![plain.to_owned(), format!("{prefix}{plain}")],
-        ProgramKind::Ksyscall | ProgramKind::Kretsyscall => vec![format!("{prefix}sys_{plain}")],
-        _ => Vec::new(),
-    };
-    names.into_iter()
 }
 
 /// What kind of thing a program attaches to that its section does not name.

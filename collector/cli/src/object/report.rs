@@ -1,7 +1,6 @@
 //! Findings as text and as JSON.
 
 use std::collections::BTreeSet;
-use std::error::Error;
 
 use ig_kernel::release::KernelRelease;
 use ig_loader::MapKind;
@@ -10,18 +9,6 @@ use serde_json::{Value, json};
 use super::Target;
 use super::check::{Fault, ProgramReport, Report, Stage, Statistics, Verdict};
 use super::hooks::{Answer, Hook, capabilities};
-
-/// An error and its causes in one line.
-pub(crate) fn chain(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
-        source = cause.source();
-    }
-    text
-}
 
 /// One line for the object, one for each program, indented ones for what went wrong.
 pub(crate) fn text(report: &Report, with_logs: bool) -> String {
@@ -43,10 +30,13 @@ pub(crate) fn text(report: &Report, with_logs: bool) -> String {
         if let Verdict::Loaded(statistics) = &program.verdict {
             about.push(numbers(statistics));
         }
-        if spec.optional {
-            about.push("optional".to_owned());
+        match &program.verdict {
+            Verdict::Skipped(why) => about.push(format!("optional: {why}")),
+            _ if spec.optional => about.push("optional".to_owned()),
+            _ => {}
         }
         match &program.hook.answer {
+            _ if matches!(program.verdict, Verdict::Skipped(_)) => {}
             Answer::There => {}
             Answer::Missing(needs) => about.push(format!("cannot attach: needs {needs}")),
             Answer::Unknown(why) => about.push(format!("attaches to {}: {why}", program.hook.name)),
@@ -105,9 +95,10 @@ fn stage(report: &Report) -> &'static str {
 
 fn word(verdict: &Verdict) -> &'static str {
     match verdict {
-        Verdict::Loaded(_) | Verdict::Passed => "loaded",
+        Verdict::Loaded(_) => "loaded",
         Verdict::Relocated => "relocated",
         Verdict::Failed(_) => "failed",
+        Verdict::Skipped(_) => "skipped",
         Verdict::NotReached => "not reached",
     }
 }
@@ -174,7 +165,8 @@ fn program(program: &ProgramReport, with_logs: bool) -> Value {
             );
         }
         Verdict::Failed(fault) => put_fault(&mut object, Some(fault), with_logs),
-        Verdict::Passed | Verdict::Relocated | Verdict::NotReached => {}
+        Verdict::Skipped(why) => put(&mut object, "reason", Value::from(why.as_str())),
+        Verdict::Relocated | Verdict::NotReached => {}
     }
     object
 }

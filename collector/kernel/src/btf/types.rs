@@ -80,10 +80,11 @@ impl RawHeader {
     pub(super) const LEN: usize = 12;
 
     pub(super) fn read(bytes: &[u8], at: usize) -> Option<Self> {
+        let record = bytes.get(at..)?.first_chunk::<{ Self::LEN }>()?;
         Some(Self {
-            name_offset: u32_at(bytes, at)?,
-            info: u32_at(bytes, at + 4)?,
-            size_or_type: u32_at(bytes, at + 8)?,
+            name_offset: u32_at(record, 0)?,
+            info: u32_at(record, 4)?,
+            size_or_type: u32_at(record, 8)?,
         })
     }
 

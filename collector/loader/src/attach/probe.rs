@@ -8,12 +8,12 @@ use ig_kernel::map::online_cpus;
 use ig_kernel::probe;
 use ig_kernel::sys::bpf;
 use ig_kernel::sys::perf::{self, ProbePoint};
-use ig_kernel::tracefs::{self, TracefsError};
+use ig_kernel::tracefs::{self, KprobeEvent, TracefsError};
 
 use super::{AttachOptions, Link};
 use crate::error::AttachError;
 use crate::loader::Program;
-use crate::section::ProgramKind;
+use crate::section::{ProgramKind, SYSCALL_PREFIX};
 
 pub(super) fn tracepoint(program: &Program) -> Result<Link, AttachError> {
     let mut parts = program.target.split('/');
@@ -67,11 +67,16 @@ pub(super) fn kprobe(program: &Program, function: &str) -> Result<Link, AttachEr
     let (Some(offset), Ok(name)) = (offset, CString::new(symbol)) else {
         return Err(program.bad_target("function or function+offset"));
     };
-    let (pmu, point) = probe_pmu(program, "kprobe", &hook, program.kind == ProgramKind::Kretprobe)?;
+    let on_return = matches!(program.kind, ProgramKind::Kretprobe | ProgramKind::Kretsyscall);
+    let (pmu, point) = match probe_pmu(program, "kprobe", &hook, on_return) {
+        Err(error @ AttachError::UnsupportedKernel { .. }) => {
+            return kprobe_by_definition(program, symbol, offset, on_return).unwrap_or(Err(error));
+        }
+        found => found?,
+    };
     let event = perf::open_kprobe(pmu, &name, offset, point);
     // System calls are named after their architecture since Linux 4.17.
-    let prefix = if cfg!(target_arch = "x86_64") { "__x64_" } else { "__arm64_" };
-    let event = match (event, CString::new(format!("{prefix}{symbol}"))) {
+    let event = match (event, CString::new(format!("{SYSCALL_PREFIX}{symbol}"))) {
         (Err(error), Ok(name)) if matches!(error.raw_os_error(), Some(libc::ENOENT | libc::EINVAL)) => {
             perf::open_kprobe(pmu, &name, offset, point).map_err(|_second| error)
         }
@@ -79,6 +84,39 @@ pub(super) fn kprobe(program: &Program, function: &str) -> Result<Link, AttachEr
     };
     let event = event.map_err(|source| program.failed(hook.clone(), source))?;
     program.hang_on(event).map_err(|source| program.failed(hook, source))
+}
+
+/// The way for kernels without the PMU, and for processes that cannot see it; `None` where there is none either.
+fn kprobe_by_definition(
+    program: &Program,
+    function: &str,
+    offset: u64,
+    on_return: bool,
+) -> Option<Result<Link, AttachError>> {
+    let defined = match KprobeEvent::define(function, offset, on_return) {
+        Err(error @ TracefsError::NoFunction(_)) => {
+            KprobeEvent::define(&format!("{SYSCALL_PREFIX}{function}"), offset, on_return)
+                .map_err(|_second| error)
+        }
+        defined => defined,
+    };
+    let hook = || format!("kprobe on `{function}`");
+    let defined = match defined {
+        Ok(defined) => defined,
+        Err(TracefsError::NoKprobes | TracefsError::NotMounted(_)) => return None,
+        Err(TracefsError::NoFunction(_)) => {
+            return Some(Err(AttachError::MissingHook { program: program.name.clone(), hook: hook() }));
+        }
+        Err(source) => return Some(Err(AttachError::Tracefs { program: program.name.clone(), source })),
+    };
+    let event = perf::open_tracepoint(defined.id()).and_then(|event| program.hang_on(event));
+    Some(match event {
+        Ok(mut link) => {
+            link.defined.push(defined);
+            Ok(link)
+        }
+        Err(source) => Err(program.failed(hook(), source)),
+    })
 }
 
 pub(super) fn syscall_kprobe(program: &Program) -> Result<Link, AttachError> {
@@ -118,6 +156,12 @@ pub(super) fn probe_pmu(
     })
 }
 
+/// The kernel's limit, which it lowers by itself when sampling takes too long.
+fn most_samples() -> u64 {
+    let text = std::fs::read_to_string("/proc/sys/kernel/perf_event_max_sample_rate").unwrap_or_default();
+    text.trim().parse().unwrap_or(u64::MAX)
+}
+
 /// The software clock of each CPU that is online.
 pub(super) fn sampler(program: &Program, options: &AttachOptions<'_>) -> Result<Link, AttachError> {
     let frequency = options
@@ -127,7 +171,16 @@ pub(super) fn sampler(program: &Program, options: &AttachOptions<'_>) -> Result<
     let mut link = program.link(Vec::new(), Vec::new());
     for cpu in online_cpus() {
         let hook = || format!("CPU clock of CPU {cpu}");
-        let event = perf::open_cpu_clock(cpu, frequency).map_err(|source| program.failed(hook(), source))?;
+        let event = match perf::open_cpu_clock(cpu, frequency) {
+            // It went offline in between.
+            Err(error) if error.raw_os_error() == Some(libc::ENODEV) => continue,
+            Err(error) if error.raw_os_error() == Some(libc::EINVAL) && frequency > most_samples() => {
+                return Err(program.unsupported(
+                    "it samples more often than /proc/sys/kernel/perf_event_max_sample_rate allows",
+                ));
+            }
+            event => event.map_err(|source| program.failed(hook(), source))?,
+        };
         let one = program.hang_on(event).map_err(|source| program.failed(hook(), source))?;
         link.links.extend(one.links);
         link.events.extend(one.events);

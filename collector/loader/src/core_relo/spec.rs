@@ -92,23 +92,26 @@ impl<'b> Access<'b> {
         Some(way.finish(relo.type_id))
     }
 
-    /// Repeats the way in a target type: members by name, elements by number.
+    /// Repeats the way in a target type: members by name, elements by number. `entered` gets each struct or union of
+    /// the target that the way leads through, with the place of the member that it takes.
     pub(super) fn follow<'t>(
         &self,
         local: &Btf,
         target: &'t Btf,
         root: TypeId,
         fuel: &mut Fuel,
+        entered: &mut impl FnMut(TypeId, usize),
     ) -> Option<Access<'t>> {
         let (mut id, _) = target.skip_modifiers_and_typedefs(root)?;
         let mut hops = self.hops.iter();
         let Some(Hop::Element { index }) = hops.next() else { return None };
         let mut way = Walk::new(target, root, id, *index)?;
         for hop in hops {
-            let (_, ty) = target.skip_modifiers_and_typedefs(id)?;
+            let (inner, ty) = target.skip_modifiers_and_typedefs(id)?;
             match (hop, ty) {
                 (Hop::Member { name, type_id }, Type::Struct(composite) | Type::Union(composite)) => {
-                    let found = find_member(target, composite, essential_name(name), 0, MAX_NESTING, fuel)?;
+                    let mut search = Search { btf: target, name: essential_name(name), fuel, entered };
+                    let found = search.member(inner, composite, 0, MAX_NESTING)?;
                     if !fields_compatible(local, *type_id, target, found.type_id, fuel) {
                         return None;
                     }
@@ -185,35 +188,45 @@ struct FoundMember<'t> {
 }
 
 /// Finds a member by name, through anonymous structs and unions.
-fn find_member<'t>(
+struct Search<'s, 't, F> {
     btf: &'t Btf,
-    composite: Composite<'t>,
-    name: &str,
-    base: u32,
-    depth: usize,
-    fuel: &mut Fuel,
-) -> Option<FoundMember<'t>> {
-    for (index, member) in composite.members().enumerate() {
-        fuel.burn()?;
-        let bit_offset = base.checked_add(member.bit_offset)?;
-        if member.name.is_empty() {
-            let inner = btf.skip_modifiers_and_typedefs(member.type_id).and_then(|(_, ty)| ty.as_composite());
-            let found = inner
-                .filter(|_| depth > 0)
-                .and_then(|inner| find_member(btf, inner, name, bit_offset, depth - 1, fuel));
-            if found.is_some() {
-                return found;
+    name: &'s str,
+    fuel: &'s mut Fuel,
+    entered: &'s mut F,
+}
+
+impl<'t, F: FnMut(TypeId, usize)> Search<'_, 't, F> {
+    fn member(
+        &mut self,
+        id: TypeId,
+        composite: Composite<'t>,
+        base: u32,
+        depth: usize,
+    ) -> Option<FoundMember<'t>> {
+        for (index, member) in composite.members().enumerate() {
+            self.fuel.burn()?;
+            let bit_offset = base.checked_add(member.bit_offset)?;
+            if member.name.is_empty() {
+                let inner = self.btf.skip_modifiers_and_typedefs(member.type_id);
+                let inner = inner.and_then(|(id, ty)| Some((id, ty.as_composite()?)));
+                let found = inner
+                    .filter(|_| depth > 0)
+                    .and_then(|(id, inner)| self.member(id, inner, bit_offset, depth - 1));
+                if found.is_some() {
+                    (self.entered)(id, index);
+                    return found;
+                }
+            } else if essential_name(member.name) == self.name {
+                (self.entered)(id, index);
+                return Some(FoundMember {
+                    type_id: member.type_id,
+                    bit_offset,
+                    bitfield_size: member.bitfield_size,
+                    container: composite,
+                    index,
+                });
             }
-        } else if essential_name(member.name) == name {
-            let bitfield_size = member.bitfield_size;
-            return Some(FoundMember {
-                type_id: member.type_id,
-                bit_offset,
-                bitfield_size,
-                container: composite,
-                index,
-            });
         }
+        None
     }
-    None
 }

@@ -36,6 +36,10 @@ impl Loader<'_> {
         given.or_else(|| self.object.maps.get(index).map(|spec| spec.value_size)).unwrap_or_default()
     }
 
+    fn map_flags(&self, index: usize, spec: &MapSpec) -> u32 {
+        self.map_flags.get(&index).copied().unwrap_or(spec.flags)
+    }
+
     pub(super) fn create_maps(&self, btf: Option<BorrowedFd<'_>>) -> Result<MapFds, LoadError> {
         let mut maps = Vec::with_capacity(self.object.maps.len());
         for (index, spec) in self.object.maps.iter().enumerate() {
@@ -97,7 +101,7 @@ impl Loader<'_> {
             key_size: spec.key_size,
             value_size: self.value_size(index),
             max_entries: self.entries(index),
-            map_flags: spec.flags | if is_data { F_MMAPABLE } else { 0 },
+            map_flags: self.map_flags(index, spec) | if is_data { F_MMAPABLE } else { 0 },
             map_extra: spec.extra,
             inner_map: inner.as_ref().map(OwnedFd::as_fd),
             numa_node: spec.numa_node,
@@ -188,7 +192,7 @@ impl Loader<'_> {
             ("key size", spec.key_size, info.key_size),
             ("value size", self.value_size(index), info.value_size),
             ("number of entries", self.entries(index), info.max_entries),
-            ("flags", spec.flags, info.map_flags),
+            ("set of flags", self.map_flags(index, spec), info.map_flags),
         ] {
             if expected != got {
                 return Err(fault(format!("its {what} is {got}, not {expected}")));
@@ -240,14 +244,14 @@ impl Loader<'_> {
     }
 
     /// Puts maps and programs into the maps whose definitions name them.
-    pub(super) fn fill_slots(&self, fds: &MapFds, programs: &[Option<Program>]) -> Result<(), LoadError> {
+    pub(super) fn fill_slots(&self, fds: &MapFds, programs: &[Program]) -> Result<(), LoadError> {
         use std::os::fd::AsRawFd as _;
         for (spec, fd) in self.object.maps.iter().zip(&fds.maps) {
             for slot in &spec.slots {
                 let value = match slot.content {
                     SlotContent::Map(index) => fds.maps.get(index).map(OwnedFd::as_raw_fd),
                     SlotContent::Function(index) => {
-                        let mut loaded = programs.iter().flatten();
+                        let mut loaded = programs.iter();
                         loaded.find(|program| program.function == index).map(|program| program.fd.as_raw_fd())
                     }
                 };

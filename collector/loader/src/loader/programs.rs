@@ -1,5 +1,6 @@
 //! Loading programs: relocation, linking, and the verifier.
 
+use std::collections::HashMap;
 use std::io;
 use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, OwnedFd, RawFd};
 
@@ -10,14 +11,14 @@ use ig_kernel::symbols::{self, Symbol};
 use ig_kernel::sys::bpf::{self, F_SLEEPABLE, F_XDP_HAS_FRAGS, ProgLoad};
 
 use super::maps::MapFds;
-use super::{Loader, Program};
-use crate::core_relo::Relocator;
+use super::{Loader, Program, Refused, Skipped};
+use crate::core_relo::{CoreError, Relocator};
 use crate::error::LoadError;
 use crate::helpers;
 use crate::insn::{self, Insn, PSEUDO_BTF_ID, PSEUDO_KFUNC_CALL, PSEUDO_MAP_FD, PSEUDO_MAP_VALUE};
 use crate::kernel_types::{Found, KernelTypes, Miss, Module};
 use crate::linker::{self, Linked};
-use crate::object::{ExternKind, Function, ProgramSpec, Target};
+use crate::object::{Extern, ExternKind, Function, ProgramSpec, Target};
 use crate::section::ProgramKind;
 use crate::verifier;
 
@@ -39,171 +40,179 @@ enum Supply<'k> {
     Nothing,
 }
 
+/// What became of an object's programs.
+#[derive(Default)]
+pub(super) struct Outcome {
+    pub(super) programs: Vec<Program>,
+    pub(super) skipped: Vec<Skipped>,
+    pub(super) refused: Vec<Refused>,
+}
+
+/// What an object takes from the kernel by name and the kernel does not have.
+#[derive(Clone, Debug)]
+struct Unsupplied {
+    what: &'static str,
+    name: String,
+    problem: &'static str,
+}
+
+impl From<&Unsupplied> for LoadError {
+    fn from(Unsupplied { what, name, problem }: &Unsupplied) -> Self {
+        Self::Unresolved { what, name: name.clone(), problem: (*problem).to_owned() }
+    }
+}
+
+/// An object's functions and all that their instructions wait for.
+struct Prepared<'k> {
+    kernel: &'k KernelTypes,
+    /// With all CO-RE relocations carried out but those that failed.
+    functions: Vec<Function>,
+    failures: HashMap<usize, CoreError>,
+    /// The same functions with packet filters, for programs that take them.
+    filtered: Option<Vec<Function>>,
+    /// By place of the extern.
+    supplies: Vec<Result<Supply<'k>, Unsupplied>>,
+    maps: &'k MapFds,
+    btf_fd: Option<BorrowedFd<'k>>,
+    modules: ModuleFds,
+}
+
 impl Loader<'_> {
-    /// Loads all programs; `None` for those that nobody asked for.
+    /// Loads the programs that are not to be left out; ends at the first refusal if asked to.
     pub(super) fn load_programs(
         &self,
         kernel: &KernelTypes,
         btf_fd: Option<BorrowedFd<'_>>,
         maps: &MapFds,
-    ) -> Result<Vec<Option<Program>>, LoadError> {
-        let relocated = self.relocated(kernel)?;
-        let supplies = self.supplies(kernel)?;
-        let mut modules = ModuleFds::default();
-        let mut programs = Vec::new();
-        for (index, spec) in self.object.programs.iter().enumerate() {
-            if spec.optional && !self.wanted.contains(&index) {
-                programs.push(None);
+        first_refusal: bool,
+    ) -> Outcome {
+        let reasons = self.skip_reasons(kernel);
+        let (functions, failures) = self.relocated(kernel);
+        let supplies = self.supplies(kernel);
+        let filtered = self.filtered(&functions);
+        let modules = ModuleFds::default();
+        let mut prepared =
+            Prepared { kernel, functions, failures, filtered, supplies, maps, btf_fd, modules };
+        let mut outcome = Outcome::default();
+        for ((index, spec), reason) in self.object.programs.iter().enumerate().zip(reasons) {
+            if let Some(reason) = reason {
+                let (program, section) = (spec.name.clone(), spec.section.clone());
+                outcome.skipped.push(Skipped { program, section, reason });
                 continue;
             }
-            let mut linked =
-                linker::link(&relocated, spec.function).map_err(|_too_long| LoadError::Unresolved {
+            match self.load_one(index, spec, &mut prepared) {
+                Ok(program) => outcome.programs.push(program),
+                Err(error) => outcome.refused.push(Refused { program: spec.name.clone(), error }),
+            }
+            if first_refusal && !outcome.refused.is_empty() {
+                break;
+            }
+        }
+        outcome
+    }
+
+    fn load_one(
+        &self,
+        index: usize,
+        spec: &ProgramSpec,
+        prepared: &mut Prepared<'_>,
+    ) -> Result<Program, LoadError> {
+        let filtered = prepared.filtered.as_deref().filter(|_| Self::takes_filters(spec));
+        let mut linked =
+            linker::link(filtered.unwrap_or(&prepared.functions), spec.function).map_err(|_too_long| {
+                LoadError::Unresolved {
                     what: "program",
                     name: spec.name.clone(),
                     problem: "it has more than a million instructions".to_owned(),
-                })?;
-            Self::bind(&mut linked, maps, &supplies, &mut modules)
-                .map_err(|source| LoadError::LoadProgram { program: spec.name.clone(), source })?;
-            let target = self.targets.get(&index).map_or(spec.target.as_str(), String::as_str);
-            let fd = self.load_program(spec, target, &linked, kernel, btf_fd, &modules)?;
-            programs.push(Some(Program {
-                name: spec.name.clone(),
-                section: spec.section.clone(),
-                kind: spec.kind,
-                target: target.to_owned(),
-                disabled: self.disabled.contains(&index),
-                fd,
-                attach_type: spec.attach_type,
-                function: spec.function,
-            }));
+                }
+            })?;
+        let failed = linked.functions.iter().find_map(|index| {
+            let source = prepared.failures.get(index)?.clone();
+            Some((prepared.functions.get(*index)?.name.clone(), source))
+        });
+        if let Some((function, source)) = failed {
+            return Err(LoadError::Relocation { function, source });
         }
-        Ok(programs)
+        prepared.bind(&mut linked, &spec.name)?;
+        let target = self.target(index, spec);
+        let fd = self.load_program(spec, target, &linked, prepared)?;
+        Ok(Program {
+            name: spec.name.clone(),
+            section: spec.section.clone(),
+            kind: spec.kind,
+            target: target.to_owned(),
+            disabled: self.disabled.contains(&index),
+            optional: spec.optional,
+            fd,
+            attach_type: spec.attach_type,
+            function: spec.function,
+        })
     }
 
-    /// Copies of the functions with all CO-RE relocations carried out.
-    fn relocated(&self, kernel: &KernelTypes) -> Result<Vec<Function>, LoadError> {
+    /// Copies of the functions with all CO-RE relocations carried out, and those in which one could not be.
+    fn relocated(&self, kernel: &KernelTypes) -> (Vec<Function>, HashMap<usize, CoreError>) {
         let mut functions = self.object.functions.clone();
+        let mut failures = HashMap::new();
         let targets = kernel.vmlinux().into_iter().chain(self.extra_btf.iter().map(AsRef::as_ref)).collect();
         let mut relocator = Relocator::new(&self.object.btf, targets);
         let mut relocations = functions.iter().flat_map(|function| &function.relocations);
         if relocations.any(|relocation| !relocator.knows(relocation.type_id)) {
             relocator.add_modules(kernel.modules().iter().map(|module| (module.name.as_str(), &module.btf)));
         }
-        for function in &mut functions {
+        if !self.own_types.is_empty() {
+            relocator.answer_from_own(&self.own_types);
+        }
+        for (index, function) in functions.iter_mut().enumerate() {
             for relocation in std::mem::take(&mut function.relocations) {
-                relocator
-                    .resolve(&relocation)
-                    .and_then(|fixup| fixup.apply(&mut function.insns))
-                    .map_err(|source| LoadError::Relocation { function: function.name.clone(), source })?;
+                let applied =
+                    relocator.resolve(&relocation).and_then(|fixup| fixup.apply(&mut function.insns));
+                if let Err(error) = applied {
+                    failures.entry(index).or_insert(error);
+                }
             }
         }
-        Ok(functions)
+        (functions, failures)
     }
 
     /// Asks the kernel for everything the object takes from it by name.
-    fn supplies<'k>(&self, kernel: &'k KernelTypes) -> Result<Vec<Supply<'k>>, LoadError> {
+    fn supplies<'k>(&self, kernel: &'k KernelTypes) -> Vec<Result<Supply<'k>, Unsupplied>> {
         let externs = &self.object.externs;
         let by_address = externs.iter().filter(|found| found.kind == ExternKind::Address);
         let addresses = symbols::lookup(by_address.map(|found| found.name.as_str())).unwrap_or_default();
-        let mut supplies = Vec::with_capacity(externs.len());
-        for found in externs {
-            let fault = |what, problem: &str| LoadError::Unresolved {
-                what,
-                name: found.name.clone(),
-                problem: problem.to_owned(),
-            };
-            let of_kernel = |kind, local: Option<TypeId>| {
-                kernel.symbol(&found.name, kind, local.map(|id| (&*self.object.btf, id)))
-            };
-            let mut incompatible = false;
-            let mut note = |found: Result<Found<'k>, Miss>| {
-                incompatible = found.as_ref().err() == Some(&Miss::Incompatible);
-                found.ok()
-            };
-            let supply = match found.kind {
-                ExternKind::Kconfig { offset, .. } => Some(Supply::Config(offset)),
-                ExternKind::TypedVariable { type_id } => {
-                    note(of_kernel(Kind::Var, Some(type_id))).map(Supply::Variable)
-                }
-                ExternKind::Function { type_id } => {
-                    note(of_kernel(Kind::Func, Some(type_id))).map(Supply::Function)
-                }
-                ExternKind::Untyped => note(of_kernel(Kind::Func, None)).map(Supply::Function),
-                ExternKind::Address => match addresses.get(found.name.as_str()) {
-                    Some(Symbol::At(address)) => Some(Supply::Address(*address)),
-                    Some(Symbol::Ambiguous) => {
-                        return Err(fault("kernel symbol", "this kernel has several of that name"));
-                    }
-                    _ => None,
-                },
-            };
-            supplies.push(match supply {
-                Some(supply) => supply,
-                // A variable of another make is no absent one: the object would read nonsense either way.
-                None if found.weak
-                    && !(incompatible && matches!(found.kind, ExternKind::TypedVariable { .. })) =>
-                {
-                    Supply::Nothing
-                }
-                None if incompatible => {
-                    return Err(fault("kernel symbol", "this kernel's is of another type than the object's"));
-                }
-                None => return Err(fault("kernel symbol", "this kernel does not have it")),
-            });
-        }
-        Ok(supplies)
+        externs.iter().map(|found| self.supply(found, kernel, &addresses)).collect()
     }
 
-    /// Writes descriptors and ids into instructions.
-    fn bind(
-        linked: &mut Linked,
-        maps: &MapFds,
-        supplies: &[Supply<'_>],
-        modules: &mut ModuleFds,
-    ) -> io::Result<()> {
-        for (at, target) in std::mem::take(&mut linked.references) {
-            let fd = |map: usize| maps.maps.get(map).map_or(-1, OwnedFd::as_raw_fd);
-            let Some(insn) = linked.insns.get_mut(at) else { continue };
-            let value = match target {
-                Target::Map(map) => (PSEUDO_MAP_FD, fd(map), 0),
-                Target::Data { map, offset } => (PSEUDO_MAP_VALUE, fd(map), offset as i32),
-                Target::Extern(index) => match supplies.get(index).copied().unwrap_or(Supply::Nothing) {
-                    Supply::Config(offset) => {
-                        let fd = maps.kconfig.as_ref().map_or(-1, OwnedFd::as_raw_fd);
-                        (PSEUDO_MAP_VALUE, fd, offset as i32)
-                    }
-                    // A load of a function's address asks whether there is one.
-                    Supply::Function(found) if !insn.is_wide() => {
-                        insn.off = modules.place(found.module)?;
-                        (PSEUDO_KFUNC_CALL, found.id.0 as i32, 0)
-                    }
-                    Supply::Variable(found) | Supply::Function(found) => {
-                        (PSEUDO_BTF_ID, found.id.0 as i32, modules.descriptor(found.module)?)
-                    }
-                    Supply::Address(address) => {
-                        #[expect(clippy::cast_possible_truncation, reason = "both halves are written")]
-                        let halves = (address as u32 as i32, (address >> 32) as u32 as i32);
-                        (0, halves.0, halves.1)
-                    }
-                    Supply::Nothing if insn.is_wide() => (0, 0, 0),
-                    Supply::Nothing => {
-                        // A call of nothing: refused unless the verifier can tell that it is never made.
-                        *insn = Insn::missing_function(index);
-                        continue;
-                    }
-                },
-                Target::Call(_) | Target::Address(_) => continue,
-            };
-            let (register, low, high) = value;
-            insn.set_src(register);
-            insn.imm = low;
-            if insn.is_wide()
-                && let Some(second) = linked.insns.get_mut(at + 1)
-            {
-                second.imm = high;
+    fn supply<'k>(
+        &self,
+        wanted: &Extern,
+        kernel: &'k KernelTypes,
+        addresses: &HashMap<&str, Symbol>,
+    ) -> Result<Supply<'k>, Unsupplied> {
+        let fault = |problem| Unsupplied { what: "kernel symbol", name: wanted.name.clone(), problem };
+        let of_kernel = |kind, local: Option<TypeId>| {
+            kernel.symbol(&wanted.name, kind, local.map(|id| (&*self.object.btf, id)))
+        };
+        let found = match wanted.kind {
+            ExternKind::Kconfig { offset, .. } => return Ok(Supply::Config(offset)),
+            ExternKind::TypedVariable { type_id } => {
+                of_kernel(Kind::Var, Some(type_id)).map(Supply::Variable)
             }
+            ExternKind::Function { type_id } => of_kernel(Kind::Func, Some(type_id)).map(Supply::Function),
+            ExternKind::Untyped => of_kernel(Kind::Func, None).map(Supply::Function),
+            ExternKind::Address => match addresses.get(wanted.name.as_str()) {
+                Some(Symbol::At(address)) => Ok(Supply::Address(*address)),
+                Some(Symbol::Ambiguous) => return Err(fault("this kernel has several of that name")),
+                _ => Err(Miss::Absent),
+            },
+        };
+        // A variable of another make is no absent one: the object would read nonsense either way.
+        let is_variable = matches!(wanted.kind, ExternKind::TypedVariable { .. });
+        match found {
+            Ok(supply) => Ok(supply),
+            Err(miss) if wanted.weak && !(miss == Miss::Incompatible && is_variable) => Ok(Supply::Nothing),
+            Err(Miss::Incompatible) => Err(fault("this kernel's is of another type than the object's")),
+            Err(Miss::Absent) => Err(fault("this kernel does not have it")),
         }
-        Ok(())
     }
 
     fn load_program(
@@ -211,9 +220,7 @@ impl Loader<'_> {
         spec: &ProgramSpec,
         target: &str,
         linked: &Linked,
-        kernel: &KernelTypes,
-        btf_fd: Option<BorrowedFd<'_>>,
-        modules: &ModuleFds,
+        prepared: &Prepared<'_>,
     ) -> Result<OwnedFd, LoadError> {
         if spec.program_type.0 == 0 {
             return Err(LoadError::UnknownSection {
@@ -228,7 +235,7 @@ impl Loader<'_> {
                     program: spec.name.clone(),
                     hook: format!("{}/{target}", spec.section.split('/').next().unwrap_or_default()),
                 };
-                Some(kernel.hook(&name, kind).ok_or_else(missing)?)
+                Some(prepared.kernel.hook(&name, kind).ok_or_else(missing)?)
             }
         };
         let module = hook.and_then(|hook| hook.module).map(Module::open).transpose();
@@ -247,11 +254,11 @@ impl Loader<'_> {
             prog_flags: prog_flags(spec),
             attach_btf_id: hook.map_or(0, |hook| hook.id.0),
             attach_btf_obj: module.as_ref().map(OwnedFd::as_fd),
-            fd_array: &modules.array,
+            fd_array: &prepared.modules.array,
             ..ProgLoad::default()
         };
-        if btf_fd.is_some() && !linked.func_info.is_empty() {
-            request.btf = btf_fd;
+        if prepared.btf_fd.is_some() && !linked.func_info.is_empty() {
+            request.btf = prepared.btf_fd;
             request.func_info = &linked.func_info;
             request.func_info_rec_size = 8;
             if !linked.line_info.is_empty() {
@@ -263,6 +270,71 @@ impl Loader<'_> {
             .or_else(|source| explain(&spec.name, &request, source))
             .map_err(|error| lacking(spec, error))
     }
+}
+
+impl Prepared<'_> {
+    /// Writes descriptors and ids into instructions.
+    fn bind(&mut self, linked: &mut Linked, program: &str) -> Result<(), LoadError> {
+        let failed = |source| LoadError::LoadProgram { program: program.to_owned(), source };
+        for (at, target) in std::mem::take(&mut linked.references) {
+            let fd = |map: usize| self.maps.maps.get(map).map_or(-1, OwnedFd::as_raw_fd);
+            let Some(insn) = linked.insns.get_mut(at) else { continue };
+            let (register, low, high) = match target {
+                Target::Map(map) => (PSEUDO_MAP_FD, fd(map), 0),
+                Target::Data { map, offset } => (PSEUDO_MAP_VALUE, fd(map), offset as i32),
+                Target::Extern(index) => {
+                    let supply = self.supplies.get(index).map_or(Ok(&Supply::Nothing), Result::as_ref)?;
+                    let Some(value) =
+                        bind_extern(insn, *supply, self.maps, &mut self.modules).map_err(failed)?
+                    else {
+                        // A call of nothing: refused unless the verifier can tell that it is never made.
+                        *insn = Insn::missing_function(index);
+                        continue;
+                    };
+                    value
+                }
+                Target::Call(_) | Target::Address(_) => continue,
+            };
+            insn.set_src(register);
+            insn.imm = low;
+            if insn.is_wide()
+                && let Some(second) = linked.insns.get_mut(at + 1)
+            {
+                second.imm = high;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Source register and both immediate values of an instruction that refers to the kernel; `None` for a call of nothing.
+fn bind_extern(
+    insn: &mut Insn,
+    supply: Supply<'_>,
+    maps: &MapFds,
+    modules: &mut ModuleFds,
+) -> io::Result<Option<(u8, i32, i32)>> {
+    Ok(Some(match supply {
+        Supply::Config(offset) => {
+            let fd = maps.kconfig.as_ref().map_or(-1, OwnedFd::as_raw_fd);
+            (PSEUDO_MAP_VALUE, fd, offset as i32)
+        }
+        // A load of a function's address asks whether there is one.
+        Supply::Function(found) if !insn.is_wide() => {
+            insn.off = modules.place(found.module)?;
+            (PSEUDO_KFUNC_CALL, found.id.0 as i32, 0)
+        }
+        Supply::Variable(found) | Supply::Function(found) => {
+            (PSEUDO_BTF_ID, found.id.0 as i32, modules.descriptor(found.module)?)
+        }
+        Supply::Address(address) => {
+            #[expect(clippy::cast_possible_truncation, reason = "both halves are written")]
+            let halves = (address as u32 as i32, (address >> 32) as u32 as i32);
+            (0, halves.0, halves.1)
+        }
+        Supply::Nothing if insn.is_wide() => (0, 0, 0),
+        Supply::Nothing => return Ok(None),
+    }))
 }
 
 fn prog_flags(spec: &ProgramSpec) -> u32 {

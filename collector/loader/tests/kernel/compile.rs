@@ -11,8 +11,15 @@ pub(crate) fn compile(name: &str) -> Vec<u8> {
 
 /// The same with more arguments for the compiler.
 pub(crate) fn compile_with(name: &str, arguments: &[&str]) -> Vec<u8> {
+    compile_file(
+        &Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/programs/{name}.bpf.c")),
+        arguments,
+    )
+}
+
+/// Compiles any file.
+pub(crate) fn compile_file(source: &Path, arguments: &[&str]) -> Vec<u8> {
     let folder = tempfile::tempdir().unwrap();
-    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/programs/{name}.bpf.c"));
     let output = folder.path().join("program.o");
     let run = Command::new("clang-19")
         .args([
@@ -34,7 +41,7 @@ pub(crate) fn compile_with(name: &str, arguments: &[&str]) -> Vec<u8> {
         .arg(&output)
         .output()
         .expect("clang-19 must be installed for the loader's tests");
-    assert!(run.status.success(), "{name}: {}", String::from_utf8_lossy(&run.stderr));
+    assert!(run.status.success(), "{}: {}", source.display(), String::from_utf8_lossy(&run.stderr));
     std::fs::read(output).unwrap()
 }
 

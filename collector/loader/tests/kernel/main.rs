@@ -4,8 +4,10 @@
 //! a loader proves nothing.
 #![cfg(test)]
 
+mod choice;
 mod compile;
 mod core;
+mod cut;
 mod errors;
 mod events;
 mod hostile;

@@ -1,13 +1,15 @@
 //! Maps of all forms, and what programs take from the kernel by name.
 
 use std::os::fd::AsFd as _;
+use std::sync::Arc;
 
+use ig_kernel::btf::Btf;
 use ig_kernel::map::possible_cpus;
 use ig_kernel::release::KernelRelease;
 use ig_kernel::sys::bpf;
 use ig_loader::{ErrorKind, LoadError, Loader, MapKind, ProgramKind};
 
-use crate::{loader_for_self, object, read_u64, trigger};
+use crate::{loader_for_self, object, read_u64, read_variable, trigger};
 
 /// Guarantees: maps within maps, program arrays with contents, weak and strong symbols, configuration values, kernel
 /// functions, callbacks and tail calls work together.
@@ -67,7 +69,8 @@ fn missing_hooks_are_named() {
     }
 }
 
-/// Guarantees: a sampler hangs on each CPU that is online.
+/// Scenario: a sampler is attached at a rate the kernel allows, then at one that no kernel does.
+/// Guarantees: it hangs on each CPU that is online; the second is refused with the name of the limit.
 #[test]
 fn samplers_attach_to_each_cpu() {
     let object = object("maps");
@@ -75,6 +78,11 @@ fn samplers_attach_to_each_cpu() {
     let options = ig_loader::AttachOptions { sample_frequency: Some(49), ..Default::default() };
     let link = loaded.attach_with("sample", &options).unwrap();
     assert_eq!(link.event_count(), ig_kernel::map::online_cpus().len());
+
+    let options = ig_loader::AttachOptions { sample_frequency: Some(1 << 40), ..Default::default() };
+    let error = loaded.attach_with("sample", &options).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::InvalidInput);
+    assert!(error.to_string().contains("perf_event_max_sample_rate"), "{error}");
 }
 
 /// Guarantees: a map from outside is used when it fits and refused with the difference when it does not.
@@ -117,4 +125,99 @@ fn variables_are_checked() {
     assert_eq!(object.initial_value(object.variable("text").unwrap()), b"unset\0\0\0");
     assert!(object.variable("wanted_pid").unwrap().read_only);
     assert!(!object.variable("calls").unwrap().global);
+}
+
+/// The types of `struct value` as it is laid out at run time: eight bytes, then two texts of sixteen.
+fn layout() -> Btf {
+    let strings = b"\0long\0char\0value\0fixed\0first\0second\0";
+    let (int, array, composite) = (1 << 24, 3 << 24, 4 << 24);
+    #[rustfmt::skip]
+    let types: [u32; 26] = [
+        1, int, 8, 64,
+        6, int, 1, 8,
+        0, array, 0, 2, 1, 16,
+        11, composite | 3, 40,
+        17, 1, 0,
+        23, 3, 8 * 8,
+        29, 3, 24 * 8,
+    ];
+    let mut bytes = vec![0x9f, 0xeb, 1, 0];
+    let len = u32::try_from(types.len() * 4).unwrap();
+    for word in [24, 0, len, len, u32::try_from(strings.len()).unwrap()].iter().chain(&types) {
+        bytes.extend(word.to_ne_bytes());
+    }
+    bytes.extend(strings);
+    Btf::parse(Arc::<[u8]>::from(bytes), None).unwrap()
+}
+
+/// Scenario: the values of a map are laid out at run time: its size and flags are set, and the layout is given as types.
+/// Guarantees: the kernel's map is of that size and has the flags, and the program finds the last field where the layout
+/// has it.
+#[test]
+fn values_laid_out_at_run_time_are_read() {
+    const NO_PREALLOCATION: u32 = 1;
+    let object = object("sized");
+    let mut loader = loader_for_self(&object);
+    loader.set_value_size("values", 40).unwrap();
+    loader.set_map_flags("values", NO_PREALLOCATION).unwrap();
+    loader.set_map_flags("declared", 0).unwrap();
+    loader.add_btf(Arc::new(layout()));
+    let loaded = loader.load().unwrap_or_else(|error| panic!("{error:?}"));
+    let values = loaded.map("values").unwrap();
+    let info = bpf::map_info(values.as_fd()).unwrap();
+    assert_eq!((info.value_size, info.map_flags, values.value_size), (40, NO_PREALLOCATION, 40));
+    assert_eq!(bpf::map_info(loaded.map("declared").unwrap().as_fd()).unwrap().map_flags, 0);
+
+    let mut value = [0; 40];
+    value[24..32].copy_from_slice(b"exepath\0");
+    bpf::map_update(values.as_fd(), &7u32.to_ne_bytes(), &value, 0).unwrap();
+    let link = loaded.attach("reads").unwrap();
+    trigger(1);
+    drop(link);
+    assert_eq!(read_variable(&object, &loaded, "found"), b"exepath\0");
+}
+
+/// Scenario: a map of the size and flags that were set is given from outside, then one of other flags.
+/// Guarantees: the first is taken, the second refused with the difference.
+#[test]
+fn maps_from_outside_are_compared_with_what_was_set() {
+    let object = object("sized");
+    let spec = bpf::MapCreate {
+        name: "values",
+        map_type: MapKind::HASH.0,
+        key_size: 4,
+        value_size: 40,
+        max_entries: 8,
+        map_flags: 1,
+        ..Default::default()
+    };
+    let load = |spec: &bpf::MapCreate<'_>| {
+        let mut loader = loader_for_self(&object);
+        loader.set_value_size("values", 40).unwrap();
+        loader.set_map_flags("values", 1).unwrap();
+        loader.use_map("values", bpf::map_create(spec).unwrap()).unwrap();
+        loader.add_btf(Arc::new(layout()));
+        loader.load()
+    };
+    assert_eq!(load(&spec).unwrap().map("values").unwrap().value_size, 40);
+    let error = load(&bpf::MapCreate { map_flags: 0, ..spec }).unwrap_err();
+    assert_eq!(error.to_string(), "the map given for `values` does not fit: its set of flags is 0, not 1");
+}
+
+/// Scenario: flags the kernel does not have, and flags or a size for the object's variables.
+/// Guarantees: both are refused with the map's name.
+#[test]
+fn impossible_sizes_and_flags_are_refused() {
+    let object = object("events");
+    let mut loader = Loader::new(&object);
+    for error in
+        [loader.set_map_flags(".rodata", 0).unwrap_err(), loader.set_value_size(".bss", 8).unwrap_err()]
+    {
+        assert_eq!(error.kind(), ErrorKind::InvalidInput, "{error}");
+        assert!(error.to_string().contains("holds variables of the object"), "{error}");
+    }
+    let mut loader = Loader::new(&object);
+    loader.set_map_flags("counts", 1 << 31).unwrap();
+    let error = loader.load().unwrap_err();
+    assert_eq!(error.to_string(), "failed to create map `counts`");
 }

@@ -1,5 +1,7 @@
 //! The rows of the matrix.
 
+use std::path::Path;
+
 use crate::compile::{compile, compile_with};
 
 /// A feature and the object that has it.
@@ -105,19 +107,6 @@ const MUST_RETURN_ONE: &[&str] = &["cgroup/recvmsg6", "cgroup/getpeername4", "cg
 
 /// Sections first, then the programs of `tests/programs/features` by name of their file.
 pub(crate) fn all() -> Vec<Feature> {
-    let mut features: Vec<Feature> = SECTIONS
-        .iter()
-        .map(|section| Feature {
-            title: format!("`{section}`"),
-            object: compile_with(
-                "features/section",
-                &[
-                    &format!("-DSECTION=\"{section}\""),
-                    &format!("-DRESULT={}", u8::from(MUST_RETURN_ONE.contains(section))),
-                ],
-            ),
-        })
-        .collect();
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/programs/features");
     let mut names: Vec<String> = std::fs::read_dir(folder)
         .unwrap()
@@ -125,10 +114,50 @@ pub(crate) fn all() -> Vec<Feature> {
         .filter(|name| name != "section")
         .collect();
     names.sort();
-    for name in names {
-        let source = std::fs::read_to_string(format!("{folder}/{name}.bpf.c")).unwrap();
-        let title = source.lines().nth(1).and_then(|line| line.strip_prefix("// ")).unwrap();
-        features.push(Feature { title: title.to_owned(), object: compile(&format!("features/{name}")) });
+    // Compilers take most of the time of this test.
+    let names = &names;
+    std::thread::scope(|scope| {
+        let sections = scope.spawn(|| SECTIONS.iter().copied().map(section).collect::<Vec<_>>());
+        let programs = names.iter().map(|name| {
+            let source = std::fs::read_to_string(format!("{folder}/{name}.bpf.c")).unwrap();
+            let title = source.lines().nth(1).and_then(|line| line.strip_prefix("// ")).unwrap();
+            Feature { title: title.to_owned(), object: compile(&format!("features/{name}")) }
+        });
+        let programs: Vec<Feature> = programs.collect();
+        let mut features = sections.join().unwrap();
+        features.extend(programs);
+        features
+    })
+}
+
+fn section(section: &str) -> Feature {
+    let section_is = format!("-DSECTION=\"{section}\"");
+    let result_is = format!("-DRESULT={}", u8::from(MUST_RETURN_ONE.contains(&section)));
+    Feature {
+        title: format!("`{section}`"),
+        object: compile_with("features/section", &[&section_is, &result_is]),
     }
-    features
+}
+
+/// File of a folder of objects that has their titles, a line each, in the order of their numbers.
+const TITLES: &str = "titles";
+
+/// Puts objects into a folder, for a machine without a compiler.
+pub(crate) fn save(folder: &Path, features: &[Feature]) {
+    std::fs::create_dir_all(folder).unwrap();
+    let titles: Vec<&str> = features.iter().map(|feature| feature.title.as_str()).collect();
+    std::fs::write(folder.join(TITLES), titles.join("\n")).unwrap();
+    for (number, feature) in features.iter().enumerate() {
+        std::fs::write(folder.join(format!("{number}.o")), &feature.object).unwrap();
+    }
+}
+
+/// What [`save`] left.
+pub(crate) fn saved(folder: &Path) -> Vec<Feature> {
+    let titles = std::fs::read_to_string(folder.join(TITLES)).unwrap();
+    let objects = titles.lines().enumerate().map(|(number, title)| Feature {
+        title: title.to_owned(),
+        object: std::fs::read(folder.join(format!("{number}.o"))).unwrap(),
+    });
+    objects.collect()
 }

@@ -1,0 +1,181 @@
+//! Kernel probes by definition: a line in `kprobe_events` makes a tracepoint of a kernel function.
+//!
+//! Why it exists: the other way, a perf PMU, came with Linux 4.17 and is found through sysfs. Where either is missing
+//! the definition serves. It is visible to all and outlives its maker, so each is removed when dropped, and those of
+//! processes that died are swept away before the next one is made.
+
+use std::io::{self, Read as _, Write as _};
+use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use rustix::fs::OFlags;
+
+use super::{File, TracefsError, event_id, open_entry};
+
+const LIST: &str = "kprobe_events";
+const GROUP: &str = "ig";
+/// Ten thousand definitions of a hundred bytes.
+const MAX_LIST: u64 = 1 << 20;
+
+/// A kernel probe that was defined by this process; dropping it removes the definition.
+///
+/// It cannot be removed while a perf event is open on it: that has to be dropped first.
+#[derive(Debug)]
+pub struct KprobeEvent {
+    name: String,
+    id: u64,
+}
+
+/// Whether kernel probes can be defined here.
+pub fn has_kprobe_events() -> bool {
+    open_entry(LIST, OFlags::RDONLY).is_ok()
+}
+
+impl KprobeEvent {
+    /// Defines a probe at an offset of a function, or at its return. The function may be `module:function`.
+    ///
+    /// # Errors
+    /// [`TracefsError::NoFunction`] where the kernel has no such function or forbids to probe it;
+    /// [`TracefsError::NoKprobes`] where probes cannot be defined; else [`TracefsError`] of reading.
+    ///
+    /// # Kernel
+    /// `CONFIG_KPROBE_EVENTS`, root or whoever may write tracefs.
+    pub fn define(function: &str, offset: u64, on_return: bool) -> Result<Self, TracefsError> {
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        let fault = |source: io::Error| match source.raw_os_error() {
+            Some(libc::ENOENT | libc::EINVAL | libc::EILSEQ | libc::EADDRNOTAVAIL) => {
+                TracefsError::NoFunction(function.to_owned())
+            }
+            _ => TracefsError::Define { function: function.to_owned(), source },
+        };
+        if !is_symbol(function) {
+            return Err(TracefsError::NoFunction(function.to_owned()));
+        }
+        sweep();
+        // The number only has to be another each time; nothing else hangs on it.
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        let name = format!("p{}_{number}", std::process::id());
+        let kind = if on_return { 'r' } else { 'p' };
+        let place = if offset == 0 { function.to_owned() } else { format!("{function}+{offset}") };
+        write(&format!("{kind}:{GROUP}/{name} {place}\n")).map_err(|error| match error {
+            WriteError::Open(source) => source,
+            WriteError::Write(source) => fault(source),
+        })?;
+        // From here on it is removed whatever happens.
+        let mut event = Self { name, id: 0 };
+        event.id = event_id(GROUP, &event.name)?;
+        Ok(event)
+    }
+
+    /// Its number for perf_event_open(2), as that of any tracepoint.
+    pub fn id(&self) -> u64 {
+        self.id
+    }
+}
+
+impl Drop for KprobeEvent {
+    fn drop(&mut self) {
+        if let Err(WriteError::Write(error)) = write(&format!("-:{GROUP}/{}\n", self.name)) {
+            tracing::warn!(
+                name: "kprobe.definition.left", event = self.name, error = &error as &dyn std::error::Error,
+                "remove it with: echo -:{GROUP}/{} >> /sys/kernel/tracing/{LIST}", self.name
+            );
+        }
+    }
+}
+
+enum WriteError {
+    Open(TracefsError),
+    Write(io::Error),
+}
+
+/// Adds a line to the list. Opening it to truncate would remove everybody's probes.
+fn write(line: &str) -> Result<(), WriteError> {
+    let list = open_entry(LIST, OFlags::WRONLY | OFlags::APPEND).map_err(|error| {
+        WriteError::Open(match error {
+            TracefsError::NotMounted(source) if source.raw_os_error() == Some(libc::ENOENT) => {
+                TracefsError::NoKprobes
+            }
+            error => error,
+        })
+    })?;
+    File::from(list).write_all(line.as_bytes()).map_err(WriteError::Write)
+}
+
+/// Removes what processes left behind that were killed. A definition in use refuses to go, so a process of another
+/// pid namespace is not harmed.
+fn sweep() {
+    let Ok(list) = open_entry(LIST, OFlags::RDONLY) else { return };
+    let mut text = String::new();
+    if File::from(list).take(MAX_LIST).read_to_string(&mut text).is_err() {
+        return;
+    }
+    for name in of_dead_processes(&text, |pid| Path::new(&format!("/proc/{pid}")).exists()) {
+        match write(&format!("-:{GROUP}/{name}\n")) {
+            Ok(()) => tracing::info!(name: "kprobe.definition.swept", event = name),
+            Err(WriteError::Write(error)) => tracing::debug!(
+                name: "kprobe.definition.kept", event = name, error = &error as &dyn std::error::Error
+            ),
+            Err(WriteError::Open(_)) => return,
+        }
+    }
+}
+
+/// Names of our group whose process does not live.
+fn of_dead_processes(list: &str, alive: impl Fn(u32) -> bool) -> Vec<&str> {
+    let name = |line: &'_ str| -> Option<(usize, usize)> {
+        let start = line.find(':')? + 1;
+        let end = line.get(start..)?.find(' ')? + start;
+        Some((start, end))
+    };
+    list.lines()
+        .filter_map(|line| {
+            let (start, end) = name(line)?;
+            line.get(start..end)?.strip_prefix(GROUP)?.strip_prefix('/')
+        })
+        .filter(|name| {
+            let pid = name.strip_prefix('p').and_then(|rest| rest.split('_').next()?.parse().ok());
+            pid.is_some_and(|pid| !alive(pid))
+        })
+        .collect()
+}
+
+/// Names come from gadgets: no blank or newline of theirs may get into the list.
+fn is_symbol(name: &str) -> bool {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.' | b'$' | b'-');
+    let mut parts = name.split(':');
+    let plain_part = |part: &str| !part.is_empty() && part.bytes().all(plain);
+    match (parts.next(), parts.next(), parts.next()) {
+        (Some(function), None, None) => plain_part(function),
+        (Some(module), Some(function), None) => plain_part(module) && plain_part(function),
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{KprobeEvent, TracefsError, is_symbol, of_dead_processes};
+
+    /// Scenario: a list with probes of others, of a living and of a dead collector, and lines of no known form.
+    /// Guarantees: only the dead one's are named.
+    #[test]
+    fn only_the_dead_are_swept() {
+        let list =
+            "p:kprobes/p7_0 do_exit\np:ig/p5_1 do_exit\nr4:ig/p7_12 vfs_read+0\n:\np:ig/\nx\np:ig/other a\n";
+        assert_eq!(of_dead_processes(list, |pid| pid == 5), ["p7_12"]);
+    }
+
+    /// Scenario: function names with what would end a definition or begin another.
+    /// Guarantees: they are refused before anything is written.
+    #[test]
+    fn names_cannot_carry_definitions() {
+        for name in ["do_exit", "ext4:ext4_sync_file", "foo.isra.0", "__x64_sys_open"] {
+            assert!(is_symbol(name), "{name}");
+        }
+        for name in ["", "a b", "a\n-:ig/x", "a:b:c", ":a", "a+0x10", "a/b"] {
+            assert!(!is_symbol(name), "{name}");
+            let error = KprobeEvent::define(name, 0, false).unwrap_err();
+            assert!(matches!(error, TracefsError::NoFunction(_)), "{error}");
+        }
+    }
+}
