@@ -1,6 +1,7 @@
 //! The documents people write: runtime-config.yaml, instance-spec manifests and gadget.yaml, read strictly and with
 //! positions.
 //!
+//! - [`policy`]: image-policy documents, which an administrator locks a machine with.
 //! - [`runtime`]: runtime-config.yaml and instance-spec manifests as typed values; every fault at once.
 //! - [`metadata`]: gadget.yaml, as forgiving as the reference's runtime.
 //! - [`yaml`]: the reader below both, for other documents as well.
@@ -12,6 +13,7 @@
 
 mod fault;
 pub mod metadata;
+pub mod policy;
 mod position;
 pub mod runtime;
 pub mod schema;

@@ -5,6 +5,8 @@
 //! value reads as text, and unknown keys mean nothing. The text comes out of an image and is hostile; the limits of
 //! [`crate::yaml`] hold.
 
+mod custom;
+mod template;
 #[cfg(test)]
 mod tests;
 mod tree;
@@ -16,6 +18,8 @@ use crate::{
     fault::quoted,
     yaml::{self, Node},
 };
+pub use custom::{CUSTOM_PREFIX, CustomParamError, DescribedParam};
+pub use template::TemplateError;
 use tree::Tree;
 
 /// The tree of a gadget.yaml.

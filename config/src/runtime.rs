@@ -11,6 +11,7 @@
 mod decode;
 mod exporters;
 mod gadget;
+mod images;
 mod load;
 mod manifest;
 mod rules;
@@ -24,10 +25,11 @@ pub use exporters::{
     Compression, Exporters, Otlp, OtlpProtocol, Prometheus, Queue, Retry, Signal, Temporality, Tls,
 };
 pub use gadget::{Buckets, Gadget, InstanceSpec, Label, Metric, MetricKind};
+pub use images::{Images, Pull};
 pub use load::{LoadError, Loaded, check_str, check_str_with, load, load_with};
 pub use secret::Secret;
 
-use std::{path::PathBuf, time::Duration};
+use std::time::Duration;
 
 /// The document that the binary prints: every section with its defaults, no gadgets.
 pub const DEFAULT_DOCUMENT: &str = include_str!("../default.yaml");
@@ -45,23 +47,6 @@ pub struct RuntimeConfig {
     pub log: Log,
     /// The gadgets to keep running, in the order of the documents; their names are unique.
     pub gadgets: Vec<Gadget>,
-}
-
-/// Where gadget images come from and which are trusted.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Images {
-    /// When to ask the registry.
-    pub pull: Pull,
-    /// The image store; `None` is the store of the user the collector runs as.
-    pub store: Option<PathBuf>,
-}
-
-/// When to ask the registry for an image.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Pull {
-    /// Never: images come from the local store.
-    #[default]
-    Never,
 }
 
 /// Bounds on what gadgets may cost.

@@ -5,30 +5,37 @@
 //! embedded headers, libbpf's headers, the kernel's types and the compiler.
 //!
 //! An image lists the architectures it was built for: the machine's own unless others are asked for. The kernel's
-//! types are those of this machine; a program for another architecture that looks into processor registers, be it by
-//! including a header that does, needs the `vmlinux.h` of such a machine.
+//! types are those of this machine, with the registers of arm64 added where it is built for and lacks them; relocation
+//! corrects the rest. A program for amd64 that looks into processor registers needs, on arm64, a `vmlinux.h` of its own.
 
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-use crate::manifest::{self, Descriptor, Index, Manifest, Platform, to_json};
-use crate::{Arch, Digest, Reference, Store, StoreError};
+use ig_datasource::author::Companion;
+use ig_loader::Object;
+
+use crate::btfgen;
+use crate::{Arch, Digest, Reference, Store};
 
 mod compile;
+mod describe;
 mod error;
 mod headers;
 mod inputs;
+mod parts;
 #[cfg(test)]
 mod tests;
 mod tools;
 mod vmlinux;
+mod wasm;
 
 pub use error::BuildError;
 pub use tools::Tool;
 
 use headers::IncludeFolder;
 use inputs::Inputs;
+use parts::{Parts, assemble};
 use tools::Toolchain;
 
 /// What to build, and how.
@@ -52,6 +59,14 @@ pub struct BuildRequest {
     pub source_date_epoch: Option<u64>,
     /// The version recorded as the builder's.
     pub builder_version: String,
+    /// Whether the folder's gadget.yaml is completed, or made, from what the object declares.
+    pub update_metadata: bool,
+    /// Whether gadget.yaml is held against the object; what keeps the gadget from working ends the build.
+    pub validate_metadata: bool,
+    /// A folder with the types of other kernels, in BTFHub's form, to bring along what the object needs of them.
+    pub btf_archive: Option<PathBuf>,
+    /// A source tree whose `include` folder goes before the embedded headers; see [`source_tree`].
+    pub source_tree: Option<PathBuf>,
 }
 
 impl BuildRequest {
@@ -67,6 +82,10 @@ impl BuildRequest {
             cache: None,
             source_date_epoch: None,
             builder_version: concat!("v", env!("CARGO_PKG_VERSION")).to_owned(),
+            update_metadata: false,
+            validate_metadata: true,
+            btf_archive: None,
+            source_tree: None,
         }
     }
 }
@@ -86,6 +105,20 @@ pub enum Progress<'a> {
         source: &'a str,
         /// The architecture.
         arch: Arch,
+    },
+    /// The compiler of a WASM module is running.
+    CompilingWasm {
+        /// The source, relative to the folder.
+        source: &'a str,
+    },
+    /// The types of a kernel are being cut.
+    CuttingTypes {
+        /// The file of the archive.
+        file: &'a Path,
+        /// Which one of them it is, from one.
+        number: usize,
+        /// How many there are.
+        count: usize,
     },
     /// What the compiler said about a source that it accepted.
     Diagnostics {
@@ -133,6 +166,11 @@ pub fn source_date_epoch() -> Result<Option<u64>, BuildError> {
     }
 }
 
+/// Reads `IG_SOURCE_PATH` from the environment, for [`BuildRequest::source_tree`].
+pub fn source_tree() -> Option<PathBuf> {
+    std::env::var_os("IG_SOURCE_PATH").filter(|value| !value.is_empty()).map(PathBuf::from)
+}
+
 /// Builds an image and stores it.
 ///
 /// Blocks while the compiler runs.
@@ -150,81 +188,117 @@ pub fn build(
         progress(Progress::Warning { text });
     }
     let created = request.source_date_epoch.unwrap_or_else(|| inputs::newest_change(&folder));
+    let objects = compile_all(request, &folder, inputs.source.as_deref(), progress)?;
+    describe(request, &folder, &mut inputs, &objects, progress)?;
     inputs::stamp(&mut inputs.annotations, created);
+    let parts = Parts {
+        types: cut_types(request, &folder, &objects, progress)?,
+        wasm: inputs.wasm.as_deref().map(|source| wasm::module(&folder, source, progress)).transpose()?,
+        objects,
+    };
+    if let Some(output) = &request.output {
+        parts.write(output)?;
+    }
+    let digest = assemble(store, &inputs, &archs(request), &parts, request.tag.as_ref())?;
+    Ok(BuiltImage { tag: request.tag.clone(), digest })
+}
 
+fn archs(request: &BuildRequest) -> Vec<Arch> {
     let mut archs = if request.archs.is_empty() { vec![Arch::host()] } else { request.archs.clone() };
     archs.sort_unstable();
     archs.dedup();
-    let objects = compile_all(request, &folder, inputs.source.as_deref(), &archs, progress)?;
-    if let Some(output) = &request.output {
-        for (arch, object) in &objects {
-            let path = output.join(format!("{arch}.bpf.o"));
-            std::fs::write(&path, object).map_err(BuildError::io("write", &path))?;
+    archs
+}
+
+/// Completes and checks gadget.yaml by the first object; what an object declares is the same for each architecture.
+fn describe(
+    request: &BuildRequest,
+    folder: &Path,
+    inputs: &mut Inputs,
+    objects: &BTreeMap<Arch, Vec<u8>>,
+    progress: &mut dyn FnMut(Progress<'_>),
+) -> Result<(), BuildError> {
+    let object = objects
+        .values()
+        .next()
+        .filter(|_| request.update_metadata || request.validate_metadata)
+        .map(|bytes| Object::parse("gadget", bytes))
+        .transpose()
+        .map_err(|source| BuildError::Object {
+            file: folder.join(inputs.source.as_deref().unwrap_or_default()),
+            source: Box::new(source),
+        })?;
+    let companion = if inputs.wasm.is_some() { Companion::Wasm } else { Companion::None };
+    if request.update_metadata {
+        let Some(object) = &object else {
+            return Err(BuildError::NoObject { what: "updating gadget.yaml", folder: folder.to_owned() });
+        };
+        describe::update(&inputs.metadata_path, inputs.metadata_text(), object)?;
+        inputs.read_metadata(&request.builder_version)?;
+    }
+    if request.validate_metadata
+        && let Some(text) = inputs.metadata_text()
+    {
+        describe::validate(&inputs.metadata_path, text, object.as_ref(), companion, progress)?;
+    }
+    Ok(())
+}
+
+/// A layer of types for each architecture that the archive has kernels of.
+fn cut_types(
+    request: &BuildRequest,
+    folder: &Path,
+    objects: &BTreeMap<Arch, Vec<u8>>,
+    progress: &mut dyn FnMut(Progress<'_>),
+) -> Result<BTreeMap<Arch, Vec<u8>>, BuildError> {
+    let mut layers = BTreeMap::new();
+    let Some(archive) = &request.btf_archive else { return Ok(layers) };
+    if objects.is_empty() {
+        return Err(BuildError::NoObject { what: "cutting kernel types", folder: folder.to_owned() });
+    }
+    for (arch, object) in objects {
+        let mut each = |file: &Path, number, count| progress(Progress::CuttingTypes { file, number, count });
+        let packed = btfgen::pack(object, archive, *arch, &mut each)?;
+        for path in &packed.misplaced {
+            let text = format!(
+                "`{}` is not at <ID>/<VERSION_ID>/<architecture>/ of the archive and is left out",
+                path.display()
+            );
+            progress(Progress::Warning { text: &text });
+        }
+        if packed.kernels == 0 {
+            let text = format!("`{}` has no types of {arch} kernels", archive.display());
+            progress(Progress::Warning { text: &text });
+        } else {
+            layers.insert(*arch, packed.layer);
         }
     }
-    let digest = assemble(store, &inputs, &archs, &objects, request.tag.as_ref())?;
-    Ok(BuiltImage { tag: request.tag.clone(), digest })
+    Ok(layers)
 }
 
 fn compile_all(
     request: &BuildRequest,
     folder: &Path,
     source: Option<&str>,
-    archs: &[Arch],
     progress: &mut dyn FnMut(Progress<'_>),
 ) -> Result<BTreeMap<Arch, Vec<u8>>, BuildError> {
     let mut objects = BTreeMap::new();
     let Some(source) = source else { return Ok(objects) };
     let toolchain = Toolchain::find()?;
-    for &arch in archs {
+    for arch in archs(request) {
         let header = match request.vmlinux.get(&arch) {
             Some(header) => header.clone(),
             None => vmlinux::of_running_kernel(request.cache.as_deref(), progress)?,
         };
         if arch != Arch::host() && !request.vmlinux.contains_key(&arch) {
             let text = format!(
-                "no vmlinux.h was given for {arch}; the kernel types of this {} machine are used, \
-                 and programs that read processor registers will not compile",
+                "no vmlinux.h was given for {arch}; the kernel types of this {} machine are used",
                 Arch::host()
             );
             progress(Progress::Warning { text: &text });
         }
-        let include = IncludeFolder::create(&header)?;
+        let include = IncludeFolder::create(&header, arch, request.source_tree.as_deref())?;
         objects.insert(arch, compile::compile(&toolchain, folder, source, arch, &include, progress)?);
     }
     Ok(objects)
-}
-
-/// Puts the parts into the store: blobs, a manifest for each architecture, and the index over them.
-fn assemble(
-    store: &Store,
-    inputs: &Inputs,
-    archs: &[Arch],
-    objects: &BTreeMap<Arch, Vec<u8>>,
-    tag: Option<&Reference>,
-) -> Result<Digest, StoreError> {
-    let config = if let Some(content) = &inputs.metadata {
-        store.put_blob(manifest::METADATA, content)?
-    } else {
-        store.put_blob(manifest::EMPTY, b"{}")?;
-        Descriptor::empty()
-    };
-    let config = Descriptor { annotations: inputs.annotations.clone(), ..config };
-    let wasm = inputs.wasm.as_ref().map(|content| store.put_blob(manifest::WASM, content)).transpose()?;
-
-    let mut entries = Vec::new();
-    for &arch in archs {
-        let object = objects.get(&arch).map(|object| store.put_blob(manifest::EBPF, object)).transpose()?;
-        let layers = object.into_iter().chain(wasm.clone()).collect();
-        let document = Manifest::gadget(config.clone(), layers, inputs.annotations.clone());
-        let content = to_json(&document)
-            .map_err(|source| StoreError::BadIndex { path: store.path().to_owned(), source })?;
-        let entry = store.put_blob(manifest::MANIFEST, &content)?;
-        entries.push(Descriptor {
-            annotations: inputs.annotations.clone(),
-            platform: Some(Platform::linux(arch)),
-            ..entry
-        });
-    }
-    store.put_index(&Index::of(entries, inputs.annotations.clone()), tag)
 }

@@ -27,9 +27,21 @@ impl Digest {
         self.digits().collect()
     }
 
+    /// The 32 bytes.
+    pub fn bytes(&self) -> [u8; 32] {
+        self.0
+    }
+
     fn digits(&self) -> impl Iterator<Item = char> {
         let digit = |nibble: u8| char::from_digit(u32::from(nibble), 16).unwrap_or('0');
         self.0.iter().flat_map(move |byte| [digit(byte >> 4), digit(byte & 15)])
+    }
+}
+
+impl From<sha2::Sha256> for Digest {
+    /// The digest of all that was hashed.
+    fn from(hasher: sha2::Sha256) -> Self {
+        Self(hasher.finalize().into())
     }
 }
 
@@ -51,8 +63,8 @@ impl FromStr for Digest {
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let fault = || {
-            let mut shown: String = text.chars().take(100).collect();
-            if shown.len() < text.len() {
+            let mut shown = crate::store::graph::shown(text, 100);
+            if text.chars().count() > 100 {
                 shown.push_str("...");
             }
             ParseDigestError { text: shown }

@@ -14,12 +14,16 @@ pub enum ErrorKind {
     Busy,
     /// Stored or downloaded content contradicts its description or its format.
     Corrupt,
+    /// A rule forbids the image, or nobody trusted has signed it.
+    Untrusted,
     /// A name, option or document given by the user is wrong.
     InvalidInput,
     /// A program or header that the build needs is not installed.
     MissingTool,
     /// The gadget's source does not compile.
     CompileFailed,
+    /// A registry cannot be reached or does not answer as it should; trying later can help.
+    Unavailable,
     /// Any other failure of the operating system.
     Io,
 }

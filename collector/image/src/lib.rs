@@ -5,18 +5,28 @@
 //! project Inspektor Gadget reads and writes too, also at the same time as this crate.
 //!
 //! Everything read from the store is hostile: each blob is bounded in size and compared with its digest before a byte
-//! of it is interpreted. This crate parses neither ELF nor WASM, and never talks to a registry.
+//! of it is interpreted. What comes from a registry is bounded and checked before it is stored. ELF is read only when
+//! an image is built, by the crates that read it when it runs; WASM never.
 
+pub mod access;
 mod arch;
+pub mod auth;
+pub mod archive;
+pub mod btfgen;
 pub mod build;
 mod digest;
 mod error;
+mod files;
 pub mod manifest;
 pub mod reference;
+pub mod registry;
 pub mod store;
+pub mod trust;
 
 pub use arch::{Arch, ParseArchError};
 pub use digest::{Digest, ParseDigestError};
 pub use error::ErrorKind;
 pub use reference::{Reference, ReferenceError};
-pub use store::{Gadget, ImageDescriptor, ListedImage, LoadImageError, ResolveError, Store, StoreError};
+pub use store::{
+    BlobWriter, Gadget, ImageDescriptor, IngestError, ListedImage, LoadImageError, Pin, ResolveError, Store, StoreError,
+};

@@ -226,7 +226,7 @@ impl Formatter for GoFormatter {
 }
 
 /// Go writes absent lists and maps as `null` in places; both mean empty.
-fn null_as_default<'de, D, T>(deserializer: D) -> Result<T, D::Error>
+pub(crate) fn null_as_default<'de, D, T>(deserializer: D) -> Result<T, D::Error>
 where
     D: serde::Deserializer<'de>,
     T: Default + Deserialize<'de>,

@@ -2,30 +2,59 @@
 //!
 //! Any number of processes may read and write one store at once. A [`Store`] therefore caches nothing: each call
 //! sees the index as it is at that moment, and what a call returns stays valid whatever happens on disk afterwards.
-//! Blobs are never deleted here.
+//! Blobs are removed only by [`Store::remove`], [`Store::collect`] and a repairing [`Store::check`], which leave alone
+//! what a live process runs or is storing.
 
+use std::collections::BTreeSet;
+use std::fs::File;
+use std::io;
 use std::path::{Path, PathBuf};
 
-use crate::manifest::{self, Annotations, Descriptor, Index, REF_NAME, to_json};
-use crate::{Arch, Digest, Reference};
+use crate::manifest::{self, Annotations, Descriptor, Index, to_json};
+use crate::{Digest, Reference};
 
 mod blob;
+mod builds;
+mod collect;
+mod entries;
 mod error;
+mod fsck;
+pub(crate) mod graph;
+mod hold;
+mod ingest;
 mod layout;
+mod limits;
+mod list;
 mod load;
+mod place;
 #[cfg(test)]
 mod tests;
 
-pub use error::{BlobError, LoadImageError, Part, ResolveError, StoreError};
+pub use collect::{Collect, Collected, GRACE, Removed};
+use entries::{describe, list_entry, without_name};
+pub use error::{BlobError, IngestError, LoadImageError, Part, ResolveError, StoreError, WalkError};
+pub use fsck::{Fault, Repair, Report, salvage};
+pub(crate) use graph::{Links, is_document};
+pub use hold::Pin;
+pub use ingest::BlobWriter;
+pub(crate) use layout::LAYOUT_CONTENT;
+pub use limits::Limits;
+pub use list::ListedImage;
 pub use load::{Gadget, Layer};
-
-const ROOT_STORE: &str = "/var/lib/ig/oci-store";
-const USER_STORE: &str = ".ig/oci-store";
 
 /// A folder of images in OCI layout.
 #[derive(Clone, Debug)]
 pub struct Store {
     root: PathBuf,
+    access: Access,
+    limits: Limits,
+    lease: hold::Lease,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Access {
+    ReadWrite,
+    ReadOnly,
 }
 
 /// What an image name leads to.
@@ -43,32 +72,7 @@ pub struct ImageDescriptor {
     pub annotations: Annotations,
 }
 
-/// One row of the list of images.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ListedImage {
-    /// Registry and repository, without the prefix that short names stand for.
-    pub repository: String,
-    /// The tag, `latest` for images stored by digest.
-    pub tag: String,
-    /// Digest of the index.
-    pub digest: Digest,
-    /// When it was built, as recorded by the builder; `None` if unknown.
-    pub created: Option<String>,
-}
-
 impl Store {
-    /// The store of the current user: `/var/lib/ig/oci-store` for root, else `~/.ig/oci-store`.
-    ///
-    /// # Errors
-    /// [`StoreError::NoHome`] if the user is not root and has no home folder.
-    pub fn default_path() -> Result<PathBuf, StoreError> {
-        if rustix::process::geteuid().is_root() {
-            return Ok(ROOT_STORE.into());
-        }
-        let home = std::env::home_dir().filter(|home| home.is_absolute()).ok_or(StoreError::NoHome)?;
-        Ok(home.join(USER_STORE))
-    }
-
     /// Opens the store in `path`, creating it (mode 0700) if it does not exist.
     ///
     /// # Errors
@@ -76,7 +80,50 @@ impl Store {
     pub fn open(path: impl Into<PathBuf>) -> Result<Self, StoreError> {
         let root = path.into();
         layout::create_or_check(&root)?;
-        Ok(Self { root })
+        Ok(Self::at(root, Access::ReadWrite))
+    }
+
+    /// Opens a store that may belong to somebody else, without ever writing to it. `index.json` and its lock must
+    /// exist.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the folder is not a store, or cannot be read.
+    pub fn open_read_only(path: impl Into<PathBuf>) -> Result<Self, StoreError> {
+        let root = path.into();
+        layout::check_complete(&root)?;
+        Ok(Self::at(root, Access::ReadOnly))
+    }
+
+    fn at(root: PathBuf, access: Access) -> Self {
+        Self { root, access, limits: Limits::default(), lease: hold::Lease::default() }
+    }
+
+    /// The same store with other bounds.
+    #[must_use]
+    pub fn with_limits(self, limits: Limits) -> Self {
+        Self { limits, ..self }
+    }
+
+    /// The bounds on what is stored and walked.
+    pub fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
+    fn lease(&self) -> &hold::Lease {
+        &self.lease
+    }
+
+    pub(crate) fn check_writable(&self) -> Result<(), StoreError> {
+        match self.access {
+            Access::ReadWrite => Ok(()),
+            Access::ReadOnly => Err(StoreError::ReadOnly { path: self.root.clone() }),
+        }
+    }
+
+    /// Keeps a blob that is not listed yet from being collected.
+    fn hold(&self, digest: Digest) -> Result<(), StoreError> {
+        self.check_writable()?;
+        self.lease.touch(&self.root, digest)
     }
 
     /// The store's folder.
@@ -104,46 +151,12 @@ impl Store {
         })
     }
 
-    /// Lists the named images, sorted by full name. Signatures and unnamed images are left out; an image whose blobs
-    /// are damaged is listed, without its time of creation.
-    ///
-    /// # Errors
-    /// [`StoreError`] if the index cannot be read.
-    pub fn list(&self) -> Result<Vec<ListedImage>, StoreError> {
-        let index = layout::read_index(&self.root)?;
-        let mut named: Vec<_> = index
-            .manifests
-            .iter()
-            .filter_map(|entry| {
-                let name = entry.ref_name()?;
-                // Signature tags have no repository; read as a name they turn into another one.
-                let reference =
-                    Reference::parse(name).ok().filter(|reference| reference.to_string() == name)?;
-                describe(&reference, entry).ok()
-            })
-            .collect();
-        named.sort_by_cached_key(|image| image.reference.to_string());
-        named.dedup_by(|later, first| {
-            let same = later.reference == first.reference;
-            if same {
-                std::mem::swap(later, first); // the last entry of a name is the one that counts
-            }
-            same
-        });
-        let listed = named.into_iter().map(|image| ListedImage {
-            repository: image.reference.short_repository(),
-            tag: image.reference.tag().unwrap_or("latest").to_owned(),
-            digest: image.digest,
-            created: self.created(&image),
-        });
-        Ok(listed.collect())
-    }
-
     /// Gives the image called `source` a second name.
     ///
     /// # Errors
     /// [`ResolveError`] if there is no such image or the store cannot be written.
     pub fn tag(&self, source: &Reference, target: &Reference) -> Result<ImageDescriptor, ResolveError> {
+        self.check_writable()?;
         let image = self.resolve(source)?;
         let entry = Descriptor {
             media_type: image.media_type.clone(),
@@ -152,7 +165,8 @@ impl Store {
             annotations: image.annotations.clone(),
             ..Descriptor::default()
         };
-        layout::update_index(&self.root, |index| list_entry(index, entry, Some(target)))?;
+        let name = target.to_string();
+        layout::update_index(&self.root, |index| list_entry(index, entry, Some(&name)))?;
         Ok(ImageDescriptor { reference: target.clone(), ..image })
     }
 
@@ -161,8 +175,46 @@ impl Store {
     /// # Errors
     /// [`StoreError::Io`] if it cannot be written.
     pub fn put_blob(&self, media_type: &str, content: &[u8]) -> Result<Descriptor, StoreError> {
+        let descriptor = Descriptor::of(media_type, content);
+        self.hold(Digest::of(content))?;
         blob::write(&self.root, content)?;
-        Ok(Descriptor::of(media_type, content))
+        Ok(descriptor)
+    }
+
+    /// Whether a blob is there and intact. From here on it is kept until it is listed or the process ends.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the store cannot be written, which keeping it needs, or the blob cannot be read.
+    pub fn has_blob(&self, digest: Digest) -> Result<bool, StoreError> {
+        if self.access == Access::ReadWrite {
+            self.hold(digest)?;
+        }
+        let path = blob::path(&self.root, digest);
+        match blob::measure(&path) {
+            Ok((_, actual)) => Ok(actual == digest),
+            // A pipe or a link in its place is replaced by whoever stores the blob.
+            Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::InvalidData) => {
+                Ok(false)
+            }
+            Err(error) => Err(StoreError::io("read", &path)(error)),
+        }
+    }
+
+    /// Reads a blob of at most `limit` bytes and checks it against its digest.
+    ///
+    /// # Errors
+    /// [`BlobError`] if it is missing, larger or damaged.
+    pub fn read_blob(&self, digest: Digest, limit: u64) -> Result<Vec<u8>, BlobError> {
+        blob::read_any(&self.root, digest, limit)
+    }
+
+    /// Opens a blob for streaming it out. Its content is not checked: whoever receives it compares the digest.
+    ///
+    /// # Errors
+    /// [`BlobError::Io`] if it is missing or not a regular file.
+    pub fn open_blob(&self, digest: Digest) -> Result<File, BlobError> {
+        let path = blob::path(&self.root, digest);
+        layout::open_regular(&path).map_err(|source| BlobError::Io { path, source })
     }
 
     /// Stores an image index whose manifests and layers are stored already, and names it if `tag` is given.
@@ -174,18 +226,29 @@ impl Store {
     pub fn put_index(&self, image: &Index, tag: Option<&Reference>) -> Result<Digest, StoreError> {
         let content = to_json(image)
             .map_err(|source| StoreError::BadIndex { path: self.root.join("index.json"), source })?;
-        let digest = blob::write(&self.root, &content)?;
-        let whole = Descriptor {
-            annotations: image.annotations.clone(),
-            ..Descriptor::of(manifest::INDEX, &content)
-        };
-        layout::update_index(&self.root, |index| {
+        let descriptor = Descriptor::of(manifest::INDEX, &content);
+        let digest = Digest::of(&content);
+        self.hold(digest)?;
+        blob::write(&self.root, &content)?;
+        let whole = Descriptor { annotations: image.annotations.clone(), ..descriptor };
+        let name = tag.map(Reference::to_string);
+        let listed = self.reach(&whole);
+        self.update(|index| {
             for entry in &image.manifests {
-                list_entry(index, entry.clone(), None);
+                list_entry(index, without_name(entry), None);
             }
-            list_entry(index, whole, tag);
+            list_entry(index, without_name(&whole), name.as_deref());
+            Ok(listed)
         })?;
         Ok(digest)
+    }
+
+    /// The blobs an image leads to, as far as they can be read.
+    fn reach(&self, image: &Descriptor) -> BTreeSet<Digest> {
+        let mut seen = std::collections::BTreeMap::new();
+        // What is missing or odd ends the walk and stays held for the life of the process, which harms nobody.
+        drop(graph::walk(&mut graph::OnDisk(&self.root), image, &self.limits, &mut seen));
+        seen.into_keys().collect()
     }
 
     /// A blob that no entry of the index names; signatures are found this way.
@@ -200,56 +263,4 @@ impl Store {
             annotations: Annotations::new(),
         })
     }
-
-    fn created(&self, image: &ImageDescriptor) -> Option<String> {
-        match self.read_manifest(image, Arch::host()) {
-            Ok((entry, _, manifest)) => {
-                let either =
-                    manifest.annotations.get(manifest::CREATED).or(entry.annotations.get(manifest::CREATED));
-                either.cloned()
-            }
-            Err(error) => {
-                let error: &dyn std::error::Error = &error;
-                tracing::debug!(name: "image.list.damaged", image = %image.reference, error);
-                None
-            }
-        }
-    }
-}
-
-fn describe(reference: &Reference, entry: &Descriptor) -> Result<ImageDescriptor, ResolveError> {
-    let digest = entry
-        .digest
-        .parse()
-        .map_err(|source| ResolveError::Digest { reference: Box::new(reference.clone()), source })?;
-    let mut annotations = entry.annotations.clone();
-    annotations.remove(REF_NAME);
-    Ok(ImageDescriptor {
-        reference: reference.clone(),
-        media_type: entry.media_type.clone(),
-        digest,
-        size: entry.size,
-        annotations,
-    })
-}
-
-/// Adds an entry to a store's index, under a name or without one.
-fn list_entry(index: &mut Index, mut entry: Descriptor, tag: Option<&Reference>) {
-    let Some(name) = tag.map(Reference::to_string) else {
-        if !index.manifests.iter().any(|other| other.digest == entry.digest) {
-            index.manifests.push(entry);
-        }
-        return;
-    };
-    let is_named = |other: &Descriptor| other.ref_name() == Some(&name);
-    let renamed: Vec<_> = index.manifests.extract_if(.., |other| is_named(other)).collect();
-    index.manifests.retain(|other| other.digest != entry.digest || other.ref_name().is_some());
-    for mut old in renamed {
-        old.annotations.remove(REF_NAME);
-        if old.digest != entry.digest {
-            list_entry(index, old, None);
-        }
-    }
-    entry.annotations.insert(REF_NAME.to_owned(), name);
-    index.manifests.push(entry);
 }

@@ -9,9 +9,10 @@ mod gadgets;
 pub(super) use exporters::literals;
 pub(super) use gadgets::gadget;
 
-use super::{Exporters, Images, Limits, Log, tables};
+use super::{Exporters, Images, Limits, Log, Pull, tables};
 use crate::{
     Source,
+    policy::{self, ImagePolicy},
     source::looks_secret,
     table::{check::Checker, fields::Fields},
     yaml::{Entry, Node, Value},
@@ -31,14 +32,64 @@ pub(super) fn sections(checker: &mut Checker<'_>, root: &Node) -> Sections {
     let fields = Fields::new(Some(root), &tables::DOCUMENT, checker.source);
     Sections {
         exporters: fields.has("exporters").then(|| exporters::exporters(checker, fields.object("exporters"))),
-        images: fields.has("images").then(|| images(fields.object("images"))),
+        images: fields.has("images").then(|| images(checker, fields.object("images"))),
         limits: fields.has("limits").then(|| limits(fields.object("limits"))),
         log: fields.has("log").then(|| log(fields.object("log"))),
     }
 }
 
-fn images(fields: Fields<'_>) -> Images {
-    Images { pull: fields.word("pull").unwrap_or_default(), store: fields.path("store") }
+fn images(checker: &mut Checker<'_>, fields: Fields<'_>) -> Images {
+    let source = checker.source;
+    let mirrors = fields.entries("mirrors").iter().map(|entry| {
+        let items = entry.value.as_sequence().unwrap_or_default();
+        let texts = items.iter().filter_map(Node::as_scalar).map(|scalar| scalar.text.clone());
+        (entry.key.clone(), texts.collect())
+    });
+    let images = Images {
+        pull: fields.word("pull").unwrap_or_default(),
+        refresh_interval: fields.duration("refresh-interval"),
+        store: fields.path("store"),
+        authfile: fields.path("authfile"),
+        mirrors: mirrors.collect(),
+        policy: fields.node.map(|node| policy(source, node)).unwrap_or_default(),
+        at: fields.node.map(|node| source.position(node.span)).unwrap_or_default(),
+    };
+    if let Some(node) = fields.node("refresh-interval")
+        && images.pull != Pull::Always
+    {
+        let fault = source.fault(
+            node.span,
+            "images.refresh-interval",
+            "tags are looked up again only with `pull: always`",
+        );
+        checker.push(fault.hint("write `pull: always`, or leave out `refresh-interval`"));
+    }
+    images
+}
+
+/// What the section says of trust, in the shape of a policy document.
+fn policy(source: &Source, images: &Node) -> ImagePolicy {
+    let read = policy::Reader { source };
+    let verify = images.get("verify");
+    let notation = verify.and_then(|verify| verify.get("notation"));
+    ImagePolicy {
+        at: source.position(images.span),
+        verify: verify.and_then(|verify| read.boolean(verify, "required")),
+        local_builds: verify.and_then(|verify| read.boolean(verify, "local-builds")),
+        public_keys: verify.and_then(|verify| read.list(verify, "public-keys", |text| read.material(text))),
+        notation_certificates: notation
+            .and_then(|notation| read.list(notation, "certificates", |text| read.material(text))),
+        notation_trust_policy: notation
+            .and_then(|notation| read.scalar(notation, "trust-policy", |text| read.material(text))),
+        // An empty list says what silence says.
+        allowed_gadgets: read
+            .list(images, "allowed-gadgets", str::to_owned)
+            .filter(|list| !list.value.is_empty()),
+        insecure_registries: read
+            .list(images, "insecure-registries", str::to_owned)
+            .filter(|list| !list.value.is_empty()),
+        ..ImagePolicy::default()
+    }
 }
 
 fn limits(fields: Fields<'_>) -> Limits {

@@ -42,6 +42,18 @@ pub(super) static IMAGE: TextRule = TextRule {
     },
 };
 
+/// Registries, as they stand at the beginning of an image's name.
+pub(super) static REGISTRY: TextRule = TextRule {
+    expected: "host[:port] of a registry, such as registry.example or localhost:5000",
+    pattern: Some(r"^[^\s/]+$"),
+    check: |text| {
+        let hint = if text.contains("://") { "leave out the scheme" } else { "" };
+        let ok =
+            !text.is_empty() && !text.contains(|c: char| c == '/' || c.is_whitespace() || c.is_control());
+        if ok { Ok(()) } else { Err(hint.to_owned()) }
+    },
+};
+
 /// Names of instruments.
 pub(super) static INSTRUMENT: TextRule = TextRule {
     expected: "a letter, then at most 254 letters, digits, `_`, `.`, `-` and `/`",

@@ -5,8 +5,9 @@ use std::time::Duration;
 use super::{
     Compression, LogFormat, LogLevel, MetricKind, OtlpProtocol, Pull, Signal, Temporality,
     gadget::Buckets,
-    rules::{ANNOTATION, ATTRIBUTE, ENDPOINT, HEADER, IMAGE, INSTRUMENT, NAME, PARAM, TEXT},
+    rules::{ANNOTATION, ATTRIBUTE, ENDPOINT, HEADER, IMAGE, INSTRUMENT, NAME, PARAM, REGISTRY, TEXT},
 };
+use crate::policy::{MATERIAL, NOTATION};
 use crate::table::{Key, Kind, Object, words};
 
 pub(crate) static DOCUMENT: Object = Object {
@@ -201,41 +202,80 @@ pub(crate) static QUEUE: Object = Object {
 
 pub(crate) static IMAGES: Object = Object {
     name: "images",
-    doc: "Where gadget images come from and which are trusted.",
+    doc: "Where gadget images come from and which are trusted. An administrator can lock what may be loosened here in \
+          `/etc/ig/policy.yaml`.",
     one_of: false,
     keys: &[
         Key::defaults(
             "pull",
-            Kind::Word(words::<Pull>, &["missing", "always"]),
-            "never",
-            "When to ask a registry; this version has no registry client and runs what the store has.",
+            Kind::Word(words::<Pull>, &[]),
+            "missing",
+            "When to ask a registry: for images the store does not have, at each start, or never.",
         ),
-        Key::not_yet(
-            "insecure-registries",
-            "images come from the local store only, see `ig image build`",
-            "Registries reached over plain HTTP.",
-        ),
-        Key::not_yet(
-            "allowed-gadgets",
-            "every image of the store may run; keep the store writable by root alone",
-            "Images that may run.",
-        ),
-        Key::not_yet(
-            "verify",
-            "signatures are not checked; keep the store writable by root alone",
-            "Who must have signed images.",
+        Key::new(
+            "refresh-interval",
+            Kind::Duration { least: Duration::from_secs(10), most: YEAR, zero: false },
+            "How often tags are looked up again while gadgets run, with `pull: always`; a new image is switched to as by \
+             a reload. Left out, only at starts and reloads.",
         ),
         Key::new(
             "store",
             Kind::Path,
             "The image store; left out, the one of the user the collector runs as.",
         ),
-        Key::renamed("disallow-pulling", "write `pull: never`"),
-        Key::not_yet(
+        Key::new(
             "authfile",
-            "log in with the registry's usual configuration file",
-            "Registry credentials.",
+            Kind::Path,
+            "Registry credentials, a docker `config.json`; left out, `/var/lib/ig/config.json`, else docker's own.",
         ),
+        Key::defaults(
+            "insecure-registries",
+            Kind::List(&Kind::Text(&REGISTRY)),
+            "[]",
+            "Registries reached over plain HTTP, without credentials: exactly the `host[:port]` of the image's name.",
+        ),
+        Key::defaults(
+            "mirrors",
+            Kind::Map { keys: &REGISTRY, values: &Kind::List(&Kind::Text(&TEXT)) },
+            "{}",
+            "Mirrors by registry, `host[:port][/prefix]` each, tried in order before the registry itself.",
+        ),
+        Key::defaults(
+            "allowed-gadgets",
+            Kind::List(&Kind::Text(&TEXT)),
+            "[]",
+            "Images that may run: `name:tag`, `name@digest`, or a prefix that ends in `*`, names in full. None allows all.",
+        ),
+        Key::new("verify", Kind::Object(&VERIFY), "Who must have signed images."),
+        Key::renamed("disallow-pulling", "write `pull: never`"),
+        Key::renamed("verify-image", "write `verify: {required: false}`"),
+        Key::renamed("public-keys", "write them under `verify`"),
+    ],
+};
+
+pub(crate) static VERIFY: Object = Object {
+    name: "verify",
+    doc: "Who must have signed images. One valid signature by any of the keys or certificates is enough.",
+    one_of: false,
+    keys: &[
+        Key::defaults(
+            "required",
+            Kind::Bool,
+            "true",
+            "Whether an image without a valid signature is refused.",
+        ),
+        Key::defaults(
+            "local-builds",
+            Kind::Bool,
+            "true",
+            "Whether an image built on this machine, by `ig image build` into this store, runs without a signature.",
+        ),
+        Key::new(
+            "public-keys",
+            Kind::List(&Kind::Text(&MATERIAL)),
+            "Public keys for cosign signatures, as PEM text or files; left out, the key of the reference project.",
+        ),
+        Key::new("notation", Kind::Object(&NOTATION), "X.509 certificates for notation signatures."),
     ],
 };
 
@@ -436,7 +476,7 @@ pub(crate) static LINEAR: Object = Object {
 };
 
 /// Every object, in the order of the key reference.
-pub(crate) static ALL: [&Object; 17] = [
+pub(crate) static ALL: [&Object; 19] = [
     &DOCUMENT,
     &EXPORTERS,
     &PROMETHEUS,
@@ -445,6 +485,8 @@ pub(crate) static ALL: [&Object; 17] = [
     &RETRY,
     &QUEUE,
     &IMAGES,
+    &VERIFY,
+    &NOTATION,
     &LIMITS,
     &LOG,
     &GADGET,

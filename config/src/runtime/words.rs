@@ -4,7 +4,8 @@ use super::{Compression, LogFormat, LogLevel, MetricKind, OtlpProtocol, Pull, Si
 use crate::table::Word;
 
 impl Word for Pull {
-    const WORDS: &'static [(&'static str, Self)] = &[("never", Self::Never)];
+    const WORDS: &'static [(&'static str, Self)] =
+        &[("missing", Self::Missing), ("always", Self::Always), ("never", Self::Never)];
 }
 
 impl Word for LogLevel {

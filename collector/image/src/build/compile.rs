@@ -3,7 +3,7 @@
 //! The object depends on the content of its inputs only: paths of this machine are mapped to relative ones, and line
 //! information takes source text from the compiler instead of from files that the mapped paths cannot reach.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::path::Path;
 use std::process::Command;
@@ -37,8 +37,7 @@ pub(super) fn compile(
             .arg(prefix_map(folder, "."))
             .arg("-D")
             .arg(arch.target_macro())
-            .arg("-I")
-            .arg(include.path())
+            .args(include.search().flat_map(|folder| [OsStr::new("-I"), folder.as_os_str()]))
             .arg(format!("-I/usr/include/{}", Arch::host().multiarch()))
             .args(["-c", source, "-o"])
             .arg(&object),

@@ -49,12 +49,57 @@ pub enum BuildError {
         /// The file name.
         name: String,
     },
-    /// `build.yaml` asks for a WASM module to be compiled.
-    #[error("building WASM from `{name}` is not available, only ready-made `.wasm` files are")]
+    /// `build.yaml` names a WASM source in no language known here.
+    #[error(
+        "`wasm: {name}` in build.yaml is neither a module (.wasm) nor C (.c), Go (.go), Rust (.rs) or AssemblyScript (.ts)"
+    )]
     WasmSource {
         /// The file name.
         name: String,
     },
+    /// The WASM source does not compile.
+    #[error("failed to compile `{file}` to WASM:\n{diagnostics}")]
+    CompileWasm {
+        /// The source file.
+        file: PathBuf,
+        /// The compiler's words.
+        diagnostics: String,
+    },
+    /// A compiler left no module, or several.
+    #[error("`{folder}` has not exactly one WASM module after the build")]
+    NotOneModule {
+        /// Where it should be.
+        folder: PathBuf,
+    },
+    /// The compiled object is none that could be loaded.
+    #[error("the object made of `{file}` cannot be read")]
+    Object {
+        /// The source file.
+        file: PathBuf,
+        /// What is wrong with it.
+        #[source]
+        source: Box<ig_loader::ParseError>,
+    },
+    /// gadget.yaml cannot be completed.
+    #[error("failed to update `{path}`")]
+    Update {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        #[source]
+        source: Box<ig_datasource::author::UpdateError>,
+    },
+    /// What was asked for needs an eBPF source, and the folder has none.
+    #[error("{what} needs an eBPF source, and `{folder}` has none")]
+    NoObject {
+        /// What was asked for.
+        what: &'static str,
+        /// The gadget's folder.
+        folder: PathBuf,
+    },
+    /// The types of other kernels cannot be cut.
+    #[error(transparent)]
+    Pack(#[from] crate::btfgen::PackError),
     /// The file named as WASM module is something else.
     #[error("`{path}` is not a WASM module")]
     NotWasm {
@@ -136,14 +181,17 @@ impl BuildError {
             | Self::Document { .. }
             | Self::OptionLike { .. }
             | Self::WasmSource { .. }
+            | Self::NotOneModule { .. }
+            | Self::Update { .. }
+            | Self::Pack(_)
             | Self::NotWasm { .. }
             | Self::Epoch { .. } => ErrorKind::InvalidInput,
-            Self::Nothing { .. } => ErrorKind::NotFound,
+            Self::Nothing { .. } | Self::NoObject { .. } => ErrorKind::NotFound,
             Self::MissingTool { .. } | Self::OldCompiler { .. } | Self::KernelBtf { .. } => {
                 ErrorKind::MissingTool
             }
             Self::ToolFailed { .. } => ErrorKind::Io,
-            Self::Compile { .. } => ErrorKind::CompileFailed,
+            Self::Compile { .. } | Self::CompileWasm { .. } | Self::Object { .. } => ErrorKind::CompileFailed,
             Self::Store(error) => error.kind(),
         }
     }
@@ -151,8 +199,8 @@ impl BuildError {
     /// What the user can do about it.
     pub fn hint(&self) -> Option<String> {
         match self {
-            Self::MissingTool { tool } => Some(format!("apt-get install {}", tool.package())),
-            Self::OldCompiler { .. } => Some(format!("apt-get install {}", Tool::Clang.package())),
+            Self::MissingTool { tool } => Some(tool.install().to_owned()),
+            Self::OldCompiler { .. } => Some(Tool::Clang.install().to_owned()),
             Self::Compile { diagnostics, .. } => compile_hint(diagnostics),
             Self::KernelBtf { .. } => Some(
                 "boot a kernel with CONFIG_DEBUG_INFO_BTF=y, or name a vmlinux.h made on another machine"
@@ -161,6 +209,13 @@ impl BuildError {
             Self::WasmSource { .. } => {
                 Some("compile the module yourself and name the `.wasm` file in build.yaml".to_owned())
             }
+            Self::CompileWasm { diagnostics, .. } => wasm_hint(diagnostics),
+            Self::Update { source, .. } => match &**source {
+                ig_datasource::author::UpdateError::Unfit { additions } => {
+                    Some(format!("add what is missing by hand:\n{additions}"))
+                }
+                _ => None,
+            },
             Self::Store(error) => error.hint(),
             _ => None,
         }
@@ -174,6 +229,24 @@ fn compile_hint(diagnostics: &str) -> Option<String> {
     }
     if diagnostics.contains("'asm/") && diagnostics.contains("file not found") {
         return Some("apt-get install linux-libc-dev".to_owned());
+    }
+    None
+}
+
+/// What compilers say when a part of the toolchain is not there.
+fn wasm_hint(diagnostics: &str) -> Option<String> {
+    let says = |words: &str| diagnostics.contains(words);
+    if says("target may not be installed")
+        || says("can't find crate for `std`")
+        || says("can't find crate for `core`")
+    {
+        return Some("rustup target add wasm32-wasip1".to_owned());
+    }
+    if says("-buildmode=c-shared not supported") {
+        return Some(Tool::Go.install().to_owned());
+    }
+    if says("cannot find module") || says("dial tcp") || says("no required module provides package") {
+        return Some("Go fetches modules from the network; vendor them with: go mod vendor".to_owned());
     }
     None
 }

@@ -25,8 +25,10 @@ pub(super) struct Inputs {
     pub(super) metadata: Option<Vec<u8>>,
     /// What the `gadget.yaml` says about the image.
     pub(super) annotations: Annotations,
-    /// The WASM module.
-    pub(super) wasm: Option<Vec<u8>>,
+    /// Where the `gadget.yaml` is, or would be.
+    pub(super) metadata_path: PathBuf,
+    /// The WASM module or its source, relative to the folder.
+    pub(super) wasm: Option<String>,
     /// Oddities worth a word to the author.
     pub(super) warnings: Vec<String>,
 }
@@ -44,17 +46,35 @@ impl Inputs {
             let not_a_file = Err(io::Error::new(io::ErrorKind::InvalidInput, "it is not a regular file"));
             missing.and(not_a_file).map_err(BuildError::io("read the eBPF source", &source_path))?;
         }
-        let wasm = plan.wasm.map(|name| read_wasm(&folder.join(name))).transpose()?;
-        let path = folder.join(&plan.metadata);
-        let metadata = if path.exists() { Some(read(&path, Part::Metadata)?) } else { None };
-        let annotations = match &metadata {
-            Some(content) => describe(&path, content, builder)?,
-            None => Annotations::new(),
+        let metadata_path = folder.join(&plan.metadata);
+        let mut inputs = Self {
+            source: has_source.then_some(plan.source.clone()),
+            metadata: None,
+            annotations: Annotations::new(),
+            metadata_path,
+            wasm: plan.wasm,
+            warnings,
         };
-        if metadata.is_none() && wasm.is_none() && !has_source {
+        inputs.read_metadata(builder)?;
+        if inputs.metadata.is_none() && inputs.wasm.is_none() && !has_source {
             return Err(BuildError::Nothing { folder: folder.to_owned(), source_name: plan.source });
         }
-        Ok(Self { source: has_source.then_some(plan.source), metadata, annotations, wasm, warnings })
+        Ok(inputs)
+    }
+
+    /// Reads the `gadget.yaml`, if there is one, and what it says about the image.
+    pub(super) fn read_metadata(&mut self, builder: &str) -> Result<(), BuildError> {
+        if self.metadata_path.exists() {
+            let content = read(&self.metadata_path, Part::Metadata)?;
+            self.annotations = describe(&self.metadata_path, &content, builder)?;
+            self.metadata = Some(content);
+        }
+        Ok(())
+    }
+
+    /// The text of the `gadget.yaml`; it was checked when it was read.
+    pub(super) fn metadata_text(&self) -> Option<&str> {
+        self.metadata.as_deref().and_then(|content| std::str::from_utf8(content).ok())
     }
 }
 
@@ -78,7 +98,8 @@ pub(super) fn read(path: &Path, part: Part) -> Result<Vec<u8>, BuildError> {
 
 /// When the newest of the folder's sources was changed, in seconds since 1970.
 ///
-/// Looks at `*.c`, `*.h`, `*.yaml` and `*.wasm` down to a few levels and follows no links.
+/// Looks at sources, headers, documents and modules down to a few levels, but not at what tools leave behind, and
+/// follows no links.
 pub(super) fn newest_change(folder: &Path) -> u64 {
     let mut newest = 0;
     let mut seen = 0;
@@ -91,7 +112,7 @@ pub(super) fn newest_change(folder: &Path) -> u64 {
                 return newest;
             }
             let (path, Ok(metadata)) = (entry.path(), entry.metadata()) else { continue };
-            if metadata.is_dir() && depth < MAX_DEPTH {
+            if metadata.is_dir() && depth < MAX_DEPTH && !is_tools_folder(&path) {
                 pending.push((path, depth + 1));
             } else if metadata.is_file() && is_source(&path) {
                 let age = metadata.modified().ok().and_then(|time| time.duration_since(UNIX_EPOCH).ok());
@@ -104,7 +125,16 @@ pub(super) fn newest_change(folder: &Path) -> u64 {
 
 fn is_source(path: &Path) -> bool {
     let extension = path.extension().and_then(|extension| extension.to_str());
-    matches!(extension, Some("c" | "h" | "yaml" | "wasm"))
+    matches!(
+        extension,
+        Some("c" | "h" | "yaml" | "wasm" | "go" | "mod" | "sum" | "rs" | "toml" | "lock" | "ts")
+    )
+}
+
+/// Whether tools keep their own files in it.
+fn is_tools_folder(path: &Path) -> bool {
+    let name = path.file_name().and_then(|name| name.to_str());
+    name.is_some_and(|name| name.starts_with('.') || matches!(name, "target" | "node_modules"))
 }
 
 /// The contents of a build.yaml.
@@ -167,18 +197,6 @@ fn safe(key: &'static str, name: &str) -> Result<String, BuildError> {
         return Err(BuildError::OptionLike { key, name: name.to_owned() });
     }
     Ok(name.to_owned())
-}
-
-fn read_wasm(path: &Path) -> Result<Vec<u8>, BuildError> {
-    if path.extension().is_none_or(|extension| extension != "wasm") {
-        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        return Err(BuildError::WasmSource { name });
-    }
-    let content = read(path, Part::Wasm)?;
-    if !content.starts_with(b"\0asm") {
-        return Err(BuildError::NotWasm { path: path.to_owned() });
-    }
-    Ok(content)
 }
 
 /// The one document of a YAML file, `None` if the file says nothing.

@@ -214,13 +214,14 @@ fn parts_are_optional() {
 /// Guarantees: each error names file and fault, and its kind is the user's fault.
 #[test]
 fn wrong_inputs_are_named() {
-    let rows: [(&[(&str, &str)], &str); 10] = [
+    let rows: [(&[(&str, &str)], &str); 11] = [
         (&[("build.yaml", "ebpfsource: [a]")], "ebpfsource"),
         (&[("build.yaml", "- a")], "a list"),
         (&[("build.yaml", "ebpfsource: -ofoo")], "may not start with"),
         (&[("build.yaml", "metadata: ' @x'")], "may not start with"),
         (&[("build.yaml", "ebpfsource: other.c")], "other.c"),
-        (&[("build.yaml", "wasm: go/main.go")], "building WASM from `main.go`"),
+        (&[("build.yaml", "wasm: main.py")], "`wasm: main.py` in build.yaml is neither a module"),
+        (&[("build.yaml", "wasm: main.go")], "main.go"),
         (&[("build.yaml", "wasm: m.wasm"), ("m.wasm", "text")], "is not a WASM module"),
         (&[("gadget.yaml", "name: [")], "gadget.yaml"),
         (&[("gadget.yaml", "a: 1\n---\nb: 2\n")], "a second document"),
@@ -238,4 +239,95 @@ fn wrong_inputs_are_named() {
     assert_eq!(bench.build(&missing).unwrap_err().kind(), ErrorKind::NotFound);
     let no_file = BuildRequest { file: Some(bench.folder.path().join("b.yaml")), ..bench.request() };
     assert_eq!(bench.build(&no_file).unwrap_err().kind(), ErrorKind::NotFound);
+}
+
+/// Scenario: a module in C, with a hook and an import, built in two folders; then one with an error.
+/// Guarantees: one layer for all architectures that exports the hook and depends on content only; the compiler's words
+/// come through.
+#[test]
+fn modules_are_compiled_from_c() {
+    let source = "__attribute__((import_module(\"ig\"), import_name(\"gadgetLog\"))) void gadget_log(int, long long);\n\
+                  long long gadgetAPIVersion(void) { return 1; }\n\
+                  int gadgetInit(void) { gadget_log(2, 0); return 0; }\n";
+    let build_yaml = ("build.yaml", "wasm: program.c\n");
+    let files = [("gadget.yaml", "name: w\n"), build_yaml, ("program.c", source)];
+    let (one, two) = (Bench::new(&files), Bench::new(&files));
+    let (built, steps) = one.build(&one.request()).unwrap();
+    assert!(steps.iter().any(|step| step.starts_with("CompilingWasm")), "{steps:?}");
+    assert_eq!(built.digest, two.build(&two.request()).unwrap().0.digest);
+    let module = one.load().wasm.unwrap();
+    assert!(
+        contains(&module, "gadgetInit")
+            && contains(&module, "gadgetAPIVersion")
+            && contains(&module, "gadgetLog")
+    );
+
+    fs::write(one.gadget().join("program.c"), "int x = nonsense;\n").unwrap();
+    let error = one.error();
+    assert_eq!(error.kind(), ErrorKind::CompileFailed);
+    assert!(error.to_string().contains("program.c:1:9: error"), "{error}");
+}
+
+const PARAMETER: &str = "#include <vmlinux.h>\n#include <bpf/bpf_helpers.h>\n#include <gadget/macros.h>\n#include <gadget/buffer.h>\n\
+    struct event { __u32 pid; };\nGADGET_TRACER_MAP(events, 1024 * 256);\nGADGET_TRACER(seen, events, event);\n\
+    const volatile bool wanted = false;\nGADGET_PARAM(wanted);\n\
+    SEC(\"raw_tracepoint/sys_enter\")\nint count(void *ctx)\n{\n\treturn wanted;\n}\nchar LICENSE[] SEC(\"license\") = \"GPL\";\n";
+
+/// Scenario: a gadget without metadata, updated; then one whose metadata names a variable that is not there.
+/// Guarantees: the file is made and becomes part of the image; a second update changes nothing; a wrong one ends the
+/// build with the line, and passes where validation is off.
+#[test]
+fn metadata_is_made_and_checked() {
+    let bench = Bench::new(&[("program.bpf.c", PARAMETER)]);
+    let update = BuildRequest { update_metadata: true, ..bench.request() };
+    let first = bench.build(&update).unwrap().0.digest;
+    let path = bench.gadget().join("gadget.yaml");
+    let text = fs::read_to_string(&path).unwrap();
+    assert!(text.contains("  seen:\n") && text.contains("    wanted:\n      key: wanted\n"), "{text}");
+    assert_eq!(bench.load().metadata.as_deref(), Some(text.as_str()));
+    assert_eq!(bench.build(&update).unwrap().0.digest, first);
+
+    fs::write(&path, text.replace("    wanted:\n", "    wantd:\n")).unwrap();
+    let error = bench.error();
+    assert_eq!(error.kind(), ErrorKind::InvalidInput);
+    assert!(error.to_string().contains("the object has no variable of this name \"wantd\""), "{error}");
+    bench.build(&BuildRequest { validate_metadata: false, ..bench.request() }).unwrap();
+
+    fs::write(&path, "name: x\ndatasources: {sen: {}}\n").unwrap();
+    let (_, steps) = bench.build(&bench.request()).unwrap();
+    assert!(steps.iter().any(|step| step.contains("did you mean")), "{steps:?}");
+    let empty = Bench::new(&[("gadget.yaml", "name: x\n")]);
+    let request = BuildRequest { update_metadata: true, ..empty.request() };
+    assert_eq!(empty.build(&request).unwrap_err().kind(), ErrorKind::NotFound);
+}
+
+/// Scenario: a gadget that relocates, built for both architectures with an archive that has one kernel of one of them.
+/// Guarantees: the layer comes last in the manifest of that architecture, holds the kernel, and is left in the output
+/// folder under its usual name; the author is told about the other.
+#[test]
+fn types_of_other_kernels_are_brought_along() {
+    let source = "#include <vmlinux.h>\n#include <bpf/bpf_helpers.h>\n#include <bpf/bpf_core_read.h>\n#include <bpf/bpf_tracing.h>\n\
+                  SEC(\"kprobe/x\")\nint BPF_KPROBE(hit, struct file *file)\n{\n\treturn BPF_CORE_READ(file, f_flags);\n}\n\
+                  char LICENSE[] SEC(\"license\") = \"GPL\";\n";
+    let bench = Bench::new(&[("program.bpf.c", source)]);
+    let (output, archive) = (bench.folder.path().join("out"), bench.folder.path().join("archive"));
+    let types = archive.join("debian/12/x86_64");
+    fs::create_dir(&output).unwrap();
+    fs::create_dir_all(&types).unwrap();
+    fs::copy(ig_kernel::btf::VMLINUX_PATH, types.join("6.1.0-1-amd64.btf")).unwrap();
+    let request = BuildRequest {
+        archs: Arch::ALL.to_vec(),
+        btf_archive: Some(archive),
+        output: Some(output.clone()),
+        ..bench.request()
+    };
+    let (_, steps) = bench.build(&request).unwrap();
+    assert!(steps.iter().any(|step| step.contains("has no types of arm64 kernels")), "{steps:?}");
+    let gadget = bench.store.load_gadget(&Reference::parse("tiny").unwrap(), Arch::Amd64).unwrap();
+    let layer = bench.store.read_layer(&gadget.btfgen.unwrap()).unwrap();
+    assert_eq!(fs::read(output.join("btfs-x86_64.tar.gz")).unwrap(), layer);
+    let kernel = btfgen::Kernel::new("ID=debian\nVERSION_ID=12\n", "x86_64", "6.1.0-1-amd64");
+    assert!(btfgen::select(layer.as_slice(), &kernel).is_ok());
+    let other = bench.store.load_gadget(&Reference::parse("tiny").unwrap(), Arch::Arm64).unwrap();
+    assert!(other.btfgen.is_none() && other.ebpf.is_some());
 }

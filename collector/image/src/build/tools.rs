@@ -26,6 +26,14 @@ pub enum Tool {
     Strip,
     /// Prints the kernel's types as a C header.
     Bpftool,
+    /// Links WASM modules; the compiler calls it.
+    WasmLinker,
+    /// Builds WASM from Go.
+    Go,
+    /// Builds WASM from Rust.
+    Cargo,
+    /// Builds WASM from AssemblyScript.
+    AssemblyScript,
 }
 
 impl Tool {
@@ -38,15 +46,23 @@ impl Tool {
             ],
             Self::Strip => &["llvm-strip-19", "llvm-strip"],
             Self::Bpftool => &["bpftool"],
+            Self::WasmLinker => &["wasm-ld-19", "wasm-ld"],
+            Self::Go => &["go"],
+            Self::Cargo => &["cargo"],
+            Self::AssemblyScript => &["asc"],
         }
     }
 
-    /// The Debian package that brings it.
-    pub(super) fn package(self) -> &'static str {
+    /// How to get it.
+    pub(super) fn install(self) -> &'static str {
         match self {
-            Self::Clang => "clang-19",
-            Self::Strip => "llvm-19",
-            Self::Bpftool => "bpftool",
+            Self::Clang => "apt-get install clang-19",
+            Self::Strip => "apt-get install llvm-19",
+            Self::Bpftool => "apt-get install bpftool",
+            Self::WasmLinker => "apt-get install lld-19",
+            Self::Go => "install Go 1.24 or newer, the first that makes modules of this form",
+            Self::Cargo => "install Rust, and the target with: rustup target add wasm32-wasip1",
+            Self::AssemblyScript => "run in the gadget's folder: npm install assemblyscript",
         }
     }
 
@@ -62,6 +78,10 @@ impl fmt::Display for Tool {
             Self::Clang => "clang",
             Self::Strip => "llvm-strip",
             Self::Bpftool => "bpftool",
+            Self::WasmLinker => "wasm-ld",
+            Self::Go => "go",
+            Self::Cargo => "cargo",
+            Self::AssemblyScript => "asc",
         })
     }
 }

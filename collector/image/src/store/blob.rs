@@ -3,19 +3,23 @@
 //! A blob is written under `ingest/` and renamed into `blobs/sha256/` complete; no reader ever sees half of one. It
 //! is trusted only after its size and digest were compared, each time it is read.
 
-use std::fs::{File, Permissions};
-use std::io::{self, Read as _, Write as _};
-use std::os::unix::fs::PermissionsExt as _;
+use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
+use sha2::Digest as _;
+
+use super::BlobWriter;
 use super::error::{BlobError, Part, StoreError};
-use super::layout::{create_folder, open_regular};
+use super::layout::open_regular;
 use crate::Digest;
 use crate::manifest::Descriptor;
 
+/// The folder of the blobs, within a layout.
+pub(super) const FOLDER: &str = "blobs/sha256";
+
 /// The file of a blob.
 pub(super) fn path(root: &Path, digest: Digest) -> PathBuf {
-    root.join("blobs/sha256").join(digest.hex())
+    root.join(FOLDER).join(digest.hex())
 }
 
 /// Reads the blob that `descriptor` announces as `part` of an image.
@@ -32,24 +36,47 @@ pub(super) fn write(root: &Path, content: &[u8]) -> Result<Digest, StoreError> {
     if read_verified(&target, digest, size, size).is_ok() {
         return Ok(digest);
     }
-    let ingest = root.join("ingest");
-    create_folder(&ingest)?;
-    create_folder(&root.join("blobs/sha256"))?;
-    let written = || -> io::Result<()> {
-        let mut file = tempfile::Builder::new()
-            .prefix(&format!("{}_", digest.hex()))
-            .permissions(Permissions::from_mode(0o444))
-            .tempfile_in(&ingest)?;
-        file.write_all(content)?;
-        file.as_file().sync_all()?;
-        file.persist(&target).map_err(|error| error.error)?;
-        File::open(root.join("blobs/sha256"))?.sync_all()
-    };
-    written().map_err(StoreError::io("write", &target))?;
+    let mut writer = BlobWriter::open(root, digest, size)?;
+    // What an earlier writer left is as long to check as the whole is to write.
+    writer.restart()?;
+    writer.append(content)?;
+    writer.publish()?;
     Ok(digest)
 }
 
-fn read_verified(path: &Path, digest: Digest, size: u64, limit: u64) -> Result<Vec<u8>, BlobError> {
+/// Reads the blob of a digest whose size nobody announced.
+pub(super) fn read_any(root: &Path, digest: Digest, limit: u64) -> Result<Vec<u8>, BlobError> {
+    let path = path(root, digest);
+    let size = size_of(&path).map_err(|source| BlobError::Io { path: path.clone(), source })?;
+    read_verified(&path, digest, size, limit)
+}
+
+/// Size and digest of what a blob's file holds, however large it is.
+pub(super) fn measure(path: &Path) -> io::Result<(u64, Digest)> {
+    let mut file = open_regular(path)?;
+    let mut hasher = sha2::Sha256::new();
+    let mut buffer = vec![0; 64 << 10];
+    let mut size = 0;
+    loop {
+        let count = file.read(&mut buffer)?;
+        if count == 0 {
+            return Ok((size, Digest::from(hasher)));
+        }
+        hasher.update(buffer.get(..count).unwrap_or_default());
+        size += count as u64;
+    }
+}
+
+pub(super) fn size_of(path: &Path) -> io::Result<u64> {
+    Ok(open_regular(path)?.metadata()?.len())
+}
+
+pub(super) fn read_verified(
+    path: &Path,
+    digest: Digest,
+    size: u64,
+    limit: u64,
+) -> Result<Vec<u8>, BlobError> {
     if size > limit {
         return Err(BlobError::TooLarge { size, limit });
     }

@@ -3,7 +3,13 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use crate::{Arch, Digest, ErrorKind, ParseDigestError, Reference};
+use crate::{ErrorKind, ParseDigestError, Reference};
+
+mod blob;
+mod load;
+
+pub use blob::{BlobError, IngestError, Part, WalkError};
+pub use load::LoadImageError;
 
 /// The store itself cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -59,6 +65,44 @@ pub enum StoreError {
     /// The user's home folder, where the store of a non-root user lives, is unknown.
     #[error("no home folder to keep the image store in")]
     NoHome,
+    /// Who called sudo, and where that user's store is, cannot be found out.
+    #[error("no home folder is known for the user `{user}` in SUDO_USER")]
+    NoSudoUser {
+        /// The variable's value; empty if it is not set.
+        user: String,
+    },
+    /// The store was opened for reading only.
+    #[error("image store `{path}` is open for reading only")]
+    ReadOnly {
+        /// The store's folder.
+        path: PathBuf,
+    },
+    /// The owner of a pin cannot be part of a file's name.
+    #[error("`{owner}` cannot own a pin, expected up to 64 letters, digits, `-` or `_`, and not `lease`")]
+    Owner {
+        /// The name that was given.
+        owner: String,
+    },
+    /// What images need cannot be found out, so nothing is removed.
+    #[error("failed to find out what the images in `{path}` need, so nothing was removed")]
+    Unreadable {
+        /// The store's folder.
+        path: PathBuf,
+        /// What cannot be read.
+        #[source]
+        source: Box<WalkError>,
+    },
+    /// What a descriptor leads to cannot be listed, because part of it is not stored.
+    #[error("`{digest}` cannot be listed in the image store `{path}`")]
+    Incomplete {
+        /// The store's folder.
+        path: PathBuf,
+        /// Digest of the index or manifest, as written.
+        digest: String,
+        /// What is missing or wrong.
+        #[source]
+        source: Box<WalkError>,
+    },
 }
 
 /// An image name leads nowhere in this store.
@@ -72,6 +116,14 @@ pub enum ResolveError {
         reference: Box<Reference>,
         /// The store's folder.
         store: PathBuf,
+    },
+    /// An image that is named by its digest has names, too.
+    #[error("image `{reference}` has names: {}", list(.names))]
+    Named {
+        /// The name that was looked up.
+        reference: Box<Reference>,
+        /// The names that lead to it.
+        names: Vec<String>,
     },
     /// An entry of the store's index has a digest this crate cannot check.
     #[error("image `{reference}` has an unusable entry in the store's index")]
@@ -87,161 +139,6 @@ pub enum ResolveError {
     Store(#[from] StoreError),
 }
 
-/// A stored image cannot be loaded.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum LoadImageError {
-    /// The name leads nowhere.
-    #[error(transparent)]
-    Resolve(#[from] ResolveError),
-    /// The name leads to something that is not an image index.
-    #[error("image `{reference}` is not an image index but `{media_type}`")]
-    NotAnIndex {
-        /// The image.
-        reference: Box<Reference>,
-        /// What it is instead.
-        media_type: String,
-    },
-    /// Index or manifest is not the document it should be.
-    #[error("{part} `{digest}` of image `{reference}` is malformed")]
-    Document {
-        /// The image.
-        reference: Box<Reference>,
-        /// Which document.
-        part: Part,
-        /// Its digest.
-        digest: Digest,
-        /// Where it breaks.
-        #[source]
-        source: serde_json::Error,
-    },
-    /// The image was not built for this machine.
-    #[error("image `{reference}` has no manifest for {wanted}, only for: {}", list(.available))]
-    Platform {
-        /// The image.
-        reference: Box<Reference>,
-        /// The architecture asked for.
-        wanted: Arch,
-        /// The architectures it has.
-        available: Vec<String>,
-    },
-    /// The manifest has two layers of a kind that can stand only once.
-    #[error("image `{reference}` has more than one {part}")]
-    DuplicateLayer {
-        /// The image.
-        reference: Box<Reference>,
-        /// Which layer.
-        part: Part,
-    },
-    /// The `gadget.yaml` is not text.
-    #[error("the gadget.yaml of image `{reference}` is not UTF-8 text")]
-    NotText {
-        /// The image.
-        reference: Box<Reference>,
-        /// Where it breaks.
-        #[source]
-        source: std::string::FromUtf8Error,
-    },
-    /// A blob is missing, too large or damaged.
-    #[error("failed to load the {part} of image `{reference}`")]
-    Blob {
-        /// The image.
-        reference: Box<Reference>,
-        /// Which blob.
-        part: Part,
-        /// What is wrong with it.
-        #[source]
-        source: BlobError,
-    },
-}
-
-/// A blob cannot be trusted or read.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum BlobError {
-    /// The descriptor names no usable digest.
-    #[error("its descriptor is malformed")]
-    Digest(#[from] ParseDigestError),
-    /// The descriptor announces more than is allowed; nothing was read.
-    #[error("it has {size} bytes, more than the {limit} allowed")]
-    TooLarge {
-        /// The announced size.
-        size: u64,
-        /// The bound for this part.
-        limit: u64,
-    },
-    /// The file's size is not the announced one.
-    #[error("blob `{path}` has {actual} bytes, expected {expected}")]
-    Size {
-        /// The blob's file.
-        path: PathBuf,
-        /// Bytes announced.
-        expected: u64,
-        /// Bytes found.
-        actual: u64,
-    },
-    /// The content is not what the digest promises.
-    #[error("blob `{path}` is damaged, its content has digest {actual}")]
-    Content {
-        /// The blob's file.
-        path: PathBuf,
-        /// The digest of what is there.
-        actual: Digest,
-    },
-    /// The file cannot be read.
-    #[error("failed to read blob `{path}`")]
-    Io {
-        /// The blob's file.
-        path: PathBuf,
-        /// Why.
-        #[source]
-        source: io::Error,
-    },
-}
-
-/// The parts an image consists of.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Part {
-    /// The image index.
-    Index,
-    /// The manifest of one architecture.
-    Manifest,
-    /// The `gadget.yaml`.
-    Metadata,
-    /// The layer with the eBPF object.
-    Ebpf,
-    /// The layer with the WASM module.
-    Wasm,
-    /// The layer with BTF files.
-    Btfgen,
-}
-
-impl Part {
-    /// The most bytes this part may have.
-    pub const fn limit(self) -> u64 {
-        const MIB: u64 = 1 << 20;
-        match self {
-            Self::Index | Self::Manifest => 4 * MIB,
-            Self::Metadata => MIB,
-            Self::Ebpf | Self::Wasm => 64 * MIB,
-            Self::Btfgen => 256 * MIB,
-        }
-    }
-}
-
-impl std::fmt::Display for Part {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(match self {
-            Self::Index => "index",
-            Self::Manifest => "manifest",
-            Self::Metadata => "gadget.yaml",
-            Self::Ebpf => "eBPF object",
-            Self::Wasm => "WASM module",
-            Self::Btfgen => "BTF archive",
-        })
-    }
-}
-
 impl StoreError {
     pub(crate) fn io(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
         move |source| Self::Io { action, path: path.to_owned(), source }
@@ -252,8 +149,14 @@ impl StoreError {
         match self {
             Self::Io { source, .. } => ErrorKind::of_io(source),
             Self::Locked { .. } => ErrorKind::Busy,
-            Self::NotALayout { .. } | Self::BadIndex { .. } | Self::TooLarge { .. } => ErrorKind::Corrupt,
-            Self::NoHome => ErrorKind::NotFound,
+            Self::NotALayout { .. }
+            | Self::BadIndex { .. }
+            | Self::TooLarge { .. }
+            | Self::Incomplete { .. } => ErrorKind::Corrupt,
+            Self::NoHome | Self::NoSudoUser { .. } => ErrorKind::NotFound,
+            Self::ReadOnly { .. } => ErrorKind::PermissionDenied,
+            Self::Owner { .. } => ErrorKind::InvalidInput,
+            Self::Unreadable { .. } => ErrorKind::Io,
         }
     }
 
@@ -266,10 +169,13 @@ impl StoreError {
             Self::Locked { .. } => {
                 Some("wait for the other `ig` process to finish, then try again".to_owned())
             }
-            Self::NotALayout { path, .. } | Self::BadIndex { path, .. } => Some(format!(
-                "move the folder of `{}` away and build the images again with `ig image build PATH -t NAME`",
-                path.display()
-            )),
+            Self::Io { source, .. } if source.kind() == io::ErrorKind::StorageFull => {
+                Some("free space on the disk, with `ig image remove` for example, then try again".to_owned())
+            }
+            Self::NoSudoUser { .. } => Some("run ig through sudo, or name a store with --store".to_owned()),
+            Self::NotALayout { .. } | Self::BadIndex { .. } => {
+                Some("repair the store with `ig image fsck --repair`; it says what is lost".to_owned())
+            }
             _ => None,
         }
     }
@@ -280,6 +186,7 @@ impl ResolveError {
     pub fn kind(&self) -> ErrorKind {
         match self {
             Self::NotFound { .. } => ErrorKind::NotFound,
+            Self::Named { .. } => ErrorKind::InvalidInput,
             Self::Digest { .. } => ErrorKind::Corrupt,
             Self::Store(error) => error.kind(),
         }
@@ -289,43 +196,13 @@ impl ResolveError {
     pub fn hint(&self) -> Option<String> {
         match self {
             Self::NotFound { reference, .. } => Some(format!(
-                "build it with `ig image build PATH -t {}`, or see what is there with `ig image list`; \
-                 pulling from a registry is not available yet",
-                reference.short()
+                "fetch it with `ig image pull {name}`, build it with `ig image build PATH -t {name}`, or see what is \
+                 there with `ig image list`",
+                name = reference.short()
             )),
+            Self::Named { .. } => Some("remove it by each of its names".to_owned()),
             Self::Digest { .. } => None,
             Self::Store(error) => error.hint(),
-        }
-    }
-}
-
-impl LoadImageError {
-    /// What kind of failure this is.
-    pub fn kind(&self) -> ErrorKind {
-        match self {
-            Self::Resolve(error) => error.kind(),
-            Self::Platform { .. } => ErrorKind::NotFound,
-            Self::Blob { source: BlobError::Io { source, .. }, .. }
-                if source.kind() == io::ErrorKind::PermissionDenied =>
-            {
-                ErrorKind::PermissionDenied
-            }
-            _ => ErrorKind::Corrupt,
-        }
-    }
-
-    /// What the user can do about it.
-    pub fn hint(&self) -> Option<String> {
-        match self {
-            Self::Resolve(error) => error.hint(),
-            Self::Platform { reference, wanted, .. } => {
-                Some(format!("build it with `ig image build PATH -t {} --arch {wanted}`", reference.short()))
-            }
-            Self::Blob { reference, .. } | Self::Document { reference, .. } => Some(format!(
-                "the stored copy is unusable; build it again with `ig image build PATH -t {}`",
-                reference.short()
-            )),
-            _ => None,
         }
     }
 }

@@ -7,7 +7,7 @@
 use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
 use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -18,9 +18,9 @@ use serde::Deserialize;
 use super::StoreError;
 use crate::manifest::{Annotations, Index, to_json};
 
-const LAYOUT: &str = "oci-layout";
-const LAYOUT_CONTENT: &[u8] = br#"{"imageLayoutVersion":"1.0.0"}"#;
-const INDEX: &str = "index.json";
+pub(super) const LAYOUT: &str = "oci-layout";
+pub(crate) const LAYOUT_CONTENT: &[u8] = br#"{"imageLayoutVersion":"1.0.0"}"#;
+pub(super) const INDEX: &str = "index.json";
 const LOCK: &str = "index.json.lock";
 const LAYOUT_LIMIT: u64 = 64 << 10;
 const INDEX_LIMIT: u64 = 64 << 20;
@@ -38,7 +38,24 @@ pub(super) fn create_or_check(root: &Path) -> Result<(), StoreError> {
     if !index.exists() {
         write_index(root, &Index::of(Vec::new(), Annotations::new()))?;
     }
+    write_layout(root)
+}
+
+/// Writes `oci-layout`. The caller holds the lock.
+pub(super) fn write_layout(root: &Path) -> Result<(), StoreError> {
     replace(root, LAYOUT, LAYOUT_CONTENT)
+}
+
+/// Checks that a folder is a whole layout with its lock, and changes nothing.
+pub(super) fn check_complete(root: &Path) -> Result<(), StoreError> {
+    if !check(root)? {
+        return Err(StoreError::NotALayout { path: root.join(LAYOUT), source: None });
+    }
+    for name in [INDEX, LOCK] {
+        let path = root.join(name);
+        open_regular(&path).map_err(StoreError::io("open", &path))?;
+    }
+    Ok(())
 }
 
 /// Creates a folder and its parents for the owner alone.
@@ -47,7 +64,7 @@ pub(super) fn create_folder(path: &Path) -> Result<(), StoreError> {
 }
 
 /// Whether the folder declares itself a layout of our version.
-fn check(root: &Path) -> Result<bool, StoreError> {
+pub(super) fn check(root: &Path) -> Result<bool, StoreError> {
     #[derive(Deserialize)]
     #[serde(rename_all = "camelCase")]
     struct Layout {
@@ -70,33 +87,44 @@ pub(super) fn read_index(root: &Path) -> Result<Index, StoreError> {
 
 /// Lets `change` edit the index while no other process can.
 pub(super) fn update_index<T>(root: &Path, change: impl FnOnce(&mut Index) -> T) -> Result<T, StoreError> {
+    try_update_index(root, |index| Ok(change(index)))
+}
+
+/// Lets `change` edit the index while no other process can; if it fails, the index stays as it is.
+pub(super) fn try_update_index<T>(
+    root: &Path,
+    change: impl FnOnce(&mut Index) -> Result<T, StoreError>,
+) -> Result<T, StoreError> {
     let _lock = lock(root)?;
     let before = read_index_locked(root)?;
     let mut after = before.clone();
-    let answer = change(&mut after);
+    let answer = change(&mut after)?;
     if after != before {
         write_index(root, &after)?;
     }
     Ok(answer)
 }
 
-fn read_index_locked(root: &Path) -> Result<Index, StoreError> {
-    let path = root.join(INDEX);
-    match read(&path, INDEX_LIMIT)? {
-        Some(content) => {
-            serde_json::from_slice(&content).map_err(|source| StoreError::BadIndex { path, source })
-        }
-        None => Ok(Index::of(Vec::new(), Annotations::new())),
-    }
+/// Reads the index for a caller that holds the lock.
+pub(super) fn read_index_locked(root: &Path) -> Result<Index, StoreError> {
+    Ok(read_index_if_any(root)?.unwrap_or_else(|| Index::of(Vec::new(), Annotations::new())))
 }
 
-fn write_index(root: &Path, index: &Index) -> Result<(), StoreError> {
+/// The same, for whoever has to know whether there is one.
+pub(super) fn read_index_if_any(root: &Path) -> Result<Option<Index>, StoreError> {
+    let path = root.join(INDEX);
+    let parse = |content: Vec<u8>| serde_json::from_slice(&content);
+    read(&path, INDEX_LIMIT)?.map(parse).transpose().map_err(|source| StoreError::BadIndex { path, source })
+}
+
+/// Replaces the index. The caller holds the lock exclusively.
+pub(super) fn write_index(root: &Path, index: &Index) -> Result<(), StoreError> {
     let content = to_json(index).map_err(|source| StoreError::BadIndex { path: root.join(INDEX), source })?;
     replace(root, INDEX, &content)
 }
 
 /// Replaces a file of `root` so that every reader sees the old content or the new one, also after a crash.
-fn replace(root: &Path, name: &str, content: &[u8]) -> Result<(), StoreError> {
+pub(super) fn replace(root: &Path, name: &str, content: &[u8]) -> Result<(), StoreError> {
     let path = root.join(name);
     let written = || -> io::Result<()> {
         let mut file = tempfile::Builder::new()
@@ -109,6 +137,42 @@ fn replace(root: &Path, name: &str, content: &[u8]) -> Result<(), StoreError> {
         File::open(root)?.sync_all()
     };
     written().map_err(StoreError::io("write", &path))
+}
+
+/// What is in a folder of the store; one that does not exist is empty.
+pub(super) fn files(folder: &Path) -> Result<Vec<PathBuf>, StoreError> {
+    let fault = || StoreError::io("read folder", folder);
+    match fs::read_dir(folder) {
+        Ok(entries) => entries.map(|entry| Ok(entry.map_err(fault())?.path())).collect(),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
+        Err(error) => Err(fault()(error)),
+    }
+}
+
+/// The temporary files of writers that were killed. Those are written under the lock, which the caller holds.
+pub(super) fn leftovers(root: &Path) -> Result<Vec<PathBuf>, StoreError> {
+    let is_temporary = |path: &PathBuf| {
+        let name = path.file_name().unwrap_or_default().as_encoded_bytes();
+        [INDEX, LAYOUT].iter().any(|whole| name.starts_with(format!(".{whole}.").as_bytes()))
+    };
+    let mut found: Vec<_> = files(root)?.into_iter().filter(is_temporary).collect();
+    found.sort();
+    Ok(found)
+}
+
+/// Removes them.
+pub(super) fn remove_leftovers(root: &Path) -> Result<(), StoreError> {
+    leftovers(root)?.iter().try_for_each(|path| fs::remove_file(path).map_err(StoreError::io("remove", path)))
+}
+
+/// As much of a damaged index as is worth looking at.
+pub(super) fn read_damaged_index(root: &Path) -> Result<Vec<u8>, StoreError> {
+    let path = root.join(INDEX);
+    let mut content = Vec::new();
+    open_regular(&path)
+        .and_then(|file| file.take(INDEX_LIMIT).read_to_end(&mut content))
+        .map_err(StoreError::io("read", &path))?;
+    Ok(content)
 }
 
 /// Reads a small file whole; `None` if it does not exist.
@@ -131,18 +195,31 @@ fn read(path: &Path, limit: u64) -> Result<Option<Vec<u8>>, StoreError> {
     Ok(Some(content))
 }
 
-/// Opens a regular file and nothing else; a pipe in its place would block for ever.
+/// Opens a regular file and nothing else: a pipe in its place would block for ever, a link lead out of the store.
 pub(super) fn open_regular(path: &Path) -> io::Result<File> {
-    let no_wait = i32::try_from(rustix::fs::OFlags::NONBLOCK.bits()).unwrap_or_default();
-    let file = OpenOptions::new().read(true).custom_flags(no_wait).open(path)?;
-    if file.metadata()?.is_file() {
-        Ok(file)
+    let flags = rustix::fs::OFlags::NONBLOCK | rustix::fs::OFlags::NOFOLLOW;
+    let opened = OpenOptions::new().read(true).custom_flags(flags.bits().cast_signed()).open(path);
+    let file = match opened {
+        Err(error) if Errno::from_io_error(&error) == Some(Errno::LOOP) => {
+            return Err(io::Error::new(io::ErrorKind::InvalidData, "it is a symbolic link"));
+        }
+        opened => opened?,
+    };
+    require_file(&file)?;
+    Ok(file)
+}
+
+/// Refuses whatever is not a regular file.
+pub(super) fn require_file(file: &File) -> io::Result<fs::Metadata> {
+    let metadata = file.metadata()?;
+    if metadata.is_file() {
+        Ok(metadata)
     } else {
         Err(io::Error::new(io::ErrorKind::InvalidData, "it is not a regular file"))
     }
 }
 
-fn lock(root: &Path) -> Result<File, StoreError> {
+pub(super) fn lock(root: &Path) -> Result<File, StoreError> {
     let path = root.join(LOCK);
     let file = OpenOptions::new()
         .read(true)
@@ -158,7 +235,7 @@ fn lock(root: &Path) -> Result<File, StoreError> {
 
 /// A shared lock, or none where the lock file does not exist or is not ours to open: reading a store needs no right
 /// to write to it.
-fn lock_shared(root: &Path) -> Result<Option<File>, StoreError> {
+pub(super) fn lock_shared(root: &Path) -> Result<Option<File>, StoreError> {
     let path = root.join(LOCK);
     match File::open(&path) {
         Ok(file) => {

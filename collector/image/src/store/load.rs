@@ -3,7 +3,7 @@
 use serde::de::DeserializeOwned;
 
 use super::error::{LoadImageError, Part};
-use super::{ImageDescriptor, Store, blob};
+use super::{ImageDescriptor, Store, blob, graph};
 use crate::manifest::{self, Annotations, Descriptor, Index, Manifest};
 use crate::{Arch, Digest, Reference};
 
@@ -52,14 +52,21 @@ impl Store {
     /// [`LoadImageError`] if the image is unknown, not built for `arch`, or if any part of it is missing, larger than
     /// [`Part::limit`], malformed or different from its digest.
     pub fn load_gadget(&self, reference: &Reference, arch: Arch) -> Result<Gadget, LoadImageError> {
-        let image = self.resolve(reference)?;
-        let (entry, manifest_digest, manifest) = self.read_manifest(&image, arch)?;
+        self.load_image(&self.resolve(reference)?, arch)
+    }
+
+    /// Reads an image that was resolved before, wherever its name leads now.
+    ///
+    /// # Errors
+    /// As [`Store::load_gadget`].
+    pub fn load_image(&self, image: &ImageDescriptor, arch: Arch) -> Result<Gadget, LoadImageError> {
+        let (entry, manifest_digest, manifest) = self.read_manifest(image, arch)?;
         let mut gadget = Gadget {
             reference: image.reference.clone(),
             digest: image.digest,
             manifest_digest,
             ebpf: None,
-            metadata: self.read_metadata(&image, &manifest)?,
+            metadata: self.read_metadata(image, &manifest)?,
             wasm: None,
             btfgen: None,
             annotations: if manifest.annotations.is_empty() {
@@ -93,7 +100,7 @@ impl Store {
         if image.media_type != manifest::INDEX {
             return Err(LoadImageError::NotAnIndex {
                 reference: Box::new(reference.clone()),
-                media_type: image.media_type.clone(),
+                media_type: graph::clip(&image.media_type),
             });
         }
         let whole = Descriptor {
@@ -110,7 +117,7 @@ impl Store {
             return Err(LoadImageError::Platform {
                 reference: Box::new(reference.clone()),
                 wanted: arch,
-                available: platforms.take(8).map(|p| p.architecture.chars().take(20).collect()).collect(),
+                available: platforms.take(8).map(|p| graph::shown(&p.architecture, 20)).collect(),
             });
         };
         let (digest, manifest) = self.read_document(reference, entry, Part::Manifest)?;
@@ -142,7 +149,7 @@ impl Store {
             manifest::WASM => (Part::Wasm, gadget.wasm.is_some()),
             manifest::BTFGEN => (Part::Btfgen, gadget.btfgen.is_some()),
             other => {
-                let media_type: String = other.chars().take(100).collect();
+                let media_type = graph::clip(other);
                 gadget.warnings.push(format!("layer of unknown media type `{media_type}` is skipped"));
                 return Ok(());
             }

@@ -1,14 +1,21 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 
+use ig_model::chain;
 use tempfile::TempDir;
 
 use super::*;
+use crate::Arch;
 use crate::ErrorKind;
-use crate::manifest::{CREATED, EBPF, EMPTY, MANIFEST, METADATA, Manifest, Platform, WASM};
+use crate::manifest::{CREATED, EBPF, EMPTY, MANIFEST, METADATA, Manifest, Platform, REF_NAME, WASM};
 
+mod collect;
 mod concurrent;
+mod fsck;
 mod hostile;
+mod ingest;
+mod interrupted;
+mod listing;
 
 const YAML: &[u8] = b"name: x\n";
 const OBJECT: &[u8] = b"\x7fELF pretend";

@@ -10,23 +10,18 @@ fn blob_path(store: &Store, content: &[u8]) -> PathBuf {
 }
 
 /// Overwrites a blob, which is read-only on disk.
-fn overwrite(path: &Path, content: &[u8]) {
+pub(super) fn overwrite(path: &Path, content: &[u8]) {
     fs::remove_file(path).unwrap();
     fs::write(path, content).unwrap();
 }
 
-fn load(store: &Store) -> Result<Gadget, LoadImageError> {
-    store.load_gadget(&name("g"), Arch::Amd64)
+pub(super) fn make_pipe(path: &Path) {
+    let mode = rustix::fs::Mode::from_raw_mode(0o600);
+    rustix::fs::mknodat(rustix::fs::CWD, path, rustix::fs::FileType::Fifo, mode, 0).unwrap();
 }
 
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut next = error.source();
-    while let Some(error) = next {
-        text = format!("{text}: {error}");
-        next = error.source();
-    }
-    text
+fn load(store: &Store) -> Result<Gadget, LoadImageError> {
+    store.load_gadget(&name("g"), Arch::Amd64)
 }
 
 /// Scenario: the object's blob is cut short, flipped in one bit, removed, replaced by a folder or by a pipe.
@@ -58,14 +53,7 @@ fn damaged_blobs_are_refused() {
     fs::remove_file(&path).unwrap();
     assert!(chain(&load(&store).unwrap_err()).contains("failed to read blob"));
 
-    rustix::fs::mknodat(
-        rustix::fs::CWD,
-        &path,
-        rustix::fs::FileType::Fifo,
-        rustix::fs::Mode::from_raw_mode(0o600),
-        0,
-    )
-    .unwrap();
+    make_pipe(&path);
     assert!(chain(&load(&store).unwrap_err()).contains("not a regular file"));
 
     put_image(&store, Some("g"), &[(EBPF, OBJECT)]);
@@ -142,7 +130,7 @@ fn damaged_index_is_refused() {
         assert!(store.put_index(&Index::of(Vec::new(), Annotations::new()), None).is_err());
         assert_eq!(fs::read_to_string(&path).unwrap(), content);
     }
-    fs::File::create(&path).unwrap().set_len(1 << 40).unwrap();
+    File::create(&path).unwrap().set_len(1 << 40).unwrap();
     assert!(store.list().unwrap_err().to_string().contains("1099511627776 bytes"));
     fs::remove_file(&path).unwrap();
     assert!(store.list().unwrap().is_empty());
@@ -198,7 +186,7 @@ proptest! {
         };
         for content in [index.as_bytes(), &bytes, &wrapped] {
             let entry = store.put_blob(manifest::INDEX, content).unwrap();
-            layout::update_index(store.path(), |index| list_entry(index, entry, Some(&name("g")))).unwrap();
+            layout::update_index(store.path(), |index| list_entry(index, entry, Some(&name("g").to_string()))).unwrap();
             prop_assert!(load(&store).is_ok() || load(&store).unwrap_err().to_string().contains("gadget/g"));
             prop_assert_eq!(store.list().unwrap().len(), 1);
         }

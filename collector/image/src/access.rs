@@ -1,0 +1,184 @@
+//! From a name to a gadget that may run: allowed, present, trusted, read. One digest leads through all of it.
+//!
+//! The name is judged before a registry hears of it. Then it is resolved once: what was verified is what is read,
+//! whatever happens to the tag meanwhile. A registry that is down does not take away what is here: an image that was
+//! verified before runs from the store, and the failure is told beside it.
+
+use std::sync::Arc;
+
+use crate::registry::{Progress, Registry, RegistryError};
+use crate::store::{Gadget, ImageDescriptor, LoadImageError, ResolveError, Store};
+use crate::trust::{Proof, Refusal, Verifier, VerifyError};
+use crate::{Arch, ErrorKind, Reference};
+
+/// When a registry is asked for an image.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum PullPolicy {
+    /// When the store has no image of that name.
+    #[default]
+    Missing,
+    /// Each time.
+    Always,
+    /// Never.
+    Never,
+}
+
+/// Leads from names to gadgets that may run; clones are the same.
+#[derive(Clone, Debug)]
+pub struct Access {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    store: Store,
+    registry: Registry,
+    verifier: Verifier,
+}
+
+/// A gadget that may run.
+#[derive(Debug)]
+pub struct Acquired {
+    /// The image for this machine's architecture.
+    pub gadget: Gadget,
+    /// Why it may run.
+    pub proof: Proof,
+    /// Why the registry could not be asked, if it should have been; the image is the one that was here before.
+    pub pull_failure: Option<RegistryError>,
+}
+
+/// Why an image does not run.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum AccessError {
+    /// A rule forbids to fetch it.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    /// It could not be fetched.
+    #[error(transparent)]
+    Registry(#[from] RegistryError),
+    /// It is not in the store.
+    #[error(transparent)]
+    Resolve(#[from] ResolveError),
+    /// It is not to be trusted.
+    #[error(transparent)]
+    Untrusted(#[from] VerifyError),
+    /// It cannot be read.
+    #[error(transparent)]
+    Load(#[from] LoadImageError),
+    /// A task panicked, which is a fault of this program.
+    #[error("reading image `{0}` panicked")]
+    Panicked(Box<Reference>),
+}
+
+impl Access {
+    /// Access to the images of `store` and what `registry` leads to, by the rules of `verifier`.
+    pub fn new(store: Store, registry: Registry, verifier: Verifier) -> Self {
+        Self { inner: Arc::new(Inner { store, registry, verifier }) }
+    }
+
+    /// The store.
+    pub fn store(&self) -> &Store {
+        &self.inner.store
+    }
+
+    /// The gadget called `reference`, fetched if `pull` asks for it.
+    ///
+    /// # Errors
+    /// [`AccessError`]; the store is as usable as before.
+    ///
+    /// # Cancel safety
+    /// Dropping the future leaves what was fetched for another try.
+    pub async fn acquire(
+        &self,
+        reference: &Reference,
+        pull: PullPolicy,
+        progress: &dyn Progress,
+    ) -> Result<Acquired, AccessError> {
+        let Inner { store, registry, verifier } = self.inner.as_ref();
+        let is_here = match store.resolve(reference) {
+            Ok(_) => true,
+            Err(ResolveError::NotFound { .. }) => false,
+            Err(error) => return Err(error.into()),
+        };
+        let wants_pull = match pull {
+            PullPolicy::Missing => !is_here,
+            PullPolicy::Always => true,
+            PullPolicy::Never => false,
+        };
+        let mut pull_failure = None;
+        if wants_pull {
+            verifier.policy().may_pull(reference)?;
+            match registry.pull(reference, store, crate::registry::PullOptions::default(), progress).await {
+                Ok(_) => {}
+                Err(error) if is_here => pull_failure = Some(error),
+                Err(error) => return Err(error.into()),
+            }
+        }
+        match self.read(reference).await {
+            Err(AccessError::Untrusted(error))
+                if error.fetching_may_help()
+                    && pull != PullPolicy::Never
+                    && !wants_pull
+                    && verifier.policy().may_pull(reference).is_ok() =>
+            {
+                let image = store.resolve(reference)?;
+                registry.pull_signatures(reference, image.digest, store, progress).await?;
+                self.read(reference).await
+            }
+            other => other,
+        }
+        .map(|acquired| Acquired { pull_failure, ..acquired })
+    }
+
+    /// The gadget called `reference` if it is in the store; no registry is asked.
+    ///
+    /// # Errors
+    /// [`AccessError`].
+    pub fn local(&self, reference: &Reference) -> Result<Acquired, AccessError> {
+        let image = self.inner.store.resolve(reference)?;
+        self.verified(&image)
+    }
+
+    async fn read(&self, reference: &Reference) -> Result<Acquired, AccessError> {
+        let access = self.clone();
+        let reference = reference.clone();
+        let named = Box::new(reference.clone());
+        // Megabytes are hashed on the way.
+        tokio::task::spawn_blocking(move || access.local(&reference))
+            .await
+            .unwrap_or(Err(AccessError::Panicked(named)))
+    }
+
+    fn verified(&self, image: &ImageDescriptor) -> Result<Acquired, AccessError> {
+        let proof = self.inner.verifier.verify(&self.inner.store, image)?;
+        let gadget = self.inner.store.load_image(image, Arch::host())?;
+        Ok(Acquired { gadget, proof, pull_failure: None })
+    }
+}
+
+impl AccessError {
+    /// What kind of failure this is.
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Refused(_) => ErrorKind::PermissionDenied,
+            Self::Registry(error) => error.kind(),
+            Self::Resolve(error) => error.kind(),
+            Self::Untrusted(error) => error.kind(),
+            Self::Load(error) => error.kind(),
+            Self::Panicked(_) => ErrorKind::Corrupt,
+        }
+    }
+
+    /// What to do about it, if there is something to say.
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::Refused(refusal) => Some(refusal.hint()),
+            Self::Registry(error) => error.hint(),
+            Self::Resolve(error) => error.hint(),
+            Self::Untrusted(error) => error.hint(),
+            Self::Load(error) => error.hint(),
+            Self::Panicked(_) => None,
+        }
+    }
+}

@@ -1,0 +1,174 @@
+//! Credentials for registries: where they are looked for, and where a login keeps them.
+//!
+//! The files are Docker's `config.json`, so that a login by any other program counts here and the other way round.
+//! A secret never shows in `Debug` output, in a log line or in an error.
+
+use std::env;
+use std::ffi::OsString;
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+mod document;
+mod error;
+mod helper;
+mod login;
+#[cfg(test)]
+mod tests;
+
+use document::Document;
+pub use error::AuthError;
+pub use login::Logins;
+
+/// Where the collector keeps credentials unless told otherwise.
+pub const DEFAULT_AUTHFILE: &str = "/var/lib/ig/config.json";
+
+/// Text that must not be shown.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(String);
+
+/// What a client shows to a registry to be let in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Credentials {
+    /// A name and a password.
+    Password {
+        /// The user's name.
+        username: String,
+        /// The password, or a token that stands for one.
+        password: Secret,
+    },
+    /// A token that is exchanged for short-lived ones.
+    IdentityToken(Secret),
+}
+
+/// Where credentials are looked for.
+#[derive(Clone, Debug)]
+pub struct CredentialSources {
+    /// A file in the form of Docker's `config.json`. A missing one is an error unless it is [`DEFAULT_AUTHFILE`], in
+    /// whose place others are tried.
+    pub authfile: PathBuf,
+    /// The content of such a file from elsewhere, such as a Kubernetes secret; it replaces every file.
+    pub pull_secret: Option<Secret>,
+    /// The environment variables that matter.
+    pub environment: AuthEnvironment,
+}
+
+/// The environment variables that other programs of this kind read, too.
+#[derive(Clone, Debug, Default)]
+pub struct AuthEnvironment {
+    /// `DOCKER_AUTH_CONFIG`: the content of a file; its entries win over those of any file.
+    pub docker_auth_config: Option<Secret>,
+    /// `REGISTRY_AUTH_FILE`: a file in place of a missing default one.
+    pub registry_auth_file: Option<PathBuf>,
+    /// `DOCKER_CONFIG`: the folder of Docker's file.
+    pub docker_config: Option<PathBuf>,
+    /// `HOME`: its `.docker` is the folder of Docker's file otherwise.
+    pub home: Option<PathBuf>,
+}
+
+/// The credentials that were found, read once.
+#[derive(Clone, Debug, Default)]
+pub struct Keychain {
+    environment: Option<Document>,
+    file: Option<Document>,
+}
+
+impl Secret {
+    /// Hides `text`.
+    pub fn new(text: impl Into<String>) -> Self {
+        Self(text.into())
+    }
+
+    /// The text, for the one place that sends or stores it.
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("<secret>")
+    }
+}
+
+impl Default for CredentialSources {
+    /// The default file and this process's environment.
+    fn default() -> Self {
+        Self {
+            authfile: DEFAULT_AUTHFILE.into(),
+            pull_secret: None,
+            environment: AuthEnvironment::of_process(),
+        }
+    }
+}
+
+impl AuthEnvironment {
+    /// Reads the variables of this process; empty ones count as absent.
+    pub fn of_process() -> Self {
+        let path = |name| env::var_os(name).filter(|value: &OsString| !value.is_empty()).map(PathBuf::from);
+        Self {
+            docker_auth_config: env::var("DOCKER_AUTH_CONFIG")
+                .ok()
+                .filter(|text| !text.is_empty())
+                .map(Secret),
+            registry_auth_file: path("REGISTRY_AUTH_FILE"),
+            docker_config: path("DOCKER_CONFIG"),
+            home: path("HOME"),
+        }
+    }
+
+    /// Docker's own file.
+    fn docker_file(&self) -> Option<PathBuf> {
+        let folder = self.docker_config.clone().or_else(|| Some(self.home.as_ref()?.join(".docker")));
+        folder.map(|folder| folder.join("config.json"))
+    }
+}
+
+impl Keychain {
+    /// Reads what `sources` name.
+    ///
+    /// # Errors
+    /// [`AuthError`] if a file that was asked for is missing, or one that exists cannot be read or understood.
+    pub fn load(sources: &CredentialSources) -> Result<Self, AuthError> {
+        let environment = match &sources.environment.docker_auth_config {
+            Some(text) => Some(Document::parse(text.expose().as_bytes(), Path::new("$DOCKER_AUTH_CONFIG"))?),
+            None => None,
+        };
+        if let Some(secret) = &sources.pull_secret {
+            let file = Some(Document::parse(secret.expose().as_bytes(), Path::new("the pull secret"))?);
+            return Ok(Self { environment, file });
+        }
+        let mut file = Document::read(&sources.authfile)?;
+        if file.is_none() {
+            if sources.authfile != Path::new(DEFAULT_AUTHFILE) {
+                return Err(AuthError::Missing { path: sources.authfile.clone() });
+            }
+            let fallback = sources.environment.registry_auth_file.clone();
+            file = match fallback.or_else(|| sources.environment.docker_file()) {
+                Some(path) => Document::read(&path)?,
+                None => None,
+            };
+        }
+        Ok(Self { environment, file })
+    }
+
+    /// The credentials for `registry`, a `host[:port]`; `None` means anonymous access.
+    ///
+    /// # Errors
+    /// [`AuthError`] if an entry is malformed or a credential helper fails.
+    pub async fn credentials(&self, registry: &str) -> Result<Option<Credentials>, AuthError> {
+        if let Some(found) = self.environment.as_ref().and_then(|document| document.entry(registry)) {
+            return found.credentials(registry);
+        }
+        let Some(file) = &self.file else { return Ok(None) };
+        let server = document::server_name(registry);
+        if let Some(name) = file.helper(server) {
+            let found = helper::get(name, server).await?;
+            if found.is_some() || server != document::DOCKER_HUB {
+                return Ok(found);
+            }
+            return helper::get(name, document::DOCKER_HUB_KEY).await;
+        }
+        file.entry(registry).map_or(Ok(None), |entry| entry.credentials(registry))
+    }
+}

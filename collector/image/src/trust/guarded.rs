@@ -1,0 +1,121 @@
+//! Files that only an administrator can have written.
+//!
+//! A policy that anybody may replace protects from nobody. So its file must belong to root and be writable by root
+//! alone, and so must the folder that it is in, unless that is on a read-only mount, as Kubernetes makes them. What
+//! is checked is the open file, not its name.
+
+use std::fs::{File, Metadata};
+use std::io::{self, Read as _};
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{OFlags, StatVfsMountFlags};
+
+/// Who may have written a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Trustee {
+    /// Whoever could: the file is named by the one who asks.
+    Anyone,
+    /// The user with this number, 0 for root; nobody else.
+    User(u32),
+}
+
+/// A file cannot be read, or is open to the wrong people.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum GuardError {
+    /// Reading failed.
+    #[error("failed to read `{path}`")]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// It belongs to somebody else.
+    #[error("`{path}` belongs to user {owner}, so it is not used")]
+    Owner {
+        /// The file or folder.
+        path: PathBuf,
+        /// Whose it is.
+        owner: u32,
+        /// Whose it must be.
+        wanted: u32,
+    },
+    /// Others may write to it.
+    #[error("`{path}` is writable by others (mode {mode:04o}), so it is not used")]
+    Writable {
+        /// The file or folder.
+        path: PathBuf,
+        /// Its permissions.
+        mode: u32,
+    },
+    /// It is larger than any real one.
+    #[error("`{path}` has more than the {limit} bytes allowed")]
+    TooLarge {
+        /// The file.
+        path: PathBuf,
+        /// The bound.
+        limit: u64,
+    },
+}
+
+/// Reads a file of at most `limit` bytes that only `trustee` can have written.
+pub(super) fn read(path: &Path, limit: u64, trustee: Trustee) -> Result<Vec<u8>, GuardError> {
+    let fault = |source| GuardError::Io { path: path.to_owned(), source };
+    // Without waiting: a pipe in the file's place would block for ever.
+    let no_wait = i32::try_from(OFlags::NONBLOCK.bits()).unwrap_or_default();
+    let file = File::options().read(true).custom_flags(no_wait).open(path).map_err(fault)?;
+    let metadata = file.metadata().map_err(fault)?;
+    if !metadata.is_file() {
+        return Err(fault(io::Error::new(io::ErrorKind::InvalidData, "it is not a regular file")));
+    }
+    if let Trustee::User(user) = trustee {
+        check(path, &metadata, user)?;
+        check_folder(path, user)?;
+    }
+    let mut content = Vec::new();
+    file.take(limit + 1).read_to_end(&mut content).map_err(fault)?;
+    if content.len() as u64 > limit {
+        return Err(GuardError::TooLarge { path: path.to_owned(), limit });
+    }
+    Ok(content)
+}
+
+fn check_folder(path: &Path, user: u32) -> Result<(), GuardError> {
+    let folder = match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    };
+    let fault = |source| GuardError::Io { path: folder.to_owned(), source };
+    let open = File::open(folder).map_err(fault)?;
+    let mounted = rustix::fs::fstatvfs(&open).map_err(|errno| fault(errno.into()))?;
+    if mounted.f_flag.contains(StatVfsMountFlags::RDONLY) {
+        return Ok(());
+    }
+    check(folder, &open.metadata().map_err(fault)?, user)
+}
+
+fn check(path: &Path, metadata: &Metadata, user: u32) -> Result<(), GuardError> {
+    let (owner, mode) = (metadata.uid(), metadata.mode() & 0o7777);
+    // Root could write to any file anyway.
+    if owner != user && owner != 0 {
+        return Err(GuardError::Owner { path: path.to_owned(), owner, wanted: user });
+    }
+    if mode & 0o022 != 0 {
+        return Err(GuardError::Writable { path: path.to_owned(), mode });
+    }
+    Ok(())
+}
+
+impl GuardError {
+    /// What to do about it.
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::Owner { path, wanted, .. } => Some(format!("run `chown {wanted} {}`", path.display())),
+            Self::Writable { path, .. } => Some(format!("run `chmod go-w {}`", path.display())),
+            Self::Io { .. } | Self::TooLarge { .. } => None,
+        }
+    }
+}
