@@ -4,7 +4,7 @@
 //! Inspektor Gadget's marker contract: a marker is a global `const void *` whose name starts with a known prefix;
 //! the parts after it are separated by exactly three underscores.
 
-use std::collections::BTreeMap;
+use std::collections::HashSet;
 
 use ig_config::metadata::Metadata;
 use ig_kernel::btf::{Btf, Composite, Kind, Type, TypeId, VarLinkage};
@@ -12,13 +12,20 @@ use ig_loader::{MapKind, MapSpec, Object, ProgramKind};
 use thiserror::Error;
 
 use crate::{
-    layout::append_fields,
+    annotate::annotate,
+    field::Field,
+    layout,
     param::{self, Param},
-    source::{DataSource, Origin, SourceKind},
+    source::{DataSource, Origin, Rest, SourceKind},
+    words::FieldWords,
 };
 
 /// Separates the parts of a marker.
 const SEPARATOR: &str = "___";
+/// Longest record; ring buffers and map values of this size exist in no gadget.
+const MAX_RECORD: usize = 4 << 20;
+/// Data sources of one gadget.
+const MAX_SOURCES: usize = 256;
 
 /// What the markers of an object say.
 #[derive(Clone, Debug, Default)]
@@ -27,6 +34,8 @@ pub struct Discovered {
     pub sources: Vec<DataSource>,
     /// Parameters in order of their markers.
     pub params: Vec<Param>,
+    /// Parameters of programs at network interfaces: packet filters, the interface. No variables stand behind them.
+    pub network: Vec<Param>,
     /// Oddities that do not stop the gadget.
     pub warnings: Vec<String>,
 }
@@ -46,7 +55,7 @@ pub struct DiscoverError {
 /// # Errors
 /// The first marker that is wrong.
 pub fn discover(object: &Object, metadata: &Metadata) -> Result<Discovered, DiscoverError> {
-    let mut found = Discovered::default();
+    let mut found = Discovered { network: param::of_network(object), ..Discovered::default() };
     let btf = object.btf();
     for (_, ty) in btf.types() {
         let Type::Var(variable) = ty else { continue };
@@ -78,9 +87,12 @@ impl Context<'_> {
     fn marker(&self, name: &str, found: &mut Discovered) -> Result<(), String> {
         if let Some(rest) = name.strip_prefix("gadget_tracer_") {
             self.tracer(rest, found)
-        } else if let Some(rest) =
-            name.strip_prefix("gadget_iter_").or_else(|| name.strip_prefix("gadget_snapshotter_"))
-        {
+        } else if let Some(rest) = name.strip_prefix("gadget_snapshotter_") {
+            found
+                .warnings
+                .push(format!("marker `{name}` has a deprecated form; GADGET_ITER makes the new one"));
+            self.iterator(rest, found)
+        } else if let Some(rest) = name.strip_prefix("gadget_iter_") {
             self.iterator(rest, found)
         } else if let Some(rest) = name.strip_prefix("gadget_mapiter_") {
             self.map_iterator(rest, found)
@@ -97,20 +109,12 @@ impl Context<'_> {
         if spec.kind != MapKind::RINGBUF && spec.kind != MapKind::PERF_EVENT_ARRAY {
             return Err(format!("map `{map}` is neither a ring buffer nor a perf event array"));
         }
-        let composite = self.composite(record)?;
-        let mut fields = Vec::new();
-        append_fields(self.btf, composite, 0, &mut fields);
+        let (fields, size) = self.record(record, found)?;
         // The last marker of a name wins, as in the reference.
         found.sources.retain(|source| source.name != name);
-        found.sources.push(DataSource {
-            name: name.to_owned(),
-            kind: SourceKind::Single,
-            origin: Origin::Tracer { map: map.to_owned() },
-            record_size: composite.size as usize,
-            fields,
-            annotations: BTreeMap::new(),
-        });
-        Ok(())
+        let origin = Origin::Tracer { map: map.to_owned() };
+        let source = DataSource { fields, ..DataSource::new(name, SourceKind::Single, origin, size) };
+        self.register(source, found)
     }
 
     fn iterator(&self, rest: &str, found: &mut Discovered) -> Result<(), String> {
@@ -133,59 +137,94 @@ impl Context<'_> {
             found.warnings.push(format!("data source `{name}` is declared twice; the first one counts"));
             return Ok(());
         }
-        let composite = self.composite(record)?;
-        let mut fields = Vec::new();
-        append_fields(self.btf, composite, 0, &mut fields);
-        found.sources.push(DataSource {
-            name: name.to_owned(),
-            kind: SourceKind::Array,
-            origin: Origin::Iterator { programs },
-            record_size: composite.size as usize,
+        let (fields, size) = self.record(record, found)?;
+        let source = DataSource {
             fields,
-            annotations: BTreeMap::new(),
-        });
-        Ok(())
+            ..DataSource::new(name, SourceKind::Array, Origin::Iterator { programs }, size)
+        };
+        self.register(source, found)
     }
 
     fn map_iterator(&self, rest: &str, found: &mut Discovered) -> Result<(), String> {
         let [name, map] = parts(rest)?;
         let spec = self.map(map)?;
         if spec.kind != MapKind::HASH {
-            return Err(format!("map `{map}` is no plain hash map"));
+            return Err(format!(
+                "map `{map}` is {}; only a plain hash map can be iterated",
+                map_kind(spec.kind)
+            ));
         }
         if found.sources.iter().any(|source| source.name == name) {
             return Err(format!("data source `{name}` is declared twice"));
         }
-        let mut fields = Vec::new();
-        append_fields(self.btf, self.element(spec, spec.key_type, spec.key_size, "key")?, 0, &mut fields);
+        let key = self.element(spec, spec.key_type, spec.key_size, "key")?;
+        let value = self.element(spec, spec.value_type, spec.value_size, "value")?;
+        let (key_size, value_size) = (spec.key_size as usize, spec.value_size as usize);
+        let size = record_size(key_size.saturating_add(value_size), name)?;
+        let mut fields = self.fields(key, 0, found)?;
         for field in &mut fields {
             field.role_key = true;
         }
-        let value = self.element(spec, spec.value_type, spec.value_size, "value")?;
         let keys = fields.len();
-        let mut values = Vec::new();
-        append_fields(self.btf, value, spec.key_size as usize, &mut values);
-        for field in &mut values {
-            field.parent = field.parent.map(|parent| parent + keys);
+        let values = self.fields(value, key_size, found)?;
+        let names: HashSet<String> = fields.iter().map(|field| field.full_name.clone()).collect();
+        if let Some(clash) = values.iter().find(|value| names.contains(&value.name)) {
+            return Err(format!(
+                "field `{}` already exists: key and value of map `{map}` both have it",
+                clash.name
+            ));
         }
-        if let Some(clash) =
-            values.iter().find(|value| fields.iter().any(|key| key.full_name == value.full_name))
-        {
-            return Err(format!("field `{}` stands in the key and in the value", clash.full_name));
+        fields.extend(
+            values
+                .into_iter()
+                .map(|field| Field { parent: field.parent.map(|parent| parent + keys), ..field }),
+        );
+        let origin = Origin::MapIterator { map: map.to_owned(), key_size, value_size };
+        let source = DataSource { fields, ..DataSource::new(name, SourceKind::Array, origin, size) };
+        self.register(source, found)
+    }
+
+    /// The fields and the size of the records that are the struct `name`.
+    fn record(&self, name: &str, found: &mut Discovered) -> Result<(Vec<Field>, usize), String> {
+        let composite = self.composite(name)?;
+        let size = record_size(composite.size as usize, name)?;
+        Ok((self.fields(composite, 0, found)?, size))
+    }
+
+    fn fields(
+        &self,
+        composite: Composite<'_>,
+        base: usize,
+        found: &mut Discovered,
+    ) -> Result<Vec<Field>, String> {
+        let layout = layout::fields(self.btf, composite, base);
+        if layout.cut {
+            found.warnings.push(format!(
+                "struct `{}` has more members than a record can show; the last ones are left out",
+                composite.name
+            ));
         }
-        fields.append(&mut values);
-        found.sources.push(DataSource {
-            name: name.to_owned(),
-            kind: SourceKind::Array,
-            origin: Origin::MapIterator {
-                map: map.to_owned(),
-                key_size: spec.key_size as usize,
-                value_size: spec.value_size as usize,
-            },
-            record_size: (spec.key_size + spec.value_size) as usize,
-            fields,
-            annotations: BTreeMap::new(),
-        });
+        let mut names = HashSet::new();
+        match layout.fields.iter().find(|field| !names.insert(field.full_name.as_str())) {
+            Some(twice) => Err(format!("struct `{}` has two fields `{}`", composite.name, twice.full_name)),
+            None => Ok(layout.fields),
+        }
+    }
+
+    /// Adds what gadget.yaml says, and the source to those found.
+    fn register(&self, mut source: DataSource, found: &mut Discovered) -> Result<(), String> {
+        if found.sources.len() >= MAX_SOURCES {
+            return Err(format!("the gadget has more than {MAX_SOURCES} data sources"));
+        }
+        source.words = FieldWords::of(self.metadata, &source.name);
+        source.annotations = self.metadata.datasource_annotations(&source.name);
+        source.tags = self.metadata.datasource_tags(&source.name);
+        let warnings = annotate(&mut source.fields, &source.words);
+        found
+            .warnings
+            .extend(warnings.into_iter().map(|text| format!("data source `{}`: {text}", source.name)));
+        source.rest = rest(&source)?;
+        found.sources.push(source);
         Ok(())
     }
 
@@ -225,10 +264,77 @@ impl Context<'_> {
         size: u32,
         what: &str,
     ) -> Result<Composite<'_>, String> {
-        match id.and_then(|id| self.btf.type_by_id(id)) {
-            Some(Type::Struct(composite)) if composite.size == size => Ok(composite),
-            _ => Err(format!("the {what} of map `{}` is not a bare struct of {size} bytes", spec.name)),
+        let described = match id.and_then(|id| self.btf.type_by_id(id)) {
+            Some(Type::Struct(composite)) if composite.size == size => return Ok(composite),
+            Some(Type::Struct(composite)) => {
+                format!("struct `{}` of {} bytes, not of {size}", composite.name, composite.size)
+            }
+            Some(Type::Typedef(typedef)) => format!("the typedef `{}`", typedef.name),
+            Some(ty) => match ty.name() {
+                Some(name) if !name.is_empty() => format!("`{name}`"),
+                _ => "without a name".to_owned(),
+            },
+            None => format!("{size} bytes without a type"),
+        };
+        Err(format!(
+            "the {what} of map `{}` is {described}; it must be a struct that is named directly",
+            spec.name
+        ))
+    }
+}
+
+/// What the annotations of a tracer say of the bytes behind its layout.
+fn rest(source: &DataSource) -> Result<Option<Rest>, String> {
+    let Some(name) = source.annotations.get("ebpf.rest.name").filter(|name| !name.is_empty()) else {
+        return Ok(None);
+    };
+    if !matches!(source.origin, Origin::Tracer { .. }) {
+        return Ok(None);
+    }
+    if source.field(name).is_some() {
+        return Err(format!(
+            "annotation ebpf.rest.name of data source `{}`: field `{name}` already exists",
+            source.name
+        ));
+    }
+    let len = match source.annotations.get("ebpf.rest.len").filter(|name| !name.is_empty()) {
+        None => None,
+        Some(len) => {
+            let problem = |problem: String| {
+                format!("annotation ebpf.rest.len of data source `{}`: {problem}", source.name)
+            };
+            let field = source.field(len).ok_or_else(|| {
+                let hint = source.nearest_field(len).map(|near| format!("; did you mean `{near}`?"));
+                problem(format!("there is no field `{len}`{}", hint.unwrap_or_default()))
+            })?;
+            if !field.kind.is_integer() || field.kind.is_signed() || field.bits.is_some() {
+                return Err(problem(format!("field `{len}` is no unsigned integer")));
+            }
+            Some(field.offset..field.offset + field.size)
         }
+    };
+    Ok(Some(Rest { name: name.clone(), start: source.record_size, len }))
+}
+
+fn record_size(size: usize, name: &str) -> Result<usize, String> {
+    if size > MAX_RECORD {
+        return Err(format!("records of `{name}` would have {size} bytes; {MAX_RECORD} are the most"));
+    }
+    Ok(size)
+}
+
+/// How people call a type of map.
+fn map_kind(kind: MapKind) -> String {
+    match kind {
+        MapKind::ARRAY => "an array".to_owned(),
+        MapKind::PERCPU_HASH => "a per-CPU hash map".to_owned(),
+        MapKind::PERCPU_ARRAY => "a per-CPU array".to_owned(),
+        MapKind::LRU_HASH => "an LRU hash map".to_owned(),
+        MapKind::LRU_PERCPU_HASH => "a per-CPU LRU hash map".to_owned(),
+        MapKind::RINGBUF => "a ring buffer".to_owned(),
+        MapKind::PERF_EVENT_ARRAY => "a perf event array".to_owned(),
+        MapKind::HASH_OF_MAPS | MapKind::ARRAY_OF_MAPS => "a map of maps".to_owned(),
+        other => format!("of type {}", other.0),
     }
 }
 

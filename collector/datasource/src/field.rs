@@ -23,10 +23,23 @@ pub struct Field {
     pub types: Vec<String>,
     /// Whether the field is part of a map's key.
     pub role_key: bool,
+    /// Which bits of its bytes a bit-field is; `None` for whole values.
+    pub bits: Option<Bits>,
     /// The enumerators, when the member is directly an enum.
     pub enumerators: Option<Arc<Enumerators>>,
-    /// Annotations, from the gadget's metadata and from the user.
+    /// Annotations: templates, then the gadget's metadata, then the user's.
     pub annotations: BTreeMap<String, String>,
+    /// Tags that the gadget's metadata adds to those of [`Field::tags`].
+    pub extra_tags: Vec<String>,
+}
+
+/// The place of a bit-field within the bytes that hold it, read as one little-endian number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Bits {
+    /// Bits below it, 0 to 7.
+    pub shift: u8,
+    /// Its own bits, 1 to 64.
+    pub len: u8,
 }
 
 /// The named values of an enum.
@@ -50,6 +63,36 @@ pub enum Number {
 }
 
 impl Field {
+    /// A field at the root of a record, without types and annotations.
+    pub fn new(name: &str, kind: FieldKind, offset: usize, size: usize) -> Self {
+        Self {
+            name: name.to_owned(),
+            full_name: name.to_owned(),
+            kind,
+            offset,
+            size,
+            parent: None,
+            types: Vec::new(),
+            role_key: false,
+            bits: None,
+            enumerators: None,
+            annotations: BTreeMap::new(),
+            extra_tags: Vec::new(),
+        }
+    }
+
+    /// Every tag of the field: its types, its name, where it comes from, its role, and those of the metadata.
+    pub fn tags(&self) -> Vec<String> {
+        let mut tags: Vec<String> = self.types.iter().map(|name| format!("type:{name}")).collect();
+        tags.push(format!("name:{}", self.name));
+        tags.push("src:ebpf".to_owned());
+        if self.role_key {
+            tags.push("role:key".to_owned());
+        }
+        tags.extend(self.extra_tags.iter().cloned());
+        tags
+    }
+
     /// Whether the field's type, or a typedef on the way to it, is called `name`.
     pub fn has_type(&self, name: &str) -> bool {
         self.types.iter().any(|known| known == name)
@@ -62,7 +105,11 @@ impl Field {
 
     /// The field as a number, or `None` if it is none or the record is too short.
     pub fn number(&self, record: &[u8]) -> Option<Number> {
-        Number::read(self.kind, self.bytes(record)?)
+        let bytes = self.bytes(record)?;
+        match self.bits {
+            Some(bits) => Number::read_bits(self.kind, bits, bytes),
+            None => Number::read(self.kind, bytes),
+        }
     }
 
     /// The text before the first NUL.
@@ -94,6 +141,30 @@ impl Number {
         })
     }
 
+    /// Reads a bit-field of an integer or bool `kind` from the bytes that hold it.
+    pub fn read_bits(kind: FieldKind, bits: Bits, bytes: &[u8]) -> Option<Self> {
+        // Nine bytes at most: seven bits below it and 64 of its own.
+        let (mut low, mut high) = ([0; 8], [0; 8]);
+        let (first, second) = bytes.split_at(bytes.len().min(8));
+        low.get_mut(..first.len())?.copy_from_slice(first);
+        high.get_mut(..second.len())?.copy_from_slice(second);
+        let end = usize::from(bits.shift) + usize::from(bits.len);
+        if end > bytes.len() * 8 || bits.shift > 7 || !(1..=64).contains(&bits.len) {
+            return None;
+        }
+        let unused = 64 - u32::from(bits.len);
+        // Moved to the top first, so that the sign follows on the way down.
+        let (low, high) = (u64::from_le_bytes(low), u64::from_le_bytes(high));
+        let carried = high.checked_shl(64 - u32::from(bits.shift)).unwrap_or(0);
+        let top = (low.checked_shr(bits.shift.into()).unwrap_or(0) | carried) << unused;
+        match kind {
+            FieldKind::Bool => Some(Self::Unsigned(u64::from(top != 0))),
+            kind if kind.is_signed() => Some(Self::Signed((top as i64) >> unused)),
+            kind if kind.is_integer() => Some(Self::Unsigned(top >> unused)),
+            _ => None,
+        }
+    }
+
     /// The number as a float, rounded where 53 bits do not hold it.
     pub fn as_f64(self) -> f64 {
         match self {
@@ -116,18 +187,7 @@ mod tests {
     use super::*;
 
     fn field(kind: FieldKind, offset: usize, size: usize) -> Field {
-        Field {
-            name: "f".into(),
-            full_name: "f".into(),
-            kind,
-            offset,
-            size,
-            parent: None,
-            types: vec![],
-            role_key: false,
-            enumerators: None,
-            annotations: BTreeMap::new(),
-        }
+        Field::new("f", kind, offset, size)
     }
 
     /// Scenario: records of any length, fields at any offset, including ones that overflow `usize`.

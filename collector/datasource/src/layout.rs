@@ -1,16 +1,16 @@
 //! From a BTF struct to fields.
 //!
 //! # Source
-//! Inspektor Gadget's field walk, with three of its traps left out: bit-fields are skipped instead of being read
-//! as whole integers, members of anonymous aggregates belong to the aggregate around them, and nesting and field
-//! count are limited.
+//! Inspektor Gadget's field walk, with three of its traps left out: bit-fields read as the bits they are instead of
+//! as whole integers, members of anonymous aggregates belong to the aggregate around them, and all that hostile types
+//! could make large is limited.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::HashMap, sync::Arc};
 
 use ig_kernel::btf::{Btf, Composite, Enum, Member, Type, TypeId};
 use ig_model::{FieldKind, kind::Scalar};
 
-use crate::field::{Enumerators, Field};
+use crate::field::{Bits, Enumerators, Field};
 
 /// Structs nested deeper than this are kept as bytes.
 const MAX_NESTING: usize = 16;
@@ -18,15 +18,36 @@ const MAX_NESTING: usize = 16;
 const MAX_CHAIN: usize = 32;
 /// A record with more fields than this is cut off; no real gadget comes near.
 const MAX_FIELDS: usize = 4096;
+/// Members looked at for one record: anonymous structs within each other could make more of them than of fields.
+const MAX_MEMBERS: usize = 1 << 16;
+/// Longer names are no names of a program.
+const MAX_NAME: usize = 256;
 
-/// Appends the fields of `composite`, whose first byte is at `base` in the record.
-pub(crate) fn append_fields(btf: &Btf, composite: Composite<'_>, base: usize, fields: &mut Vec<Field>) {
-    Walk { btf, fields }.composite(composite, base, None, 0);
+/// The fields of a struct.
+#[derive(Debug, Default)]
+pub(crate) struct Layout {
+    /// In order of declaration, parents before their children.
+    pub(crate) fields: Vec<Field>,
+    /// Whether there are more members than anything real has, and the rest was left out.
+    pub(crate) cut: bool,
+}
+
+/// The fields of `composite`, whose first byte is at `base` in the record.
+pub(crate) fn fields(btf: &Btf, composite: Composite<'_>, base: usize) -> Layout {
+    let end = base.saturating_add(composite.size as usize);
+    let mut walk = Walk { btf, end, layout: Layout::default(), members: 0, enums: HashMap::new() };
+    walk.composite(composite, base, None, 0);
+    walk.layout
 }
 
 struct Walk<'a> {
     btf: &'a Btf,
-    fields: &'a mut Vec<Field>,
+    /// Where the struct ends in the record; nothing may lie behind it.
+    end: usize,
+    layout: Layout,
+    members: usize,
+    /// Fields of one enum share its names.
+    enums: HashMap<TypeId, Arc<Enumerators>>,
 }
 
 /// What a member's type turned out to be.
@@ -41,66 +62,68 @@ struct Resolved<'a> {
 impl<'a> Walk<'a> {
     fn composite(&mut self, composite: Composite<'a>, base: usize, parent: Option<usize>, depth: usize) {
         for member in composite.members() {
-            if self.fields.len() >= MAX_FIELDS {
+            self.members += 1;
+            if self.layout.fields.len() >= MAX_FIELDS || self.members > MAX_MEMBERS {
+                self.layout.cut = true;
                 return;
             }
-            if member.name.starts_with("__") || member.bitfield_size != 0 {
-                continue;
+            if !member.name.starts_with("__") && member.name.len() <= MAX_NAME {
+                self.member(&member, base, parent, depth);
             }
-            self.member(&member, base, parent, depth);
         }
     }
 
     fn member(&mut self, member: &Member<'a>, base: usize, parent: Option<usize>, depth: usize) {
         let Some(resolved) = self.resolve(member.type_id) else { return };
-        let offset = base + member.bit_offset as usize / 8;
+        let Some(place) = place(member, base, &resolved).filter(|place| place.end <= self.end) else {
+            return;
+        };
         if member.name.is_empty() {
             if let Some(composite) = resolved.composite
                 && depth < MAX_NESTING
             {
-                self.composite(composite, offset, parent, depth + 1);
+                self.composite(composite, place.start, parent, depth + 1);
             }
             return;
         }
-        let full_name = match parent.and_then(|parent| self.fields.get(parent)) {
+        let full_name = match parent.and_then(|parent| self.layout.fields.get(parent)) {
             Some(parent) => format!("{}.{}", parent.full_name, member.name),
             None => member.name.to_owned(),
         };
-        let index = self.fields.len();
-        self.fields.push(Field {
-            name: member.name.to_owned(),
+        let index = self.layout.fields.len();
+        self.layout.fields.push(Field {
             full_name,
-            kind: resolved.kind,
-            offset,
-            size: resolved.size,
             parent,
             types: resolved.types,
-            role_key: false,
+            bits: place.bits,
             enumerators: resolved.enumerators,
-            annotations: BTreeMap::new(),
+            ..Field::new(member.name, resolved.kind, place.start, place.end - place.start)
         });
         if let Some(composite) = resolved.composite
             && depth < MAX_NESTING
         {
-            self.composite(composite, offset, Some(index), depth + 1);
+            self.composite(composite, place.start, Some(index), depth + 1);
         }
     }
 
     /// Follows typedefs and modifiers to the member's type; `None` for types that make no field.
-    fn resolve(&self, id: TypeId) -> Option<Resolved<'a>> {
+    fn resolve(&mut self, id: TypeId) -> Option<Resolved<'a>> {
         let mut types = Vec::new();
         let mut id = id;
         let mut direct = true;
         for _ in 0..MAX_CHAIN {
             let ty = self.btf.type_by_id(id)?;
-            if let Some(name) = ty.name().filter(|name| !name.is_empty()) {
-                types.push(name.to_owned());
-            }
+            note(&ty, &mut types);
             id = match ty {
                 Type::Typedef(typedef) => typedef.type_id,
                 Type::Const(next) | Type::Volatile(next) | Type::Restrict(next) => next,
                 Type::TypeTag(tag) => tag.type_id,
                 Type::Array(array) => return self.array(array.element, array.len, types),
+                Type::Enum(enumeration) if direct => {
+                    let known = self.enums.entry(id).or_insert_with(|| Arc::new(named_values(&enumeration)));
+                    let enumerators = Some(Arc::clone(known));
+                    return plain(ty, direct, types).map(|resolved| Resolved { enumerators, ..resolved });
+                }
                 _ => return plain(ty, direct, types),
             };
             direct = false;
@@ -136,9 +159,7 @@ impl<'a> Walk<'a> {
         let mut id = id;
         for _ in 0..MAX_CHAIN {
             let ty = self.btf.type_by_id(id)?;
-            if let Some(name) = ty.name().filter(|name| !name.is_empty()) {
-                types.push(name.to_owned());
-            }
+            note(&ty, types);
             id = match ty {
                 Type::Typedef(typedef) => typedef.type_id,
                 Type::Const(next) | Type::Volatile(next) | Type::Restrict(next) => next,
@@ -148,6 +169,34 @@ impl<'a> Walk<'a> {
         }
         None
     }
+}
+
+/// Adds the name of a type met on the way, if it has one.
+fn note(ty: &Type<'_>, types: &mut Vec<String>) {
+    if let Some(name) = ty.name().filter(|name| !name.is_empty() && name.len() <= MAX_NAME) {
+        types.push(name.to_owned());
+    }
+}
+
+/// Where a member lies in the record.
+struct Place {
+    start: usize,
+    end: usize,
+    bits: Option<Bits>,
+}
+
+/// `None` for bit-fields that no compiler makes: wider than their type.
+fn place(member: &Member<'_>, base: usize, resolved: &Resolved<'_>) -> Option<Place> {
+    let start = base + member.bit_offset as usize / 8;
+    if member.bitfield_size == 0 {
+        return Some(Place { start, end: start.checked_add(resolved.size)?, bits: None });
+    }
+    let (shift, len) = (member.bit_offset % 8, member.bitfield_size);
+    if len as usize > resolved.size * 8 || len > 64 || Scalar::of(resolved.kind).is_none() {
+        return None;
+    }
+    let bits = Bits { shift: u8::try_from(shift).ok()?, len: u8::try_from(len).ok()? };
+    Some(Place { start, end: start + (shift + len).div_ceil(8) as usize, bits: Some(bits) })
 }
 
 /// The field a type makes when it is no array; `direct` says that no typedef or modifier stood before it.
@@ -160,16 +209,6 @@ fn plain(ty: Type<'_>, direct: bool, types: Vec<String>) -> Option<Resolved<'_>>
             composite: Some(composite),
             enumerators: None,
         }),
-        Type::Enum(enumeration) => {
-            let enumerators = named_values(&enumeration);
-            Some(Resolved {
-                kind: FieldKind::integer(enumeration.size as usize, enumeration.signed)?,
-                size: enumeration.size as usize,
-                types,
-                composite: None,
-                enumerators: direct.then(|| Arc::new(enumerators)),
-            })
-        }
         other => {
             let kind = scalar_kind(&other)?;
             let size = Scalar::of(kind)?.size();
@@ -206,6 +245,7 @@ fn named_values(enumeration: &Enum<'_>) -> Enumerators {
     let width = u64::MAX >> (64 - 8 * u64::from(enumeration.size.clamp(1, 8)));
     let variants = enumeration
         .variants()
+        .filter(|variant| variant.name.len() <= MAX_NAME)
         // Cut to the enum's own size, as the value in a record is.
         .map(|variant| {
             let bits = variant.value & i128::from(width);

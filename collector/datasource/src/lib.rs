@@ -7,13 +7,20 @@
 //!
 //! It opens no file descriptor and makes no system call: the same object gives the same answer on any machine.
 
+pub mod annotate;
+pub mod author;
+pub mod describe;
 pub mod discover;
 pub mod field;
 pub mod layout;
 pub mod param;
 pub mod source;
+pub mod template;
+pub mod words;
 
+pub use describe::ParamDesc;
 pub use discover::{DiscoverError, Discovered, discover};
-pub use field::{Enumerators, Field, Number};
+pub use field::{Bits, Enumerators, Field, Number};
 pub use param::{Param, ParamError, ParamType};
-pub use source::{DataSource, Origin, SourceKind};
+pub use source::{DataSource, Origin, Rest, SourceKind};
+pub use words::FieldWords;

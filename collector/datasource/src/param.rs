@@ -3,12 +3,15 @@
 use std::net::IpAddr;
 
 use ig_config::metadata::EbpfParam;
-use ig_kernel::btf::{Btf, Type, TypeId};
-use ig_loader::Variable;
+use ig_kernel::btf::{Btf, Type};
+use ig_loader::{Object, ProgramKind, Variable};
 use ig_model::FieldKind;
 use thiserror::Error;
 
-use crate::{field::Number, layout::scalar_kind};
+use crate::{
+    field::{Number, until_nul},
+    layout::scalar_kind,
+};
 
 /// Prefix of the fully qualified name of every eBPF parameter.
 pub const EBPF_PREFIX: &str = "operator.oci.ebpf.";
@@ -18,7 +21,7 @@ pub const EBPF_PREFIX: &str = "operator.oci.ebpf.";
 pub struct Param {
     /// Short name as users write it, `pid`.
     pub key: String,
-    /// Name of the C variable, `targ_pid`.
+    /// Name of the C variable, `targ_pid`; of the hook for packet filters, empty for the interface.
     pub variable: String,
     /// What text is accepted.
     pub kind: ParamType,
@@ -37,8 +40,12 @@ pub enum ParamType {
     Text(usize),
     /// A `gadget_l3endpoint_t` of this many bytes: an IPv4 or IPv6 address.
     Address(usize),
-    /// A type no text can set; the variable keeps its initial value.
-    Opaque,
+    /// Another type of this many bytes; a text of exactly this length is written as it is.
+    Opaque(usize),
+    /// No variable but a hook: an expression in the language of tcpdump.
+    PacketFilter,
+    /// No variable either: the network interface that programs are attached to.
+    Interface,
 }
 
 /// A value that does not fit its parameter.
@@ -54,13 +61,25 @@ pub struct ParamError {
 }
 
 impl ParamType {
-    /// The type hint of the reference, and what an error names as expected.
+    /// What an error names as expected.
     pub fn hint(self) -> String {
         match self {
             Self::Scalar(kind) => kind.name().to_owned(),
             Self::Text(max) => format!("a string of at most {max} bytes"),
             Self::Address(_) => "an IPv4 or IPv6 address".to_owned(),
-            Self::Opaque => "nothing: its type cannot be set from text".to_owned(),
+            Self::Opaque(size) => format!("a text of exactly {size} bytes: its type has no other spelling"),
+            Self::PacketFilter => "a packet filter such as `tcp port 80`".to_owned(),
+            Self::Interface => "the name of a network interface".to_owned(),
+        }
+    }
+
+    /// The type hint that the reference gives to clients; empty for types without one.
+    pub fn type_hint(self) -> &'static str {
+        match self {
+            Self::Scalar(kind) => kind.name(),
+            Self::Text(_) | Self::PacketFilter | Self::Interface => "string",
+            Self::Address(_) => "ip",
+            Self::Opaque(_) => "",
         }
     }
 }
@@ -107,8 +126,8 @@ impl ParamType {
                 FieldKind::Uint16 => decimal::<u16>(text)?.to_ne_bytes().to_vec(),
                 FieldKind::Uint32 => decimal::<u32>(text)?.to_ne_bytes().to_vec(),
                 FieldKind::Uint64 => decimal::<u64>(text)?.to_ne_bytes().to_vec(),
-                FieldKind::Float32 => text.parse::<f32>().ok()?.to_ne_bytes().to_vec(),
-                FieldKind::Float64 => text.parse::<f64>().ok()?.to_ne_bytes().to_vec(),
+                FieldKind::Float32 => float::<f32>(text)?.to_ne_bytes().to_vec(),
+                FieldKind::Float64 => float::<f64>(text)?.to_ne_bytes().to_vec(),
                 FieldKind::Invalid
                 | FieldKind::String
                 | FieldKind::CString
@@ -125,7 +144,9 @@ impl ParamType {
                 *image.get_mut(16)? = version;
                 image
             }
-            Self::Opaque => return None,
+            Self::Opaque(size) => (text.len() == size).then(|| text.as_bytes().to_vec())?,
+            // There is no variable.
+            Self::PacketFilter | Self::Interface => return None,
         })
     }
 }
@@ -134,39 +155,67 @@ impl ParamType {
 ///
 /// # Source
 /// Keys: gadget.yaml, else the well-known ones, else the variable's name. Defaults: the object's initial value for
-/// scalars in read-only data, else gadget.yaml's.
+/// numbers in read-only data, whatever gadget.yaml says (gadgets rely on it), else gadget.yaml's, else the object's.
+/// The reference writes every default back and so zeroes floats and texts that gadget.yaml does not repeat; here a
+/// variable that nobody sets keeps its initial value.
 pub(crate) fn describe(
     btf: &Btf,
     variable: &Variable,
     initial: &[u8],
     described: Option<&EbpfParam>,
 ) -> Param {
-    let kind = param_type(btf, variable.type_id);
+    let kind = param_type(btf, variable);
     let key = described
         .and_then(|known| known.key.as_deref())
         .filter(|key| !key.is_empty())
         .or_else(|| WELL_KNOWN.iter().find(|(name, _)| *name == variable.name).map(|(_, key)| *key))
         .unwrap_or(&variable.name);
     let in_object = match kind {
-        ParamType::Scalar(kind) if variable.read_only => {
-            Number::read(kind, initial).map(|number| match number {
-                Number::Unsigned(value) if kind == FieldKind::Bool => (value == 1).to_string(),
-                Number::Unsigned(value) => value.to_string(),
-                Number::Signed(value) => value.to_string(),
-                Number::Float(value) => value.to_string(),
-            })
-        }
-        _ => None,
+        ParamType::Scalar(kind) => Number::read(kind, initial).map(|number| match number {
+            Number::Unsigned(value) if kind == FieldKind::Bool => (value == 1).to_string(),
+            Number::Unsigned(value) => value.to_string(),
+            Number::Signed(value) => value.to_string(),
+            Number::Float(value) => value.to_string(),
+        }),
+        ParamType::Text(_) => Some(String::from_utf8_lossy(until_nul(initial)).into_owned()),
+        ParamType::Address(_) => address(initial).map(|address| address.to_string()),
+        ParamType::Opaque(_) | ParamType::PacketFilter | ParamType::Interface => None,
     };
+    let written = described.and_then(|known| known.default_value.clone());
+    let object_wins = variable.read_only && matches!(kind, ParamType::Scalar(_) | ParamType::Address(_));
+    let default = if object_wins { in_object.or(written) } else { written.or(in_object) };
     Param {
         key: key.to_owned(),
         variable: variable.name.clone(),
         kind,
-        default: in_object
-            .or_else(|| described.and_then(|known| known.default_value.clone()))
-            .unwrap_or_default(),
+        default: default.unwrap_or_default(),
         description: described.and_then(|known| known.description.clone()).unwrap_or_default(),
     }
+}
+
+/// The parameters that programs at network interfaces bring along: a filter for each hook that takes one, and the
+/// interface.
+pub(crate) fn of_network(object: &Object) -> Vec<Param> {
+    let new = |key: &str, variable: &str, kind, description: &str| Param {
+        key: key.to_owned(),
+        variable: variable.to_owned(),
+        kind,
+        default: String::new(),
+        description: description.to_owned(),
+    };
+    let mut params: Vec<Param> = Vec::new();
+    for hook in object.packet_filters() {
+        let key = if hook.is_empty() { "pf".to_owned() } else { format!("pf-{hook}") };
+        let description = "Only packets that match this expression in the language of tcpdump";
+        if params.iter().all(|param| param.key != key) {
+            params.push(new(&key, hook, ParamType::PacketFilter, description));
+        }
+    }
+    if object.programs().iter().any(|program| program.kind == ProgramKind::Classifier) {
+        let description = "Network interface to attach to, instead of those of containers";
+        params.push(new("iface", "", ParamType::Interface, description));
+    }
+    params
 }
 
 /// Keys of variables that the shared headers declare.
@@ -181,22 +230,40 @@ const WELL_KNOWN: [(&str, &str); 8] = [
     ("collect_otel_stack", "collect-otel-stack"),
 ];
 
-fn param_type(btf: &Btf, id: TypeId) -> ParamType {
-    match btf.skip_modifiers_and_typedefs(id) {
+fn param_type(btf: &Btf, variable: &Variable) -> ParamType {
+    let opaque = ParamType::Opaque(variable.size as usize);
+    match btf.skip_modifiers_and_typedefs(variable.type_id) {
         Some((_, Type::Array(array))) => match btf.skip_modifiers_and_typedefs(array.element) {
-            Some((_, Type::Int(int))) if int.size == 1 && int.name == "char" => {
+            // What the types say must be what there is to be written to.
+            Some((_, Type::Int(int)))
+                if int.size == 1 && int.name == "char" && array.len == variable.size =>
+            {
                 ParamType::Text(array.len as usize)
             }
-            _ => ParamType::Opaque,
+            _ => opaque,
         },
-        Some((_, Type::Struct(composite))) if composite.name == "gadget_l3endpoint_t" => {
+        Some((_, Type::Struct(composite)))
+            if composite.name == "gadget_l3endpoint_t" && composite.size == variable.size =>
+        {
             ParamType::Address(composite.size as usize)
         }
-        Some((_, ty @ (Type::Int(_) | Type::Float(_)))) => {
-            scalar_kind(&ty).map_or(ParamType::Opaque, ParamType::Scalar)
-        }
-        _ => ParamType::Opaque,
+        Some((_, ty @ (Type::Int(_) | Type::Float(_)))) => scalar_kind(&ty).map_or(opaque, ParamType::Scalar),
+        _ => opaque,
     }
+}
+
+/// The address that a `gadget_l3endpoint_t` holds: 16 bytes and the version; zeros are no address yet.
+fn address(image: &[u8]) -> Option<IpAddr> {
+    let bytes: &[u8; 16] = image.first_chunk()?;
+    match image.get(16)? {
+        6 => Some(IpAddr::from(*bytes)),
+        _ => bytes.first_chunk::<4>().map(|bytes| IpAddr::from(*bytes)),
+    }
+}
+
+/// Decimal or with an exponent; words such as `inf` are no numbers of a program.
+fn float<T: std::str::FromStr>(text: &str) -> Option<T> {
+    text.contains(|c: char| c.is_ascii_digit()).then(|| text.parse().ok())?
 }
 
 /// Base 10 only; a leading `+` is not a number here, as in the reference.

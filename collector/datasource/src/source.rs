@@ -1,10 +1,10 @@
 //! A data source: a name, a layout, and where its records come from.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, ops::Range};
 
 use ig_model::nearest;
 
-use crate::field::Field;
+use crate::{field::Field, words::FieldWords};
 
 /// Whether records arrive one by one or as a set that is read at once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,9 +54,67 @@ pub struct DataSource {
     pub fields: Vec<Field>,
     /// Annotations of the data source itself.
     pub annotations: BTreeMap<String, String>,
+    /// Tags of the data source itself.
+    pub tags: Vec<String>,
+    /// What is written about its fields, for those that operators add.
+    pub words: FieldWords,
+    /// The field that what follows the layout is shown as, when the gadget wants it.
+    pub rest: Option<Rest>,
+}
+
+/// The bytes of a record behind its layout.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rest {
+    /// Name of the field they make.
+    pub name: String,
+    /// Where they start: the size of the layout.
+    pub start: usize,
+    /// The unsigned number in the record that says how many there are; all of them without one. A perf event array
+    /// pads its samples to eight bytes, so a gadget that cares has one.
+    pub len: Option<Range<usize>>,
+}
+
+impl Rest {
+    /// The bytes, or `None` if the record says that there are more than it has.
+    pub fn of<'r>(&self, record: &'r [u8]) -> Option<&'r [u8]> {
+        let rest = record.get(self.start..).unwrap_or_default();
+        match &self.len {
+            None => Some(rest),
+            Some(range) => rest.get(..usize::try_from(unsigned(record.get(range.clone())?)).ok()?),
+        }
+    }
+}
+
+/// An unsigned number of one to eight bytes in host byte order.
+fn unsigned(bytes: &[u8]) -> u64 {
+    let byte = |number: u64, byte: &u8| number << 8 | u64::from(*byte);
+    if cfg!(target_endian = "big") { bytes.iter().fold(0, byte) } else { bytes.iter().rev().fold(0, byte) }
 }
 
 impl DataSource {
+    /// A data source without fields and annotations.
+    pub fn new(name: &str, kind: SourceKind, origin: Origin, record_size: usize) -> Self {
+        Self {
+            name: name.to_owned(),
+            kind,
+            origin,
+            record_size,
+            fields: Vec::new(),
+            annotations: BTreeMap::new(),
+            tags: Vec::new(),
+            words: FieldWords::default(),
+            rest: None,
+        }
+    }
+
+    /// Whether a record agrees with itself: what it says of its trailing bytes is there.
+    ///
+    /// A record that does not is dropped and counted before anything reads it. Records shorter than the layout are
+    /// no fault; they are extended with zeros.
+    pub fn is_decodable(&self, record: &[u8]) -> bool {
+        self.rest.as_ref().is_none_or(|rest| rest.of(record).is_some())
+    }
+
     /// Finds a field by full name, exactly or else ignoring case.
     pub fn field(&self, full_name: &str) -> Option<&Field> {
         self.fields

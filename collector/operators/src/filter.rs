@@ -1,19 +1,23 @@
 //! `filter`: keeps the records for which every rule holds.
 //!
 //! # Shape
-//! Rules are joined by commas (`\,` and `\\` are literal) and all must hold. A rule is `field OP value` without
+//! Several data sources have rules of their own in the parameters `filter.NAME`; `filter` holds for all. Rules are joined by commas (`\,` and `\\` are literal) and all must hold. A rule is `field OP value` without
 //! spaces around the operator, which is one of `==` `=` `!=` `>=` `>` `<=` `<` `~` `!~`. Text compares bytewise;
 //! `~` searches an RE2-style regular expression, unanchored; numbers compare in the field's own range; bool
 //! takes `true`, `1`, `false`, `0` with equality only.
 //! # Source
 //! Inspektor Gadget, operator `filter`.
 
-use ig_datasource::{Number, field::until_nul};
+use ig_datasource::Number;
 use ig_model::FieldKind;
 use regex::bytes::{Regex, RegexBuilder};
 use thiserror::Error;
 
-use crate::column::{Column, Columns, Render};
+use crate::{
+    column::{Column, Columns, Render, Value, ValueKind, ValueScratch},
+    format,
+    spec::split_escaped,
+};
 
 /// Regular expressions may compile to at most this many bytes.
 const REGEX_SIZE_LIMIT: usize = 1 << 20;
@@ -27,8 +31,8 @@ pub struct Filter {
 /// Working memory of a filter, reused from record to record.
 #[derive(Debug, Default)]
 pub struct Scratch {
-    input: Vec<u8>,
-    text: String,
+    value: ValueScratch,
+    hex: String,
 }
 
 #[derive(Clone, Debug)]
@@ -71,12 +75,19 @@ impl Filter {
     /// # Errors
     /// When a rule has no operator or value, names an unknown field, or its value does not fit the field.
     pub fn plan(text: &str, columns: &Columns) -> Result<Self, FilterError> {
-        let rules = split_rules(text)
+        let rules = split_escaped(text)
             .into_iter()
             .filter(|rule| !rule.is_empty())
             .map(|rule| plan_rule(&rule, columns).map_err(|reason| FilterError { rule, reason }))
             .collect::<Result<Vec<_>, _>>()?;
         Ok(Self { rules })
+    }
+
+    /// The filter that keeps what both keep.
+    #[must_use]
+    pub fn and(mut self, other: Self) -> Self {
+        self.rules.extend(other.rules);
+        self
     }
 
     /// Whether every rule holds for `record`.
@@ -87,36 +98,41 @@ impl Filter {
 
 impl Rule {
     fn holds(&self, record: &[u8], scratch: &mut Scratch) -> bool {
-        scratch.input.clear();
-        self.column.copy_input(record, &mut scratch.input);
+        let Scratch { value, hex } = scratch;
+        let value = self.column.value(record, value);
+        let number = match value {
+            Value::Unsigned(number) => Number::Unsigned(number),
+            Value::Signed(number) => Number::Signed(number),
+            Value::Float(number) => Number::Float(number),
+            Value::Bool(is_true) => {
+                return match &self.test {
+                    Test::Bool { value, wanted } => (is_true == *value) == *wanted,
+                    _ => false,
+                };
+            }
+            Value::Text(text) => return self.test.holds_for_text(text),
+            Value::Bytes(bytes) => {
+                hex.clear();
+                format::hex(bytes, hex);
+                return self.test.holds_for_text(hex.as_bytes());
+            }
+            Value::None | Value::Array(_) => return false,
+        };
         match &self.test {
-            Test::Number(comparison, wanted) => match self.column.number(&scratch.input) {
-                Some(number) => {
-                    compare_numbers(number, *wanted).is_some_and(|order| comparison.accepts(order))
-                }
-                None => false,
-            },
-            Test::Bool { value, wanted } => {
-                let is_true = scratch.input.first() == Some(&1);
-                (is_true == *value) == *wanted
-            }
-            Test::Text(comparison, wanted) => {
-                let order = self.column_bytes(&scratch.input, &mut scratch.text).cmp(wanted);
-                comparison.accepts(order)
-            }
-            Test::Matches { pattern, wanted } => {
-                pattern.is_match(self.column_bytes(&scratch.input, &mut scratch.text)) == *wanted
-            }
+            Test::Number(comparison, wanted) => compare_numbers(number, *wanted)
+                .map_or(*comparison == Comparison::NotEqual, |order| comparison.accepts(order)),
+            _ => false,
         }
     }
+}
 
-    fn column_bytes<'a>(&self, input: &'a [u8], text: &'a mut String) -> &'a [u8] {
-        if matches!(self.column.render, Render::CString) {
-            return until_nul(input);
+impl Test {
+    fn holds_for_text(&self, text: &[u8]) -> bool {
+        match self {
+            Self::Text(comparison, wanted) => comparison.accepts(text.cmp(wanted)),
+            Self::Matches { pattern, wanted } => pattern.is_match(text) == *wanted,
+            Self::Number(..) | Self::Bool { .. } => false,
         }
-        text.clear();
-        self.column.text(input, text);
-        text.as_bytes()
     }
 }
 
@@ -141,31 +157,21 @@ fn compare_numbers(left: Number, right: Number) -> Option<std::cmp::Ordering> {
     }
 }
 
-fn split_rules(text: &str) -> Vec<String> {
-    let mut rules = vec![String::new()];
-    let mut characters = text.chars().peekable();
-    while let Some(character) = characters.next() {
-        match character {
-            '\\' if matches!(characters.peek(), Some(',' | '\\')) => {
-                if let (Some(rule), Some(escaped)) = (rules.last_mut(), characters.next()) {
-                    rule.push(escaped);
-                }
-            }
-            ',' => rules.push(String::new()),
-            other => {
-                if let Some(rule) = rules.last_mut() {
-                    rule.push(other);
-                }
-            }
-        }
-    }
-    rules
-}
-
 /// Operators, longest first so that `>=` is not read as `>`.
 const OPERATORS: [&str; 9] = ["==", "!=", ">=", "<=", "!~", "=", ">", "<", "~"];
 
-fn plan_rule(rule: &str, columns: &Columns) -> Result<Rule, String> {
+/// The rules of the form `field==value`, field and value apart.
+pub fn equalities(text: &str) -> Vec<(String, String)> {
+    let parts = split_escaped(text);
+    let rules = parts.iter().filter_map(|rule| parse_rule(rule).ok());
+    rules
+        .filter(|(_, operator, _)| matches!(*operator, "=" | "=="))
+        .map(|(field, _, value)| (field.to_owned(), value.to_owned()))
+        .collect()
+}
+
+/// Field, operator and value.
+fn parse_rule(rule: &str) -> Result<(&str, &'static str, &str), String> {
     let start = rule.find(['=', '!', '<', '>', '~']).ok_or_else(|| {
         format!("it has no operator; expected `field OP value` with one of {}", OPERATORS.join(" "))
     })?;
@@ -178,6 +184,11 @@ fn plan_rule(rule: &str, columns: &Columns) -> Result<Rule, String> {
     if value.is_empty() {
         return Err(format!("it has no value after `{operator}`"));
     }
+    Ok((field, operator, value))
+}
+
+fn plan_rule(rule: &str, columns: &Columns) -> Result<Rule, String> {
+    let (field, operator, value) = parse_rule(rule)?;
     let column = columns.find(field).ok_or_else(|| columns.unknown(field))?.clone();
     let test = plan_test(&column, operator, value)?;
     Ok(Rule { column, test })
@@ -185,9 +196,12 @@ fn plan_rule(rule: &str, columns: &Columns) -> Result<Rule, String> {
 
 fn plan_test(column: &Column, operator: &str, value: &str) -> Result<Test, String> {
     let kind = match &column.render {
-        Render::Number(kind) => Some(*kind),
+        Render::Number(form) => Some(form.kind()),
         _ => None,
     };
+    if matches!(column.value_kind(), ValueKind::Members | ValueKind::Array(_)) {
+        return Err(format!("`{}` has no single value to compare; name a field that has", column.name));
+    }
     if operator.ends_with('~') {
         if kind.is_some() {
             return Err(format!("`{operator}` works on text, and `{}` is a number", column.name));

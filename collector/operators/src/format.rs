@@ -8,6 +8,7 @@ use std::fmt::{self, Write as _};
 
 mod enums;
 mod file;
+mod layout;
 mod names;
 mod net;
 mod passwd;
@@ -17,7 +18,8 @@ mod time;
 
 pub use enums::{bit_set, enum_name};
 pub use file::{file_flags, file_mode};
-pub use names::{errno, protocol, signal};
+pub use layout::TimeLayout;
+pub use names::{errno, protocol, signal, signals};
 pub use net::{address, endpoint};
 pub use passwd::Accounts;
 pub use quantity::{bytes, hex};

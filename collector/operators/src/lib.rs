@@ -3,11 +3,28 @@
 //! Each operator is planned once against a data source and runs only where a sink asks for it; none knows
 //! another. A plan is pure: it opens nothing and can be made, checked and thrown away on any machine.
 
+pub mod arrange;
+pub mod batch;
 pub mod column;
+pub mod combine;
+pub mod env;
 pub mod filter;
 pub mod format;
+pub mod limit;
 pub mod measure;
+pub mod params;
+pub mod sink;
+pub mod sort;
+pub mod spec;
 
-pub use column::{Column, Columns, FormatContext, Render};
+pub use arrange::Arrange;
+pub use batch::Batch;
+pub use column::{
+    ArrayValue, Column, ColumnClash, Columns, FormatContext, NumberForm, Render, Resolver, Value, ValueKind,
+    ValueScratch,
+};
 pub use filter::{Filter, FilterError};
+pub use limit::Limit;
 pub use measure::{Measure, MeasurePlan};
+pub use sink::Sink;
+pub use sort::Sort;

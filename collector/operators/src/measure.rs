@@ -16,13 +16,11 @@ use std::{collections::HashMap, ops::Range};
 
 use ig_datasource::Number;
 use ig_exporters::series::{self, Labeler, Row, Table, TableWriter};
-use ig_model::FieldKind;
-
 pub use plan::{
     Instrument, MeasureError, MeasureLabel, MeasurePlan, MetricRequest, Plans, RequestedKind, TablePlace,
 };
 
-use crate::column::Column;
+use crate::column::{Column, NumberForm};
 
 /// Records handled between two visits to the table; their slots are prefetched together.
 const GROUP: usize = 16;
@@ -35,7 +33,7 @@ pub enum Value {
     /// Records of the latest fetch with this label set.
     CountOfFetch,
     /// A number in the record.
-    Number(Range<usize>, FieldKind),
+    Number(Range<usize>, NumberForm),
     /// An array of log2 slots with elements of this many bytes.
     Slots(Range<usize>, usize),
 }
@@ -75,7 +73,7 @@ enum Piece {
 enum BoundValue {
     Count { kind: Aggregate },
     CountOfFetch,
-    Number { at: Range<usize>, field: FieldKind, kind: Aggregate },
+    Number { at: Range<usize>, form: NumberForm, kind: Aggregate },
     Slots { at: Range<usize>, element: usize },
 }
 
@@ -104,9 +102,9 @@ impl Measure {
             .map(|instrument| match &instrument.value {
                 Value::Count => BoundValue::Count { kind: instrument.aggregate },
                 Value::CountOfFetch => BoundValue::CountOfFetch,
-                Value::Number(range, field) => BoundValue::Number {
+                Value::Number(range, form) => BoundValue::Number {
                     at: payload.push(range.clone(), Piece::Bytes),
-                    field: *field,
+                    form: *form,
                     kind: instrument.aggregate,
                 },
                 Value::Slots(range, element) => {
@@ -216,8 +214,8 @@ fn apply(
         match value {
             BoundValue::CountOfFetch => {}
             BoundValue::Count { kind } => record(writer, row, index, *kind, Number::Unsigned(1), rejected),
-            BoundValue::Number { at, field, kind } => {
-                let number = payload.get(at.clone()).and_then(|bytes| Number::read(*field, bytes));
+            BoundValue::Number { at, form, kind } => {
+                let number = payload.get(at.clone()).and_then(|bytes| form.read(bytes));
                 match number {
                     Some(number) => record(writer, row, index, *kind, number, rejected),
                     None => *rejected += 1,

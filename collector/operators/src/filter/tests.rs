@@ -1,6 +1,6 @@
 //! Rules against records, compared with what the rule says in words.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::sync::Arc;
 
 use ig_datasource::{DataSource, Field, Origin, SourceKind};
 use ig_model::{BootClock, FieldKind};
@@ -15,22 +15,11 @@ use crate::{
 /// comm[8] @0, pid u32 @8, ret i32 @12, flag bool @16, error_raw (errno) u32 @20
 fn columns() -> Columns {
     let field = |name: &str, kind, offset, size, types: &[&str]| Field {
-        name: name.into(),
-        full_name: name.into(),
-        kind,
-        offset,
-        size,
-        parent: None,
         types: types.iter().map(|name| (*name).to_owned()).collect(),
-        role_key: false,
-        enumerators: None,
-        annotations: BTreeMap::new(),
+        ..Field::new(name, kind, offset, size)
     };
+    let origin = Origin::Tracer { map: "events".into() };
     let source = DataSource {
-        name: "events".into(),
-        kind: SourceKind::Single,
-        origin: Origin::Tracer { map: "events".into() },
-        record_size: 24,
         fields: vec![
             field("comm", FieldKind::CString, 0, 8, &[]),
             field("pid", FieldKind::Uint32, 8, 4, &[]),
@@ -38,7 +27,7 @@ fn columns() -> Columns {
             field("flag", FieldKind::Bool, 16, 1, &[]),
             field("error_raw", FieldKind::Uint32, 20, 4, &["gadget_errno"]),
         ],
-        annotations: BTreeMap::new(),
+        ..DataSource::new("events", SourceKind::Single, origin, 24)
     };
     let accounts = Arc::new(Accounts::in_root(std::path::Path::new("/nonexistent")));
     Columns::plan(&source, &FormatContext { clock: BootClock::with_offset(0), accounts })

@@ -67,6 +67,11 @@ pub fn signal(number: u32, out: &mut String) {
     }
 }
 
+/// The names of all signals that have one.
+pub fn signals() -> impl Iterator<Item = &'static str> {
+    SIGNALS.into_iter().filter(|name| !name.is_empty())
+}
+
 /// Appends the keyword of an IP protocol, `proto#262` if it has none.
 pub fn protocol(number: u16, out: &mut String) {
     let name = match number {

@@ -309,6 +309,11 @@ fn plan_labels(columns: &Columns, labels: &[(String, String)]) -> Result<Vec<Mea
         .iter()
         .map(|(name, field)| {
             let column = columns.find(field).ok_or_else(|| columns.unknown(field))?;
+            if !column.has_fixed_input() {
+                return Err(format!(
+                    "field `{field}` has no value of its own or none of a fixed length, as a label needs"
+                ));
+            }
             Ok(MeasureLabel { name: name.clone(), column: column.clone() })
         })
         .collect()
@@ -374,9 +379,9 @@ fn plan_value(
     }
     let column = columns.find(name).ok_or_else(|| columns.unknown(name))?;
     match (&column.render, column.inputs.as_slice()) {
-        (Render::Number(kind), [range]) if *kind != FieldKind::Bool => {
-            let number = if kind.is_float() { NumberKind::Float } else { NumberKind::Int };
-            Ok((Value::Number(range.clone(), *kind), number))
+        (Render::Number(form), [range]) if form.kind() != FieldKind::Bool => {
+            let number = if form.kind().is_float() { NumberKind::Float } else { NumberKind::Int };
+            Ok((Value::Number(range.clone(), *form), number))
         }
         _ => Err(format!("field `{name}` is no number; a {} needs one", request.kind.name())),
     }
@@ -412,8 +417,8 @@ fn unscaled(bound: f64, scale: f64) -> f64 {
 
 fn label_kind(column: &Column) -> LabelKind {
     match &column.render {
-        Render::Number(FieldKind::Bool) => LabelKind::Bool,
-        Render::Number(kind) if kind.is_float() => LabelKind::Float,
+        Render::Number(form) if form.kind() == FieldKind::Bool => LabelKind::Bool,
+        Render::Number(form) if form.kind().is_float() => LabelKind::Float,
         Render::Number(_) => LabelKind::Int,
         _ => LabelKind::Str,
     }

@@ -20,33 +20,19 @@ use crate::{
 const SIZE: usize = 32;
 
 fn field(name: &str, kind: FieldKind, offset: usize, size: usize) -> Field {
-    Field {
-        name: name.into(),
-        full_name: name.into(),
-        kind,
-        offset,
-        size,
-        parent: None,
-        types: vec![],
-        role_key: false,
-        enumerators: None,
-        annotations: BTreeMap::new(),
-    }
+    Field::new(name, kind, offset, size)
 }
 
 fn source(kind: SourceKind) -> DataSource {
+    let origin = Origin::Tracer { map: "events".into() };
     DataSource {
-        name: "events".into(),
-        kind,
-        origin: Origin::Tracer { map: "events".into() },
-        record_size: SIZE,
         fields: vec![
             field("comm", FieldKind::CString, 0, 8),
             field("uid", FieldKind::Uint32, 8, 4),
             field("delta", FieldKind::Int32, 12, 4),
             field("slots", FieldKind::Array(Scalar::Uint(4)), 16, 16),
         ],
-        annotations: BTreeMap::new(),
+        ..DataSource::new("events", kind, origin, SIZE)
     }
 }
 

@@ -9,11 +9,12 @@ use ig_datasource::{DataSource, Discovered, Number, Origin, ParamType, SourceKin
 use ig_loader::Object;
 use ig_model::{FieldKind, kind::Scalar};
 
-fn compile(extra: &str) -> Object {
+mod layouts;
+
+fn compile_text(text: &str) -> Object {
     let folder = tempfile::tempdir().unwrap();
-    let source = include_str!("shapes.bpf.c").to_owned() + extra;
     let (input, output) = (folder.path().join("shapes.bpf.c"), folder.path().join("shapes.o"));
-    std::fs::write(&input, source).unwrap();
+    std::fs::write(&input, text).unwrap();
     let clang = if Path::new("/usr/bin/clang-19").exists() { "clang-19" } else { "clang" };
     let status = Command::new(clang)
         .args(["-target", "bpf", "-O2", "-g", "-c"])
@@ -26,6 +27,10 @@ fn compile(extra: &str) -> Object {
     Object::parse("shapes", &std::fs::read(&output).unwrap()).unwrap()
 }
 
+fn compile(extra: &str) -> Object {
+    compile_text(&(include_str!("shapes.bpf.c").to_owned() + extra))
+}
+
 fn discovered(metadata: &str) -> Discovered {
     discover(&compile(""), &Metadata::parse(metadata).unwrap()).unwrap()
 }
@@ -35,8 +40,8 @@ fn source<'a>(found: &'a Discovered, name: &str) -> &'a DataSource {
 }
 
 /// Scenario: a record with every shape of member.
-/// Guarantees: names, kinds, offsets and sizes are those of the struct; what makes no field (private, bit-field,
-/// pointer) is absent; members of an anonymous struct belong to the struct around it.
+/// Guarantees: names, kinds, offsets and sizes are those of the struct; what makes no field (private, pointer) is
+/// absent; members of an anonymous struct belong to the struct around it.
 #[test]
 fn members_become_fields() {
     let found = discovered("");
@@ -65,6 +70,7 @@ fn members_become_fields() {
             ("yes", FieldKind::Bool, 48, 1),
             ("ratio", FieldKind::Float64, 56, 8),
             ("many", FieldKind::Array(Scalar::Uint(8)), 64, 24),
+            ("bits", FieldKind::Uint32, 88, 1),
             ("text", FieldKind::CString, 104, 8),
         ]
     );
@@ -110,7 +116,7 @@ fn parameters_have_keys_types_and_defaults() {
     assert_eq!((param("prefix").kind, param("prefix").default.as_str()), (ParamType::Text(6), "ab"));
     assert_eq!(param("targ_verbose").default, "true");
     assert_eq!(param("pid").variable, "targ_pid");
-    assert_eq!(param("odd").kind, ParamType::Opaque);
+    assert_eq!(param("odd").kind, ParamType::Opaque(4));
 }
 
 /// Scenario: markers that name what does not exist.
@@ -123,7 +129,7 @@ fn wrong_markers_are_named() {
         ("gadget_tracer_a___events___no_such_struct", "no struct `no_such_struct`"),
         ("gadget_tracer_a___events", "expected 3 parts"),
         ("gadget_iter_a___inner___no_such_program", "no program `no_such_program`"),
-        ("gadget_mapiter_a___events", "no plain hash map"),
+        ("gadget_mapiter_a___events", "is a ring buffer; only a plain hash map"),
         ("gadget_param_no_such_variable", "no global variable"),
     ] {
         let object = compile(&format!("\nMARKER({marker});\n"));

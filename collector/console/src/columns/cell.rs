@@ -1,0 +1,256 @@
+//! One column of a table: what its annotations ask for, and how a value becomes a cell.
+
+use ig_model::FieldKind;
+use ig_operators::{Column, Columns, Render, Value, ValueKind, ValueScratch};
+
+use super::layout::Space;
+use crate::{
+    error::ConsoleError,
+    terminal::{PLAIN, RED},
+    text::{Ellipsis, fit, number, quote},
+};
+
+/// Width of a column that does not say.
+const USUAL_WIDTH: usize = 16;
+/// Decimals of a column that does not say.
+const USUAL_PRECISION: usize = 2;
+/// No annotation asks for more cells or decimals than this.
+const MOST: usize = 4096;
+/// Bytes of a text that are looked at; what is behind them could only be cut away.
+const LONGEST_TEXT: usize = 64 << 10;
+/// Bytes that one cell can come from: a character with all the marks it may have.
+const BYTES_PER_CELL: usize = 20;
+
+/// A column of a table.
+#[derive(Debug)]
+pub(super) struct Cell {
+    column: Column,
+    pub(super) title: String,
+    pub(super) space: Space,
+    right: bool,
+    ellipsis: Ellipsis,
+    precision: usize,
+    hex: bool,
+}
+
+/// Writes rows; holds the memory for it.
+#[derive(Debug)]
+pub(super) struct Painter {
+    colour: bool,
+    scratch: ValueScratch,
+    text: String,
+    fitted: String,
+    line: String,
+}
+
+impl Cell {
+    /// Reads the annotations of `column`; its values may come from another one.
+    pub(super) fn plan(column: &Column, columns: &Columns) -> Result<Self, ConsoleError> {
+        let wrong = |annotation, value: &str, expected: &str| ConsoleError::Annotation {
+            place: format!("field `{}` of data source `{}`", column.name, columns.source()),
+            annotation,
+            value: value.to_owned(),
+            expected: expected.to_owned(),
+        };
+        let values = match column.annotation("columns.replace") {
+            None => column,
+            Some(name) => columns
+                .find(name)
+                .ok_or_else(|| wrong("columns.replace", name, "the full name of a field that exists"))?,
+        };
+        let natural = natural_width(values);
+        let cells = |key| match column.annotation(key) {
+            None => Ok(0),
+            Some("type") if natural > 0 => Ok(natural),
+            Some(text) => text
+                .trim()
+                .parse::<usize>()
+                .ok()
+                .filter(|cells| *cells <= MOST)
+                .ok_or_else(|| wrong(key, text, "a number of cells, or `type` on an integer or bool")),
+        };
+        let mut max = cells("columns.maxwidth")?;
+        let mut min = cells("columns.minwidth")?;
+        let mut width = cells("columns.width")?;
+        let hex = column.annotation("columns.hex") == Some("true");
+        // `0x` and the digits of a negative number may take two cells more.
+        let longest = if natural > 0 { natural + 2 * usize::from(hex) } else { 0 };
+        if width == 0 {
+            width = if longest > 0 { longest } else { USUAL_WIDTH };
+        }
+        if max == 0 {
+            max = longest;
+        }
+        if max > 0 {
+            min = min.min(max);
+            width = width.min(max);
+        }
+        let alignment = column.annotation("columns.alignment");
+        let right = match alignment {
+            None | Some("left") => false,
+            Some("right") => true,
+            Some(other) => return Err(wrong("columns.alignment", other, "left or right")),
+        };
+        // Set to nothing it means to cut without a mark, so the empty text counts here.
+        let ellipsis = match column.annotations.get("columns.ellipsis").map(String::as_str) {
+            None | Some("end") => Ellipsis::End,
+            Some("") => Ellipsis::None,
+            Some("start") => Ellipsis::Start,
+            Some("middle") => Ellipsis::Middle,
+            Some(other) => return Err(wrong("columns.ellipsis", other, "start, middle, end or nothing")),
+        };
+        let precision = match column.annotation("columns.precision") {
+            None => USUAL_PRECISION,
+            Some(text) => text
+                .parse()
+                .ok()
+                .filter(|decimals| *decimals <= MOST)
+                .ok_or_else(|| wrong("columns.precision", text, "a number of decimals"))?,
+        };
+        let name = column.annotation("columns.alias").unwrap_or(&column.name);
+        let mut title = String::new();
+        quote(name.to_uppercase().as_bytes(), &mut title);
+        Ok(Self {
+            column: values.clone(),
+            title,
+            space: Space {
+                width: width.max(min),
+                min: min.max(1),
+                max,
+                fixed: column.annotation("columns.fixed") == Some("true"),
+            },
+            right,
+            ellipsis,
+            precision,
+            hex,
+        })
+    }
+
+    /// The value as text, of which `cells` cells will be shown.
+    fn text(&self, record: &[u8], cells: usize, scratch: &mut ValueScratch, out: &mut String) {
+        match self.column.value(record, scratch) {
+            Value::None if self.column.value_kind() == ValueKind::Bytes => out.push_str("<0 bytes>"),
+            Value::None => {}
+            Value::Bool(value) => out.push_str(if value { "true" } else { "false" }),
+            Value::Unsigned(value) if self.hex => number::hex(false, value, out),
+            Value::Signed(value) if self.hex => number::hex(value < 0, value.unsigned_abs(), out),
+            Value::Unsigned(value) => number::integer(value, out),
+            Value::Signed(value) => number::integer(value, out),
+            Value::Float(value) => number::fixed(value, self.precision, out),
+            Value::Text(text) => {
+                let enough = match self.ellipsis {
+                    Ellipsis::None | Ellipsis::End => (cells + 1).saturating_mul(BYTES_PER_CELL),
+                    Ellipsis::Start | Ellipsis::Middle => LONGEST_TEXT,
+                };
+                quote(text.get(..enough.min(LONGEST_TEXT)).unwrap_or(text), out);
+            }
+            Value::Bytes(bytes) => {
+                out.push('<');
+                number::integer(bytes.len(), out);
+                out.push_str(" bytes>");
+            }
+            Value::Array(values) => {
+                out.push('[');
+                for (index, value) in values.enumerate() {
+                    if out.len() > LONGEST_TEXT {
+                        break;
+                    }
+                    if index > 0 {
+                        out.push(',');
+                    }
+                    match value {
+                        ig_datasource::Number::Unsigned(value) => number::integer(value, out),
+                        ig_datasource::Number::Signed(value) => number::integer(value, out),
+                        ig_datasource::Number::Float(value) => number::fixed(value, self.precision, out),
+                    }
+                }
+                out.push(']');
+            }
+        }
+    }
+}
+
+impl Painter {
+    pub(super) fn new(colour: bool) -> Self {
+        Self {
+            colour,
+            scratch: ValueScratch::default(),
+            text: String::new(),
+            fitted: String::new(),
+            line: String::new(),
+        }
+    }
+
+    /// A row without a line end. Blanks at its end are left out: they would wrap on a terminal that shrinks.
+    pub(super) fn row(&mut self, cells: &[Cell], widths: &[usize], record: &[u8]) -> &str {
+        let mut line = std::mem::take(&mut self.line);
+        line.clear();
+        for (cell, width) in cells.iter().zip(widths) {
+            let mut text = std::mem::take(&mut self.text);
+            text.clear();
+            cell.text(record, *width, &mut self.scratch, &mut text);
+            let failed = self.colour && !text.is_empty() && matches!(cell.column.render, Render::Errno);
+            if failed {
+                // Escape sequences take no cells, so they stand around the whole cell.
+                let at = line.len();
+                self.put(&mut line, cell, &text, *width, cell.ellipsis);
+                line.insert_str(at, RED);
+                line.push_str(PLAIN);
+            } else {
+                self.put(&mut line, cell, &text, *width, cell.ellipsis);
+            }
+            self.text = text;
+        }
+        line.truncate(line.trim_end_matches(' ').len());
+        self.line = line;
+        &self.line
+    }
+
+    /// Appends one cell, and the blank that separates it from the one before.
+    pub(super) fn put(
+        &mut self,
+        line: &mut String,
+        cell: &Cell,
+        text: &str,
+        width: usize,
+        ellipsis: Ellipsis,
+    ) {
+        if !line.is_empty() {
+            line.push(' ');
+        }
+        if cell.right {
+            self.fitted.clear();
+            let taken = fit(text, width, ellipsis, &mut self.fitted);
+            blanks(width - taken.min(width), line);
+            line.push_str(&self.fitted);
+        } else {
+            let taken = fit(text, width, ellipsis, line);
+            blanks(width - taken.min(width), line);
+        }
+    }
+}
+
+fn blanks(count: usize, line: &mut String) {
+    const SOME: &str = "                                ";
+    let mut left = count;
+    while left > 0 {
+        let now = left.min(SOME.len());
+        line.push_str(SOME.get(..now).unwrap_or_default());
+        left -= now;
+    }
+}
+
+/// Cells that every value of an integer or bool fits; 0 for other kinds.
+fn natural_width(column: &Column) -> usize {
+    let Render::Number(form) = &column.render else { return 0 };
+    match form.kind() {
+        FieldKind::Uint8 => 3,
+        FieldKind::Int8 => 4,
+        FieldKind::Bool | FieldKind::Uint16 => 5,
+        FieldKind::Int16 => 6,
+        FieldKind::Uint32 => 10,
+        FieldKind::Int32 => 11,
+        FieldKind::Uint64 | FieldKind::Int64 => 20,
+        _ => 0,
+    }
+}

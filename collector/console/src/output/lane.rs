@@ -1,0 +1,68 @@
+//! One data source's way into an output: it gathers rows and hands them over in chunks.
+
+use std::sync::{Arc, atomic::Ordering};
+
+use super::Shared;
+use crate::terminal::Terminal;
+
+/// Rows are handed over once they take this many bytes.
+const CHUNK: usize = 64 << 10;
+
+/// A buffer for the rows of one data source.
+#[derive(Debug)]
+pub struct Lane {
+    shared: Arc<Shared>,
+    id: u64,
+    lead: Vec<u8>,
+    buffer: Vec<u8>,
+    rows: u64,
+}
+
+impl Lane {
+    pub(super) fn new(shared: Arc<Shared>, id: u64) -> Self {
+        Self { shared, id, lead: Vec::new(), buffer: Vec::new(), rows: 0 }
+    }
+
+    /// Sets what is printed in front of a chunk unless this lane was printed last.
+    pub fn lead(&mut self, lead: &[u8]) {
+        self.lead.clear();
+        self.lead.extend_from_slice(lead);
+    }
+
+    /// Where the next row is rendered. Append only.
+    pub fn buffer(&mut self) -> &mut Vec<u8> {
+        &mut self.buffer
+    }
+
+    /// Says that a row is complete; returns false if its chunk was full and had to be dropped.
+    pub fn end_row(&mut self) -> bool {
+        self.rows += 1;
+        self.buffer.len() < CHUNK || self.flush()
+    }
+
+    /// Counts a row that must stay together with those after it.
+    pub fn count_row(&mut self) {
+        self.rows += 1;
+    }
+
+    /// Whether the rows that must stay together are already as many as the whole output may hold.
+    pub fn is_full(&self) -> bool {
+        self.buffer.len() >= self.shared.limit
+    }
+
+    /// Counts a row for which there was no room.
+    pub fn drop_row(&self) {
+        self.shared.dropped_rows.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Hands over what is there; returns false if it had to be dropped, or nobody is there to take it.
+    pub fn flush(&mut self) -> bool {
+        let rows = std::mem::take(&mut self.rows);
+        self.shared.push(self.id, &self.lead, &mut self.buffer, rows)
+    }
+
+    /// The screen behind the output.
+    pub fn terminal(&self) -> &Terminal {
+        &self.shared.terminal
+    }
+}

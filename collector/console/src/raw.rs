@@ -1,0 +1,74 @@
+//! Values back to back, as they are: for gadgets that make the whole text themselves.
+//!
+//! Text goes out without escapes, so a pipe gets what the gadget wrote. On a terminal everything but line ends and
+//! tabs is made harmless.
+
+use ig_operators::{Column, Columns, Sink, Value, ValueKind, ValueScratch};
+
+use crate::{
+    output::Lane,
+    text::{number, quote},
+};
+
+/// Prints values without names or separators.
+#[derive(Debug)]
+pub(crate) struct RawSink {
+    lane: Lane,
+    columns: Vec<Column>,
+    screen: bool,
+    scratch: ValueScratch,
+    text: String,
+}
+
+impl RawSink {
+    pub(crate) fn new(columns: &Columns, lane: Lane) -> Self {
+        let shown = |column: &&Column| column.referenced && column.value_kind() != ValueKind::Members;
+        Self {
+            screen: lane.terminal().is_terminal(),
+            lane,
+            columns: columns.iter().filter(shown).cloned().collect(),
+            scratch: ValueScratch::default(),
+            text: String::new(),
+        }
+    }
+}
+
+impl Sink for RawSink {
+    fn record(&mut self, record: &[u8]) {
+        for column in &self.columns {
+            self.text.clear();
+            match column.value(record, &mut self.scratch) {
+                Value::Text(bytes) | Value::Bytes(bytes) if self.screen => harmless(bytes, &mut self.text),
+                Value::Text(bytes) | Value::Bytes(bytes) => self.lane.buffer().extend_from_slice(bytes),
+                value => number::plain(&value, &mut self.text),
+            }
+            self.lane.buffer().extend_from_slice(self.text.as_bytes());
+        }
+        self.lane.end_row();
+    }
+
+    fn end(&mut self) {
+        self.lane.flush();
+    }
+
+    fn flush(&mut self) {
+        self.lane.flush();
+    }
+
+    fn finish(&mut self) {
+        self.lane.flush();
+    }
+}
+
+/// Appends text with its line ends, tabs, quotes and backslashes, and all else that is not printable spelled out.
+fn harmless(bytes: &[u8], out: &mut String) {
+    for piece in bytes.split_inclusive(|byte| matches!(byte, b'\n' | b'\t' | b'"' | b'\\')) {
+        match piece.split_last() {
+            Some((last @ (b'\n' | b'\t' | b'"' | b'\\'), text)) => {
+                quote(text, out);
+                out.push(char::from(*last));
+            }
+            _ => quote(piece, out),
+        }
+    }
+}
