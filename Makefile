@@ -4,7 +4,7 @@ CARGO ?= cargo
 GADGETS := $(sort $(notdir $(patsubst %/gadget.yaml,%,$(wildcard gadgets/*/gadget.yaml))))
 CONFIG ?= config/examples/quickstart.yaml
 
-.PHONY: run build gadgets test test-tools test-kernels fuzz lint bench clean help
+.PHONY: run build gadgets test test-tools test-kernels test-signing fuzz lint bench bench-load clean help
 .DEFAULT_GOAL := help
 
 help: ## Show this list
@@ -23,7 +23,10 @@ test: .tools-test ## Install what the tests need and run all of them
 	tests/run.sh
 
 test-kernels: .tools-test ## Load and attach everything on Debian's kernels in VMs; KERNELS="6.1 6.12" for some
-	tests/kernels/run.sh $(if $(KERNELS),$(KERNELS),--table collector/docs/kernels.md)
+	tests/kernels/run.sh --matrix $(if $(KERNELS),$(KERNELS),--table collector/docs/kernels.md)
+
+test-signing: .tools-test build ## Sign and verify images against cosign, notation and openssl around a real registry
+	tests/signing/run.sh target/release/ig
 
 fuzz: .tools-build ## Fuzz every parser of hostile bytes, SECONDS=60 each
 	tests/fuzz/run.sh $(or $(SECONDS),60)
@@ -34,6 +37,9 @@ lint: .tools-build ## Formatting and lints
 
 bench: build ## Run the benchmark, 4 minutes (BENCH="--quick --json FILE" and more: tests/bench/README.md)
 	tests/bench/run.sh $(BENCH)
+
+bench-load: .tools-test ## Time and memory of loading the gadgets, beside libbpf
+	tests/bench/load.sh
 
 clean: ## Remove build output
 	$(CARGO) clean

@@ -26,7 +26,7 @@ step "fuzzing, a few seconds for each parser"
 tests/fuzz/run.sh 5
 if [ -z "${SKIP_KERNELS:-}" ]; then
     step "Debian's kernels 6.1 and 6.12 in VMs"
-    tests/kernels/run.sh 6.1 6.12
+    tests/kernels/run.sh --matrix 6.1 6.12
 else
     echo "SKIPPED: Debian's kernels in VMs, because SKIP_KERNELS is set" >&2
 fi

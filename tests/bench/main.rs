@@ -14,6 +14,7 @@
     reason = "a benchmark makes its own input, ends where an assumption breaks, and its figures are its output"
 )]
 
+mod build;
 mod consumer;
 mod cost;
 mod load;
@@ -86,6 +87,7 @@ fn bench(options: &Options) {
         match section {
             _ if !options.wants(section) => {}
             "memory" => memory::run(options, &mut report),
+            "build" => build::run(options, &mut report),
             "start" => startup::run(options, &mut report),
             "rates" => rates::run(options, &mut report),
             "cost" => cost::run(options, store, &mut report),

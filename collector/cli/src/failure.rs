@@ -44,11 +44,9 @@ impl Failure {
 
 fn with_causes(error: &dyn Error) -> String {
     let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
+    for cause in ig_model::causes(error) {
         text.push_str("\ncaused by: ");
         text.push_str(&cause.to_string());
-        source = cause.source();
     }
     text
 }

@@ -9,7 +9,11 @@ mod config;
 mod failure;
 mod image;
 mod log;
+mod login;
+mod logout;
 mod object;
+mod progress;
+mod registry;
 mod run;
 
 use std::process::ExitCode;
@@ -43,6 +47,10 @@ enum Command {
     Config(config::Arguments),
     /// Build and list gadget images
     Image(image::Arguments),
+    /// Log in to a registry
+    Login(login::Arguments),
+    /// Log out of a registry
+    Logout(logout::Arguments),
     /// Check eBPF objects against this kernel or another one
     Object(object::Arguments),
     /// Print the version
@@ -56,6 +64,8 @@ fn main() -> ExitCode {
         Command::Run(arguments) => run::run(&arguments),
         Command::Config(arguments) => config::run(&arguments),
         Command::Image(arguments) => image::run(&arguments),
+        Command::Login(arguments) => login::run(&arguments),
+        Command::Logout(arguments) => logout::run(&arguments),
         Command::Object(command) => object::run(&command, arguments.verbose),
         Command::Version => {
             println!("v{}", env!("CARGO_PKG_VERSION"));

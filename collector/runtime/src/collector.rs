@@ -2,6 +2,7 @@
 
 mod outputs;
 mod reconcile;
+mod supply;
 
 use std::{
     path::PathBuf,
@@ -11,12 +12,12 @@ use std::{
 
 use ig_config::{runtime::RuntimeConfig, watch::Watcher};
 use ig_exporters::series::{Registry, RegistryLimits};
-use ig_image::store::Store;
 use ig_model::BootClock;
 use ig_operators::{FormatContext, format::Accounts};
 use thiserror::Error;
 use tokio::{sync::mpsc, time::Instant};
-use tracing::{error, info, warn};
+use tokio_util::sync::CancellationToken;
+use tracing::{debug, error, info, warn};
 
 use crate::{
     reader::{Reader, SourceHandle},
@@ -25,6 +26,7 @@ use crate::{
 };
 use outputs::{OutputError, Outputs};
 use reconcile::{Gadgets, Mode};
+use supply::{Route, Supply};
 
 /// How long a scrape waits for the readers to hand over what the kernel has.
 const DRAIN_PATIENCE: Duration = Duration::from_millis(100);
@@ -43,6 +45,10 @@ pub struct CollectorOptions {
     pub version: &'static str,
     /// Puts the configuration's `log` section in force.
     pub apply_log: fn(ig_config::runtime::Log),
+    /// What flags and environment say about images.
+    pub images: crate::images::ImageFlags,
+    /// Makes sinks beside the exporters, if there are to be any.
+    pub sinks: Option<Arc<dyn crate::plan::SinkFactory>>,
 }
 
 impl std::fmt::Debug for CollectorOptions {
@@ -69,9 +75,9 @@ pub enum StartError {
     /// An output could not be opened.
     #[error(transparent)]
     Output(#[from] OutputError),
-    /// The image store could not be opened.
-    #[error("failed to open the image store")]
-    Store(#[source] ig_image::store::StoreError),
+    /// Images cannot be had under these settings.
+    #[error(transparent)]
+    Images(#[from] crate::images::ImagesError),
     /// The system has no thread or event loop to give.
     #[error("failed to start the reader thread")]
     Reader(#[source] std::io::Error),
@@ -91,6 +97,8 @@ pub struct Collector {
     outputs: Outputs,
     drains: Drains,
     watcher: Option<Watcher>,
+    /// What the machine's policy file held when it was last looked at.
+    policy: Option<Vec<u8>>,
 }
 
 /// What was left behind when the collector ended.
@@ -138,12 +146,11 @@ impl Collector {
             warn!(name: "config.warning", "{warning}");
         }
         if let Some(watcher) = &watcher {
-            watcher.also(loaded.referenced);
+            watcher.also(with_policy(loaded.referenced));
         }
         let config = loaded.config;
         (options.apply_log)(config.log);
-        let store_path = config.images.store.clone().unwrap_or_else(|| options.store.clone());
-        let store = Store::open(&store_path).map_err(StartError::Store)?;
+        let route = Route::open(&config.images, &options.images, &options.store)?;
         let tasks = Tasks::new();
         let status = Status::default();
         let registry = Registry::new(RegistryLimits { series_total: config.limits.series_total });
@@ -153,8 +160,8 @@ impl Collector {
         let mut outputs =
             Outputs::new(registry.clone(), status.clone(), drains.clone(), tasks.clone(), options.version);
         outputs.prepare(&config.exporters).await?.commit(&mut outputs);
-        let mut gadgets = Gadgets::new(store, reader, registry.clone(), status.clone(), format);
-        if let Err(faults) = gadgets.apply(&config, Mode::Start).await {
+        let mut gadgets = Gadgets::new(Supply::new(route, tasks.clone()), reader, registry.clone(), status.clone(), format, options.sinks.clone());
+        if let Err(faults) = gadgets.apply(&config, Mode::Start, &CancellationToken::new()).await {
             outputs.stop(Instant::now() + Duration::from_secs(1)).await;
             return Err(StartError::Config(faults));
         }
@@ -175,6 +182,7 @@ impl Collector {
             outputs,
             drains,
             watcher,
+            policy: policy_fingerprint(),
         })
     }
 
@@ -192,16 +200,25 @@ impl Collector {
     pub async fn run(&mut self, mut events: mpsc::Receiver<Event>) {
         let mut sweeps = tokio::time::interval(SWEEP_INTERVAL);
         sweeps.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut refreshes = Refreshes::default();
         loop {
             let retry = self.gadgets.next_retry();
+            refreshes.follow(self.gadgets.refresh_interval());
             // Cancel-safe: both channels lose nothing, and a sleep that is cut short is set up again.
             tokio::select! {
                 event = events.recv() => match event {
-                    Some(Event::Reload) => self.reload(true).await,
+                    Some(Event::Reload) => if self.reload_unless_stopped(true, &mut events).await { return },
                     Some(Event::Stop) | None => return,
                 },
-                Some(()) = next_change(&mut self.watcher) => self.reload(false).await,
+                Some(()) = next_change(&mut self.watcher) => {
+                    if self.reload_unless_stopped(false, &mut events).await { return }
+                }
                 _ = sweeps.tick() => self.registry.sweep(),
+                Some(delivery) = self.gadgets.delivered() => {
+                    self.gadgets.deliver(delivery, &self.config).await;
+                    self.drains.set(self.gadgets.handles());
+                }
+                () = refreshes.due() => self.gadgets.refresh(),
                 () = tokio::time::sleep_until(retry.unwrap_or_else(far_future)), if retry.is_some() => {
                     self.gadgets.retry(&self.config).await;
                     self.drains.set(self.gadgets.handles());
@@ -210,8 +227,36 @@ impl Collector {
         }
     }
 
+    /// Reloads; true when told to stop meanwhile, which ends the wait for registries but no switch under way.
+    async fn reload_unless_stopped(&mut self, forced: bool, events: &mut mpsc::Receiver<Event>) -> bool {
+        let mut stopped = false;
+        let mut again = false;
+        {
+            let stop = CancellationToken::new();
+            let reload = self.reload(forced, stop.clone());
+            tokio::pin!(reload);
+            loop {
+                // Cancel-safe: the reload is pinned and goes on, the channel loses nothing.
+                tokio::select! {
+                    () = &mut reload => break,
+                    event = events.recv(), if !stopped => match event {
+                        Some(Event::Reload) => again = true,
+                        Some(Event::Stop) | None => {
+                            stopped = true;
+                            stop.cancel();
+                        }
+                    },
+                }
+            }
+        }
+        if again && !stopped {
+            return Box::pin(self.reload_unless_stopped(true, events)).await;
+        }
+        stopped
+    }
+
     /// Reads the configuration again and makes it so, wholly or not at all.
-    async fn reload(&mut self, forced: bool) {
+    async fn reload(&mut self, forced: bool, stop: CancellationToken) {
         let loaded = match ig_config::runtime::load(&self.options.config) {
             Ok(loaded) => loaded,
             Err(error) => {
@@ -222,14 +267,17 @@ impl Collector {
                 return;
             }
         };
+        let policy = policy_fingerprint();
+        let policy_changed = policy != self.policy;
         let last_failed = self.status.with(|board| !board.reload.last_success);
         let in_force = self.status.with(|board| board.reload.hash.clone());
-        if !forced && loaded.hash == self.seen && !(last_failed && loaded.hash == in_force) {
+        if !forced && !policy_changed && loaded.hash == self.seen && !(last_failed && loaded.hash == in_force) {
             return;
         }
         self.seen.clone_from(&loaded.hash);
+        self.policy = policy;
         if let Some(watcher) = &self.watcher {
-            watcher.also(loaded.referenced);
+            watcher.also(with_policy(loaded.referenced));
         }
         for warning in &loaded.warnings {
             warn!(name: "config.warning", "{warning}");
@@ -237,9 +285,22 @@ impl Collector {
         let started = Instant::now();
         let prepared = match self.outputs.prepare(&loaded.config.exporters).await {
             Ok(prepared) => prepared,
-            Err(error) => return self.refuse(vec![crate::status::Reason::chain(&error)]),
+            Err(error) => return self.refuse(vec![ig_model::chain(&error)]),
         };
-        match self.gadgets.apply(&loaded.config, Mode::Reload { from: &self.config }).await {
+        let images = &loaded.config.images;
+        // Credentials and keys may have changed in their files when somebody asks for a reload.
+        let route = if forced || policy_changed || *images != self.config.images {
+            match Route::open(images, &self.options.images, &self.options.store) {
+                Ok(route) => Some(route),
+                Err(error) => return self.refuse(vec![format!("{}: {}", images.at, ig_model::chain(&error))]),
+            }
+        } else {
+            None
+        };
+        match self.gadgets.apply(&loaded.config, Mode::Reload { from: &self.config, route }, &stop).await {
+            Err(faults) if stop.is_cancelled() => {
+                debug!(name: "config.reload.cancelled", faults = faults.len());
+            }
             Err(faults) => self.refuse(faults),
             Ok(changes) => {
                 prepared.commit(&mut self.outputs);
@@ -296,6 +357,47 @@ fn watch(path: &std::path::Path) -> Option<Watcher> {
             );
         })
         .ok()
+}
+
+/// The content of the machine's policy file, to see whether it changed; it is small.
+fn policy_fingerprint() -> Option<Vec<u8>> {
+    std::fs::read(ig_image::trust::policy_path()).ok()
+}
+
+/// The files to watch beside the configuration.
+fn with_policy(mut referenced: Vec<PathBuf>) -> Vec<PathBuf> {
+    referenced.push(ig_image::trust::policy_path());
+    referenced
+}
+
+/// When tags are looked up again.
+#[derive(Debug, Default)]
+struct Refreshes {
+    interval: Option<Duration>,
+    ticks: Option<tokio::time::Interval>,
+}
+
+impl Refreshes {
+    /// Goes by another interval, if it is another one.
+    fn follow(&mut self, interval: Option<Duration>) {
+        if interval != self.interval {
+            self.interval = interval;
+            self.ticks = interval.map(|interval| {
+                let mut ticks = tokio::time::interval_at(Instant::now() + interval, interval);
+                ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+                ticks
+            });
+        }
+    }
+
+    /// # Cancel safety
+    /// No tick is lost.
+    async fn due(&mut self) {
+        match &mut self.ticks {
+            Some(ticks) => drop(ticks.tick().await),
+            None => std::future::pending().await,
+        }
+    }
 }
 
 async fn next_change(watcher: &mut Option<Watcher>) -> Option<()> {

@@ -4,15 +4,17 @@ use std::{sync::Arc, thread, time::Duration};
 
 use ig_datasource::Origin;
 use ig_exporters::series::Registry;
-use ig_loader::{AttachError, ErrorKind, Link, LoadError, Loader, Map, MapKind};
+use ig_loader::{
+    AttachError, AttachOptions, ErrorKind, Link, LoadError, Loaded, Loader, Map, MapKind, Object, ProgramKind, SkipReason,
+};
 use ig_model::KtimeNs;
 use ig_operators::Measure;
 use tracing::{debug, warn};
 
 use crate::{
-    pipeline::{Handover, Pipeline},
+    pipeline::{Handover, Outlets, Pipeline},
     plan::{GadgetPlan, ProgramKey, SourcePlan},
-    reader::{Feed, IteratorFeed, MapFeed, Reader, RingFeed, SourceHandle},
+    reader::{Feed, IteratorFeed, MapFeed, PerfFeed, Reader, RingFeed, SourceHandle},
     status::{Reason, ReasonKind, Status},
 };
 
@@ -96,40 +98,38 @@ impl Built {
     /// # Errors
     /// The first thing the kernel refused; what was attached before is detached.
     pub fn new(plan: GadgetPlan) -> Result<Self, Reason> {
-        let GadgetPlan { name, object, programs, sources, warnings } = plan;
+        let GadgetPlan { name, object, programs, sources, warnings, .. } = plan;
         for warning in warnings {
             warn!(name: "gadget.plan.warning", gadget = name, warning);
         }
-        let mut loader = Loader::new(&object);
-        for (variable, bytes) in &programs.variables {
-            loader.set_variable(variable, bytes).map_err(|error| Reason::from_load(&error))?;
+        let Some(object) = object else {
+            return Ok(Self { name, programs, sources: Vec::new(), links: Links(Vec::new()) });
+        };
+        let loaded = load(&object, &programs, &sources)?;
+        if loaded.programs().is_empty() && !loaded.skipped().is_empty() {
+            let reasons = loaded.skipped().iter().map(|skipped| format!("`{}`: {}", skipped.program, skipped.reason));
+            let text = reasons.collect::<Vec<_>>().join("; ");
+            return Err(Reason { kind: ReasonKind::MissingHook, text });
         }
-        for (program, target) in &programs.attach_to {
-            if target == DISABLED {
-                loader.disable(program).map_err(|error| Reason::from_load(&error))?;
+        for skipped in loaded.skipped() {
+            // A gadget for several kernels brings a program for each.
+            if matches!(skipped.reason, SkipReason::NotNeeded { .. }) {
+                debug!(name: "gadget.program.skipped", gadget = name, program = skipped.program, "{}", skipped.reason);
             } else {
-                loader.set_attach_target(program, target).map_err(|error| Reason::from_load(&error))?;
+                warn!(name: "gadget.program.skipped", gadget = name, program = skipped.program, "{}", skipped.reason);
             }
         }
-        for source in &sources {
-            if let Origin::Tracer { map } = &source.source.origin
-                && let Some(spec) = object.map(map)
-                && spec.kind == MapKind::RINGBUF
-            {
-                let bytes = ring_bytes(spec.max_entries, source.source.record_size);
-                loader.set_max_entries(map, bytes).map_err(|error| Reason::from_load(&error))?;
-            }
-        }
-        let loaded = loader.load().map_err(|error| Reason::from_load(&error))?;
         let mut links = Links(Vec::new());
         let mut by_program = Vec::new();
         for program in loaded.programs() {
             if program.disabled {
                 continue;
             }
-            let link = Arc::new(loaded.attach(&program.name).map_err(|error| Reason::from_attach(&error))?);
-            links.0.push(Arc::clone(&link));
-            by_program.push((program.name.clone(), link));
+            for link in attach(&loaded, program, &programs)? {
+                let link = Arc::new(link);
+                links.0.push(Arc::clone(&link));
+                by_program.push((program.name.clone(), link));
+            }
         }
         let sources = sources
             .into_iter()
@@ -153,10 +153,11 @@ impl Built {
         let handover = if replaces.is_some() { Handover::NOT_YET } else { Handover::None };
         let mut sources = Vec::new();
         for (plan, feed) in self.sources {
-            let pipeline = wire(&self.name, &plan, registry, status, &mut refusals);
-            let stamped = matches!(feed, Feed::Ring(_)) && pipeline.has_timestamp();
+            let name = plan.source.name.clone();
+            let pipeline = wire(&self.name, plan, registry, status, &mut refusals);
+            let stamped = matches!(feed, Feed::Ring(_) | Feed::Perf(_)) && pipeline.has_timestamp();
             let handle = reader.read(feed, pipeline, handover);
-            sources.push(RunningSource { name: plan.source.name, handle, stamped });
+            sources.push(RunningSource { name, handle, stamped });
         }
         if let Some(old) = replaces {
             old.hand_over(&sources).await;
@@ -167,10 +168,15 @@ impl Built {
 
 impl Running {
     /// Puts new sinks behind the same programs; not one record is missed or seen twice.
-    pub async fn rewire(&self, plan: &[SourcePlan], registry: &Registry, status: &Status) -> Vec<Reason> {
+    pub async fn rewire(
+        &self,
+        plans: Vec<SourcePlan>,
+        registry: &Registry,
+        status: &Status,
+    ) -> Vec<Reason> {
         let mut refusals = Vec::new();
-        for source in &self.sources {
-            if let Some(plan) = plan.iter().find(|plan| plan.source.name == source.name) {
+        for plan in plans {
+            if let Some(source) = self.sources.iter().find(|source| source.name == plan.source.name) {
                 let pipeline = wire(&self.name, plan, registry, status, &mut refusals);
                 source.handle.swap(pipeline).await;
             }
@@ -182,6 +188,13 @@ impl Running {
     pub async fn drain(&self) {
         for source in &self.sources {
             source.handle.drain().await;
+        }
+    }
+
+    /// Waits until every source has given all it will; for ever where one of them has no end.
+    pub async fn exhausted(&self) {
+        for source in &self.sources {
+            source.handle.exhausted().await;
         }
     }
 
@@ -266,10 +279,99 @@ impl Reason {
     }
 }
 
+/// The map of owners of sockets, and the type of its values.
+const SOCKETS: &str = "gadget_sockets";
+const SOCKET_OWNER: &str = "gadget_socket_value";
+
+fn load(object: &Object, programs: &ProgramKey, sources: &[SourcePlan]) -> Result<Loaded, Reason> {
+    let refused = |error: LoadError| Reason::from_load(&error);
+    let mut loader = Loader::new(object);
+    for (variable, bytes) in &programs.variables {
+        loader.set_variable(variable, bytes).map_err(refused)?;
+    }
+    for (hook, expression) in &programs.packet_filters {
+        loader.set_packet_filter(hook, expression).map_err(refused)?;
+    }
+    if object.map(SOCKETS).is_some() {
+        // Nobody fills it yet: a lookup finds nothing, and an entry for each socket would be memory for nothing.
+        loader.use_own_type(SOCKET_OWNER).set_max_entries(SOCKETS, 1).map_err(refused)?;
+    }
+    for (program, target) in &programs.attach_to {
+        if target == DISABLED {
+            loader.disable(program).map_err(refused)?;
+        } else {
+            loader.set_attach_target(program, target).map_err(refused)?;
+        }
+    }
+    for (program, hook) in &programs.hooks {
+        for other in &hook.instead_of {
+            loader.instead_of(program, other).map_err(refused)?;
+        }
+    }
+    for source in sources {
+        if let Origin::Tracer { map } = &source.source.origin
+            && let Some(spec) = object.map(map)
+            && spec.kind == MapKind::RINGBUF
+        {
+            let bytes = ring_bytes(spec.max_entries, source.source.record_size);
+            loader.set_max_entries(map, bytes).map_err(refused)?;
+        }
+    }
+    loader.load().map_err(refused)
+}
+
+/// Attaches one program; traffic-control programs go to one interface or to all that are up.
+fn attach(loaded: &Loaded, program: &ig_loader::Program, programs: &ProgramKey) -> Result<Vec<Link>, Reason> {
+    let hook = programs.hooks.get(&program.name).cloned().unwrap_or_default();
+    let options = AttachOptions {
+        iter_map: hook.iter_map.as_deref(),
+        socket_map: hook.socket_map.as_deref(),
+        sample_frequency: hook.sample_frequency,
+        ..AttachOptions::default()
+    };
+    let attach = |options: &AttachOptions<'_>| {
+        loaded.attach_with(&program.name, options).map_err(|error| Reason::from_attach(&error))
+    };
+    if program.kind != ProgramKind::Classifier {
+        return match loaded.attach_with(&program.name, &options) {
+            Ok(link) => Ok(vec![link]),
+            // Some hooks show that they are missing only now.
+            Err(error) if program.optional && error.is_missing_hook() => {
+                warn!(name: "gadget.program.skipped", program = program.name, "{error}");
+                Ok(Vec::new())
+            }
+            Err(error) => Err(Reason::from_attach(&error)),
+        };
+    }
+    let interfaces = match &programs.interface {
+        Some(interface) => vec![interface.clone()],
+        None => interfaces_up().map_err(|error| Reason::new(ReasonKind::Transient, &error))?,
+    };
+    interfaces
+        .iter()
+        .map(|interface| attach(&AttachOptions { interface: Some(interface), ..options.clone() }))
+        .collect()
+}
+
+/// Network interfaces that are up, in order of their names.
+fn interfaces_up() -> std::io::Result<Vec<String>> {
+    let is_up = |path: &std::path::Path| {
+        let flags = std::fs::read_to_string(path.join("flags")).unwrap_or_default();
+        u32::from_str_radix(flags.trim().trim_start_matches("0x"), 16).is_ok_and(|flags| flags & 1 != 0)
+    };
+    let mut names: Vec<String> = std::fs::read_dir("/sys/class/net")?
+        .filter_map(Result::ok)
+        .filter(|entry| is_up(&entry.path()))
+        .filter_map(|entry| entry.file_name().into_string().ok())
+        .collect();
+    names.sort_unstable();
+    Ok(names)
+}
+
 /// Registers the tables of a source and makes its pipeline.
 fn wire(
     gadget: &str,
-    plan: &SourcePlan,
+    plan: SourcePlan,
     registry: &Registry,
     status: &Status,
     refusals: &mut Vec<Reason>,
@@ -287,14 +389,10 @@ fn wire(
             Err(error) => refusals.push(Reason::new(ReasonKind::MetricConflict, &error)),
         }
     }
-    let timestamp = plan
-        .source
-        .fields
-        .iter()
-        .find(|field| field.has_type("gadget_timestamp") && field.size == 8)
-        .map(|field| field.offset);
     let stats = status.source(gadget, &plan.source.name);
-    Pipeline::new(plan.source.record_size, timestamp, plan.filter.clone(), measures, stats)
+    Pipeline::new(&plan.source, Outlets::new(measures, plan.sinks, stats))
+        .with_filter(plan.filter)
+        .arranged(plan.sort, plan.limit)
 }
 
 /// Size of a ring buffer: what the object asks for, or more where that holds few records.
@@ -315,19 +413,16 @@ fn feed<'a>(
     match &plan.source.origin {
         Origin::Tracer { map: name } => {
             let ring = map(name).ok_or_else(|| missing(format!("the object has no map `{name}`")))?;
-            if ring.kind != MapKind::RINGBUF {
-                return Err(Reason {
-                    kind: ReasonKind::Kernel,
-                    text: format!(
-                        "map `{name}` is a perf event array; only ring buffers are read by this version"
-                    ),
-                });
+            let fd = ring.fd.try_clone().map_err(|error| Reason::new(ReasonKind::Transient, &error))?;
+            if ring.kind == MapKind::PERF_EVENT_ARRAY {
+                return PerfFeed::open(gadget, &source, name, fd)
+                    .map(|perf| Feed::Perf(Box::new(perf)))
+                    .map_err(|error| Reason::new(ReasonKind::Transient, &error));
             }
             let lost = map(&format!("{name}_lost_samples"))
                 .map(|lost| lost.fd.try_clone())
                 .transpose()
                 .map_err(|error| Reason::new(ReasonKind::Transient, &error))?;
-            let fd = ring.fd.try_clone().map_err(|error| Reason::new(ReasonKind::Transient, &error))?;
             RingFeed::open(gadget, &source, name, fd, ring.max_entries as usize, lost)
                 .map(|ring| Feed::Ring(Box::new(ring)))
                 .map_err(|error| Reason::new(ReasonKind::Transient, &error))
@@ -335,7 +430,7 @@ fn feed<'a>(
         Origin::MapIterator { map: name, .. } => {
             let hash = map(name).ok_or_else(|| missing(format!("the object has no map `{name}`")))?;
             let fd = hash.fd.try_clone().map_err(|error| Reason::new(ReasonKind::Transient, &error))?;
-            Ok(Feed::Map(MapFeed { fd, interval: plan.interval, gadget: gadget.to_owned(), source }))
+            Ok(Feed::Map(MapFeed { fd, schedule: plan.schedule, gadget: gadget.to_owned(), source }))
         }
         Origin::Iterator { programs } => {
             let mut iterators = Vec::new();
@@ -349,7 +444,7 @@ fn feed<'a>(
             });
             Ok(Feed::Iterator(IteratorFeed {
                 open,
-                interval: plan.interval,
+                schedule: plan.schedule,
                 gadget: gadget.to_owned(),
                 source,
             }))

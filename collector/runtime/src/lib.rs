@@ -8,7 +8,9 @@
 
 pub mod collector;
 pub mod health;
+pub mod images;
 pub mod instance;
+pub mod interactive;
 pub mod pipeline;
 pub mod plan;
 pub mod reader;

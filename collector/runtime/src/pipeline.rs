@@ -2,23 +2,42 @@
 
 use std::sync::Arc;
 
+use ig_datasource::{DataSource, Rest};
 use ig_model::KtimeNs;
-use ig_operators::{Filter, Measure, filter::Scratch};
+use ig_operators::{Arrange, Filter, Limit, Measure, Sink, Sort, filter::Scratch};
 
 use crate::status::SourceStats;
 
-/// What happens to the records of one data source, in order: handover, filter, measures.
+/// What happens to the records of one data source, in order: handover, filter, sort and limit, then the outlets.
 #[derive(Debug)]
 pub struct Pipeline {
     record_size: usize,
+    rest: Option<Rest>,
     filter: Option<Filter>,
-    measures: Vec<Measure>,
+    tail: Tail,
     stats: Arc<SourceStats>,
     /// Where the record's boot time stamp is, when it has one.
     timestamp: Option<usize>,
     scratch: Scratch,
     padded: Vec<u8>,
     tally: Tally,
+}
+
+/// Measures and other sinks: the end of a record's way.
+#[derive(Debug)]
+pub struct Outlets {
+    measures: Vec<Measure>,
+    sinks: Vec<Box<dyn Sink>>,
+    stats: Arc<SourceStats>,
+    delivered: u64,
+}
+
+/// The outlets, straight or behind a sort or limit. Straight is the way of a gadget that feeds metrics: no record is
+/// copied and no call is indirect.
+#[derive(Debug)]
+enum Tail {
+    Straight(Outlets),
+    Arranged(Box<dyn Sink>),
 }
 
 /// Which side of a handover an instance is on.
@@ -35,37 +54,50 @@ pub enum Handover {
     After(KtimeNs),
 }
 
-impl Handover {
-    /// A successor before the switch: everything is still the predecessor's to deliver.
-    pub const NOT_YET: Self = Self::After(KtimeNs(u64::MAX));
-}
-
 /// Numbers of one drain, added to the shared ones at its end.
 #[derive(Debug, Default)]
 struct Tally {
     received: u64,
     filtered: u64,
     superseded: u64,
+    undecoded: u64,
+}
+
+impl Handover {
+    /// A successor before the switch: everything is still the predecessor's to deliver.
+    pub const NOT_YET: Self = Self::After(KtimeNs(u64::MAX));
 }
 
 impl Pipeline {
-    /// A pipeline for records of `record_size` bytes.
-    pub fn new(
-        record_size: usize,
-        timestamp: Option<usize>,
-        filter: Option<Filter>,
-        measures: Vec<Measure>,
-        stats: Arc<SourceStats>,
-    ) -> Self {
+    /// A pipeline for the records of `source`.
+    pub fn new(source: &DataSource, outlets: Outlets) -> Self {
+        let timestamp =
+            source.fields.iter().find(|field| field.has_type("gadget_timestamp") && field.size == 8);
         Self {
-            record_size,
-            filter,
-            measures,
-            stats,
-            timestamp,
+            record_size: source.record_size,
+            rest: source.rest.clone(),
+            filter: None,
+            stats: Arc::clone(&outlets.stats),
+            tail: Tail::Straight(outlets),
+            timestamp: timestamp.map(|field| field.offset),
             scratch: Scratch::default(),
             padded: Vec::new(),
             tally: Tally::default(),
+        }
+    }
+
+    /// The same pipeline, keeping only what the filter keeps.
+    pub fn with_filter(self, filter: Option<Filter>) -> Self {
+        Self { filter, ..self }
+    }
+
+    /// The same pipeline with batches sorted and cut before the outlets.
+    pub fn arranged(self, sort: Option<Sort>, limit: Option<Limit>) -> Self {
+        match self.tail {
+            Tail::Straight(outlets) if sort.is_some() || limit.is_some() => {
+                Self { tail: Tail::Arranged(Arrange::before(Box::new(outlets), sort, limit)), ..self }
+            }
+            tail => Self { tail, ..self },
         }
     }
 
@@ -104,14 +136,21 @@ impl Pipeline {
             self.tally.superseded += 1;
             return;
         }
+        if let Some(rest) = &self.rest
+            && rest.of(record).is_none()
+        {
+            self.tally.undecoded += 1;
+            return;
+        }
         if let Some(filter) = &self.filter
             && !filter.keeps(record, &mut self.scratch)
         {
             self.tally.filtered += 1;
             return;
         }
-        for measure in &mut self.measures {
-            measure.take(record);
+        match &mut self.tail {
+            Tail::Straight(outlets) => outlets.record(record),
+            Tail::Arranged(sink) => sink.record(record),
         }
     }
 
@@ -131,29 +170,91 @@ impl Pipeline {
 
     /// Starts a fetch of a map or iterator.
     pub fn begin_fetch(&mut self) {
-        for measure in &mut self.measures {
-            measure.begin_fetch();
-        }
+        self.tail.sink().begin();
     }
 
     /// Ends a fetch.
     pub fn end_fetch(&mut self) {
-        for measure in &mut self.measures {
-            measure.end_fetch();
-        }
+        let accepted = self.tally.accepted();
+        let before = self.stats.delivered.load();
+        self.tail.sink().end();
         self.flush();
+        if matches!(self.tail, Tail::Arranged(_)) {
+            let delivered = self.stats.delivered.load() - before;
+            self.stats.limited.add(accepted.saturating_sub(delivered));
+        }
     }
 
     /// Brings everything taken in so far into the tables and the shared numbers.
     pub fn flush(&mut self) {
+        self.tail.sink().flush();
+        let Tally { received, filtered, superseded, undecoded } = std::mem::take(&mut self.tally);
+        self.stats.received.add(received);
+        self.stats.filtered.add(filtered);
+        self.stats.superseded.add(superseded);
+        self.stats.undecoded.add(undecoded);
+    }
+
+    /// No record will come any more: the sinks bring out what they keep.
+    pub fn finish(&mut self) {
+        self.flush();
+        self.tail.sink().finish();
+    }
+}
+
+impl Outlets {
+    /// Outlets that count what they take in `stats`.
+    pub fn new(measures: Vec<Measure>, sinks: Vec<Box<dyn Sink>>, stats: Arc<SourceStats>) -> Self {
+        Self { measures, sinks, stats, delivered: 0 }
+    }
+}
+
+impl Sink for Outlets {
+    fn begin(&mut self) {
+        self.measures.iter_mut().for_each(Measure::begin_fetch);
+        self.sinks.iter_mut().for_each(|sink| sink.begin());
+    }
+
+    fn record(&mut self, record: &[u8]) {
+        self.delivered += 1;
+        for measure in &mut self.measures {
+            measure.take(record);
+        }
+        for sink in &mut self.sinks {
+            sink.record(record);
+        }
+    }
+
+    fn end(&mut self) {
+        self.measures.iter_mut().for_each(Measure::end_fetch);
+        self.sinks.iter_mut().for_each(|sink| sink.end());
+    }
+
+    fn flush(&mut self) {
         for measure in &mut self.measures {
             measure.flush();
             self.stats.rejected_values.add(measure.take_rejected());
         }
-        let Tally { received, filtered, superseded } = std::mem::take(&mut self.tally);
-        self.stats.received.add(received);
-        self.stats.filtered.add(filtered);
-        self.stats.superseded.add(superseded);
-        self.stats.delivered.add(received - filtered - superseded);
+        self.sinks.iter_mut().for_each(|sink| sink.flush());
+        self.stats.delivered.add(std::mem::take(&mut self.delivered));
+    }
+
+    fn finish(&mut self) {
+        self.sinks.iter_mut().for_each(|sink| sink.finish());
+    }
+}
+
+impl Tail {
+    fn sink(&mut self) -> &mut dyn Sink {
+        match self {
+            Self::Straight(outlets) => outlets,
+            Self::Arranged(sink) => sink.as_mut(),
+        }
+    }
+}
+
+impl Tally {
+    fn accepted(&self) -> u64 {
+        self.received - self.filtered - self.superseded - self.undecoded
     }
 }

@@ -1,25 +1,46 @@
 //! The plan of a gadget: everything that can be decided and checked without opening a descriptor.
 
+mod hooks;
+mod schedule;
 mod sinks;
 mod variables;
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, fmt::Debug, sync::Arc};
 
 use ig_config::{
     metadata::Metadata,
     runtime::{Gadget, Limits},
 };
-use ig_datasource::{DataSource, Discovered, discover};
+use ig_datasource::{DataSource, Discovered, Param, ParamDesc, discover};
 use ig_kernel::btf::Btf;
 use ig_loader::Object;
-use ig_operators::{Columns, Filter, FormatContext, MeasurePlan, measure::TablePlace};
+use ig_operators::{Columns, Filter, FormatContext, Limit, MeasurePlan, Sink, Sort, measure::TablePlace, spec::split_escaped};
 
-use crate::status::{Reason, ReasonKind};
+pub use hooks::Hook;
+pub use variables::describe_params;
 
-/// How often maps are read when nobody says.
-const MAP_INTERVAL: Duration = Duration::from_secs(1);
-/// How often an iterator that would run once is run when it feeds metrics.
-const ITERATOR_INTERVAL: Duration = Duration::from_secs(15);
+use crate::{
+    reader::Schedule,
+    status::{Reason, ReasonKind},
+};
+
+/// What the gadget runs for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    /// To feed exporters, for years.
+    Collect,
+    /// To be watched by somebody, as the image says: what is read once is read once.
+    Watch,
+}
+
+/// Makes sinks beside metrics, such as rows on a terminal.
+pub trait SinkFactory: Send + Sync + Debug {
+    /// The sinks for the records of one data source.
+    ///
+    /// # Errors
+    /// When what the user asked for does not fit the data source, in words.
+    fn open(&self, gadget: &str, source: &DataSource, columns: &Columns) -> Result<Vec<Box<dyn Sink>>, String>;
+}
 
 /// What the collector knows when it plans.
 #[derive(Clone, Debug)]
@@ -30,6 +51,10 @@ pub struct PlanContext {
     pub kernel: Option<Arc<Btf>>,
     /// Limits of the configuration.
     pub limits: Limits,
+    /// What the gadget runs for.
+    pub purpose: Purpose,
+    /// Makes sinks beside metrics, if there are to be any.
+    pub sinks: Option<Arc<dyn SinkFactory>>,
 }
 
 /// The parts of an image a plan needs.
@@ -37,8 +62,8 @@ pub struct PlanContext {
 pub struct ImageParts<'a> {
     /// Digest of the image.
     pub digest: &'a str,
-    /// The eBPF object.
-    pub ebpf: &'a [u8],
+    /// The eBPF object; gadgets that operators alone feed have none.
+    pub ebpf: Option<&'a [u8]>,
     /// gadget.yaml.
     pub metadata: &'a str,
 }
@@ -49,11 +74,15 @@ pub struct GadgetPlan {
     /// Name in the configuration.
     pub name: String,
     /// The parsed object.
-    pub object: Object,
+    pub object: Option<Object>,
     /// What decides whether a change needs new programs.
     pub programs: ProgramKey,
     /// Data sources with what happens to their records.
     pub sources: Vec<SourcePlan>,
+    /// Parameters of the eBPF programs.
+    pub params: Vec<Param>,
+    /// What gadget.yaml says, with the user's annotations.
+    pub metadata: Metadata,
     /// Things worth a warning that do not stop the gadget.
     pub warnings: Vec<String>,
 }
@@ -65,10 +94,16 @@ pub struct ProgramKey {
     pub digest: String,
     /// Variables written before load, with their bytes.
     pub variables: BTreeMap<String, Vec<u8>>,
+    /// Packet filters, by the name of their hook.
+    pub packet_filters: BTreeMap<String, String>,
     /// Attach targets that replace those of the object.
     pub attach_to: BTreeMap<String, String>,
-    /// Time between fetches per data source.
-    pub intervals: BTreeMap<String, Duration>,
+    /// What else attaching needs, per program.
+    pub hooks: BTreeMap<String, Hook>,
+    /// The one interface that traffic-control programs go to.
+    pub interface: Option<String>,
+    /// When maps and iterators are read, per data source.
+    pub schedules: BTreeMap<String, Schedule>,
 }
 
 /// A data source and its sinks.
@@ -76,14 +111,22 @@ pub struct ProgramKey {
 pub struct SourcePlan {
     /// Layout and origin.
     pub source: DataSource,
+    /// Everything of a record that has a name.
+    pub columns: Columns,
     /// Which records are kept.
     pub filter: Option<Filter>,
+    /// In which order the records of a fetch go on.
+    pub sort: Option<Sort>,
+    /// How many of them.
+    pub limit: Option<Limit>,
     /// What is measured.
     pub measures: Vec<MeasurePlan>,
+    /// Where else its records go.
+    pub sinks: Vec<Box<dyn Sink>>,
     /// Where the tables belong.
     pub place: TablePlace,
-    /// Time between fetches, for maps and iterators.
-    pub interval: Duration,
+    /// When it is read, if it is a map or an iterator.
+    pub schedule: Schedule,
 }
 
 impl GadgetPlan {
@@ -93,14 +136,24 @@ impl GadgetPlan {
     /// Every reason found: a malformed object or gadget.yaml, parameters, filters and metrics that do not fit.
     /// Reasons from the configuration start with their place in the file.
     pub fn new(gadget: &Gadget, image: &ImageParts<'_>, context: &PlanContext) -> Result<Self, Vec<Reason>> {
-        let object = Object::parse(&gadget.name, image.ebpf)
+        let object = image
+            .ebpf
+            .map(|ebpf| Object::parse(&gadget.name, ebpf))
+            .transpose()
             .map_err(|error| vec![Reason::new(ReasonKind::Object, &error)])?;
         let mut metadata =
             Metadata::parse(image.metadata).map_err(|error| vec![Reason::new(ReasonKind::Object, &error)])?;
         let mut reasons = annotate(gadget, &mut metadata);
-        let discovered =
-            discover(&object, &metadata).map_err(|error| vec![Reason::new(ReasonKind::Object, &error)])?;
-        let Discovered { mut sources, params, mut warnings } = discovered;
+        if let Err(error) = variables::customise(gadget, &mut metadata) {
+            reasons.push(fault(gadget, &ig_model::chain(&error)));
+        }
+        let discovered = object
+            .as_ref()
+            .map(|object| discover(object, &metadata))
+            .transpose()
+            .map_err(|error| vec![Reason::new(ReasonKind::Object, &error)])?;
+        let Discovered { mut sources, mut params, network, mut warnings } = discovered.unwrap_or_default();
+        params.extend(network);
         for source in &mut sources {
             complete(source, &metadata, context.kernel.as_deref());
         }
@@ -113,13 +166,26 @@ impl GadgetPlan {
         for source in sources {
             let columns = Columns::plan(&source, &context.format);
             match sinks::plan(gadget, &source, &columns, &metadata, &settings.operators, &context.limits) {
-                Ok(sinks) => {
-                    let interval = interval(gadget, &source, settings.operators.map_interval(&source.name));
+                Ok(planned_sinks) => {
+                    let opened = context.sinks.as_ref().map(|sinks| sinks.open(&gadget.name, &source, &columns));
+                    let opened = opened.unwrap_or_else(|| Ok(Vec::new())).unwrap_or_else(|problem| {
+                        reasons.push(fault(gadget, &problem));
+                        Vec::new()
+                    });
+                    let wishes = schedule::Wishes {
+                        interval: gadget.interval,
+                        map_interval: settings.operators.map_interval(&source.name),
+                        map_count: settings.operators.map_count(&source.name),
+                    };
                     planned.push(SourcePlan {
-                        filter: sinks.filter,
-                        measures: sinks.measures,
-                        place: sinks.place,
-                        interval,
+                        columns,
+                        filter: planned_sinks.filter,
+                        sort: planned_sinks.sort,
+                        limit: planned_sinks.limit,
+                        measures: planned_sinks.measures,
+                        place: planned_sinks.place,
+                        sinks: opened,
+                        schedule: schedule::plan(&source, wishes, context.purpose),
                         source,
                     });
                 }
@@ -128,12 +194,17 @@ impl GadgetPlan {
         }
         let names: Vec<&str> = planned.iter().map(|plan| plan.source.name.as_str()).collect();
         reasons.extend(sinks::unknown_sources(gadget, &names));
+        let hooks = object.as_ref().map(|object| hooks::plan(object, &metadata)).unwrap_or_else(|| Ok(BTreeMap::new()));
+        let hooks = hooks.unwrap_or_else(|faults| {
+            reasons.extend(faults.into_iter().map(|text| Reason { kind: ReasonKind::Object, text }));
+            BTreeMap::new()
+        });
         if !reasons.is_empty() {
             return Err(reasons);
         }
         let attach_to = object
-            .programs()
             .iter()
+            .flat_map(Object::programs)
             .filter_map(|program| {
                 let target = metadata.get(&format!("programs.{}.attach_to", program.name))?;
                 Some((program.name.clone(), target.to_owned()))
@@ -142,35 +213,40 @@ impl GadgetPlan {
         let programs = ProgramKey {
             digest: image.digest.to_owned(),
             variables: settings.variables,
+            packet_filters: settings.packet_filters,
             attach_to,
-            intervals: planned.iter().map(|plan| (plan.source.name.clone(), plan.interval)).collect(),
+            hooks,
+            interface: settings.interface,
+            schedules: planned.iter().map(|plan| (plan.source.name.clone(), plan.schedule)).collect(),
         };
-        Ok(Self { name: gadget.name.clone(), object, programs, sources: planned, warnings })
+        Ok(Self { name: gadget.name.clone(), object, programs, sources: planned, params, metadata, warnings })
+    }
+}
+
+impl GadgetPlan {
+    /// Every parameter that the gadget takes.
+    pub fn describe_params(&self) -> Vec<ParamDesc> {
+        let sources: Vec<&DataSource> = self.sources.iter().map(|plan| &plan.source).collect();
+        describe_params(&self.params, &self.metadata, &sources)
     }
 }
 
 impl Reason {
     /// A reason from an error, with its chain of causes.
     pub fn new(kind: ReasonKind, error: &dyn std::error::Error) -> Self {
-        Self { kind, text: Self::chain(error) }
-    }
-
-    /// An error and its causes in one line.
-    pub fn chain(error: &dyn std::error::Error) -> String {
-        let mut text = error.to_string();
-        let mut source = error.source();
-        while let Some(cause) = source {
-            text.push_str(": ");
-            text.push_str(&cause.to_string());
-            source = cause.source();
-        }
-        text
+        Self { kind, text: ig_model::chain(error) }
     }
 }
 
 /// A fault of the configuration, with the place of the gadget's section.
 fn fault(gadget: &Gadget, text: &str) -> Reason {
-    Reason { kind: ReasonKind::Config, text: format!("{}: gadget `{}`: {text}", gadget.at, gadget.name) }
+    // A gadget that was asked for on the command line stands in no file.
+    let text = if gadget.at.line == 0 {
+        text.to_owned()
+    } else {
+        format!("{}: gadget `{}`: {text}", gadget.at, gadget.name)
+    };
+    Reason { kind: ReasonKind::Config, text }
 }
 
 /// Brings the user's `annotate` entries into the metadata.
@@ -179,30 +255,12 @@ fn annotate(gadget: &Gadget, metadata: &mut Metadata) -> Vec<Reason> {
         .annotate
         .iter()
         .cloned()
-        .chain(gadget.params.get("operator.oci.annotate").into_iter().flat_map(|list| split_list(list)));
+        .chain(gadget.params.get("operator.oci.annotate").into_iter().flat_map(|list| split_escaped(list)))
+        .filter(|entry| !entry.is_empty());
     entries
         .filter_map(|entry| metadata.annotate(&entry).err())
         .map(|error| fault(gadget, &error.to_string()))
         .collect()
-}
-
-/// Splits `a,b\,c` at unescaped commas.
-fn split_list(text: &str) -> Vec<String> {
-    let mut parts = vec![String::new()];
-    let mut characters = text.chars().peekable();
-    while let Some(character) = characters.next() {
-        if character == '\\' && matches!(characters.peek(), Some(',' | '\\')) {
-            if let (Some(part), Some(escaped)) = (parts.last_mut(), characters.next()) {
-                part.push(escaped);
-            }
-        } else if character == ',' {
-            parts.push(String::new());
-        } else if let Some(part) = parts.last_mut() {
-            part.push(character);
-        }
-    }
-    parts.retain(|part| !part.is_empty());
-    parts
 }
 
 /// Adds annotations from gadget.yaml and enumerators from the kernel.
@@ -215,20 +273,5 @@ fn complete(source: &mut DataSource, metadata: &Metadata, kernel: Option<&Btf>) 
         {
             field.enumerators = Some(Arc::new(found));
         }
-    }
-}
-
-fn interval(gadget: &Gadget, source: &DataSource, from_param: Option<Duration>) -> Duration {
-    if let Some(interval) = gadget.interval.or(from_param) {
-        return interval;
-    }
-    match source.origin {
-        ig_datasource::Origin::MapIterator { .. } => MAP_INTERVAL,
-        _ => source
-            .annotations
-            .get("fetch-interval")
-            .and_then(|text| ig_config::value::duration(text).ok())
-            .filter(|interval| !interval.is_zero())
-            .unwrap_or(ITERATOR_INTERVAL),
     }
 }

@@ -5,7 +5,9 @@
 //! the pipeline, drain now, stop.
 
 mod fetch;
+mod perf;
 mod ring;
+mod stream;
 mod sys;
 
 use std::{io, thread};
@@ -15,9 +17,12 @@ use tokio::{
     sync::{mpsc, oneshot},
     task::LocalSet,
 };
+use tokio_util::sync::CancellationToken;
 
-pub use fetch::{IteratorFeed, MapFeed};
+pub use fetch::{IteratorFeed, MapFeed, Schedule};
+pub use perf::{PerfError, PerfFeed};
 pub use ring::{RingError, RingFeed};
+use stream::Owner;
 
 use crate::pipeline::{Handover, Pipeline};
 
@@ -37,6 +42,8 @@ pub struct Reader {
 pub enum Feed {
     /// A ring buffer.
     Ring(Box<RingFeed>),
+    /// A perf event array.
+    Perf(Box<PerfFeed>),
     /// A map that is drained at intervals.
     Map(MapFeed),
     /// Iterator programs that are run at intervals.
@@ -47,6 +54,7 @@ impl std::fmt::Debug for Feed {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {
             Self::Ring(_) => "Ring",
+            Self::Perf(_) => "Perf",
             Self::Map(_) => "Map",
             Self::Iterator(_) => "Iterator",
         })
@@ -58,6 +66,7 @@ struct Job {
     pipeline: Pipeline,
     handover: Handover,
     orders: mpsc::Receiver<Order>,
+    exhausted: CancellationToken,
 }
 
 /// What a source can be told.
@@ -78,6 +87,7 @@ enum Order {
 #[derive(Clone, Debug)]
 pub struct SourceHandle {
     orders: mpsc::Sender<Order>,
+    exhausted: CancellationToken,
 }
 
 impl Reader {
@@ -107,8 +117,10 @@ impl Reader {
     pub fn read(&self, feed: Feed, pipeline: Pipeline, handover: Handover) -> SourceHandle {
         let (orders, inbox) = mpsc::channel(ORDERS);
         // The thread outlives every sender; if it is gone the process is ending and orders answer at once.
-        drop(self.jobs.send(Job { feed, pipeline, handover, orders: inbox }));
-        SourceHandle { orders }
+        let exhausted = CancellationToken::new();
+        let job = Job { feed, pipeline, handover, orders: inbox, exhausted: exhausted.clone() };
+        drop(self.jobs.send(job));
+        SourceHandle { orders, exhausted }
     }
 }
 
@@ -139,6 +151,11 @@ impl SourceHandle {
         self.order(|done| Order::HandOver(moment, done)).await;
     }
 
+    /// Waits until the source has fetched as often as it was told to; for ever where records have no end.
+    pub async fn exhausted(&self) {
+        self.exhausted.cancelled().await;
+    }
+
     /// Drains a last time and ends the source.
     pub async fn stop(&self) {
         self.order(Order::Stop).await;
@@ -154,10 +171,17 @@ impl SourceHandle {
 }
 
 async fn run(job: Job) {
-    let Job { feed, pipeline, handover, orders } = job;
+    let Job { feed, pipeline, handover, orders, exhausted } = job;
     match feed {
-        Feed::Ring(feed) => ring::run(*feed, pipeline, handover, orders).await,
-        Feed::Map(feed) => fetch::run(fetch::Fetcher::Map(feed), pipeline, handover, orders).await,
-        Feed::Iterator(feed) => fetch::run(fetch::Fetcher::Iterator(feed), pipeline, handover, orders).await,
+        Feed::Ring(feed) => {
+            let owner = Owner { gadget: feed.gadget.clone(), source: feed.source.clone() };
+            stream::run(*feed, owner, pipeline, handover, orders).await;
+        }
+        Feed::Perf(feed) => {
+            let owner = Owner { gadget: feed.gadget.clone(), source: feed.source.clone() };
+            stream::run(*feed, owner, pipeline, handover, orders).await;
+        }
+        Feed::Map(feed) => fetch::run(fetch::Fetcher::Map(feed), pipeline, handover, orders, exhausted).await,
+        Feed::Iterator(feed) => fetch::run(fetch::Fetcher::Iterator(feed), pipeline, handover, orders, exhausted).await,
     }
 }

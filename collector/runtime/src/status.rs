@@ -11,7 +11,7 @@ use std::{
 
 /// Numbers of one data source since the gadget was first started under its name.
 ///
-/// The ledger: `received = delivered + filtered + undecoded + superseded`, and what programs produced is
+/// The ledger: `received = delivered + filtered + limited + undecoded + superseded`, and what programs produced is
 /// `received + lost_in_ring`.
 #[derive(Debug, Default)]
 pub struct SourceStats {
@@ -21,7 +21,9 @@ pub struct SourceStats {
     pub delivered: Counter,
     /// Records the configured filter dropped.
     pub filtered: Counter,
-    /// Records that made no sense (a cut-off iterator output).
+    /// Records that the configured limit of a fetch cut off.
+    pub limited: Counter,
+    /// Records that made no sense: a cut-off iterator output, trailing data that is not there.
     pub undecoded: Counter,
     /// Records of an instance being replaced that its successor had seen too, or the other way round.
     pub superseded: Counter,
@@ -87,6 +89,8 @@ impl State {
 pub enum ReasonKind {
     /// The image is not in the store, or not usable.
     Image,
+    /// A rule forbids the image, or nobody trusted has signed it.
+    Untrusted,
     /// The eBPF object is malformed.
     Object,
     /// A parameter, filter or metric does not fit the gadget.
@@ -110,6 +114,7 @@ impl ReasonKind {
     pub fn name(self) -> &'static str {
         match self {
             Self::Image => "image",
+            Self::Untrusted => "untrusted",
             Self::Object => "object",
             Self::Config => "config",
             Self::MissingHook => "missing_hook",

@@ -7,6 +7,7 @@
 //! libFuzzer drives the targets (`make fuzz`); the test `corpus` replays the committed inputs, those that once broke
 //! something among them, on each run of the tests.
 
+use std::collections::BTreeMap;
 use std::hint::black_box;
 use std::io;
 use std::path::Path;
@@ -17,23 +18,38 @@ use ig_config::substitute::Environment;
 use ig_image::Reference;
 use ig_image::manifest::{Index, Manifest, to_json};
 
+mod gadget;
+mod image;
 mod object;
+mod trust;
+mod record;
 
 /// A parser under test.
 pub type Target = fn(&[u8]);
 
 /// All targets by name; a folder of `corpus/` belongs to each.
 pub const TARGETS: &[(&str, Target)] = &[
+    ("archive", image::archive),
     ("btf", object::btf),
     ("btf_ext", object::btf_ext),
+    ("btf_layer", gadget::btf_layer),
     ("config", config),
+    ("gadget_yaml", gadget::gadget_yaml),
+    ("index", image::index),
     ("manifest", manifest),
     ("metadata", metadata),
+    ("min_btf", object::min_btf),
     ("object", object::object),
     ("object_types", object::types_of_object),
+    ("record", record::record),
+    ("packet_filter", packet_filter),
     ("reference", reference),
     ("relocation", object::relocation),
+    ("image_policy", trust::image_policy),
+    ("signature", trust::signature),
+    ("signing_key", trust::signing_key),
     ("sources", object::sources),
+    ("trust_policy", trust::trust_policy),
 ];
 
 /// One target by name.
@@ -67,6 +83,17 @@ fn metadata(bytes: &[u8]) {
         }
         black_box(metadata.ebpf_param("variable"));
         metadata.merge(metadata.clone());
+        black_box((metadata.wasm_params(), metadata.custom_params()));
+        // A patch may be refused, but must not break the tree.
+        drop(metadata.apply_custom_params(&BTreeMap::from([("custom.a".to_owned(), "b".to_owned())])));
+    });
+}
+
+/// An expression of tcpdump's language: compiled to a bounded number of instructions, or refused within the text.
+fn packet_filter(bytes: &[u8]) {
+    text(bytes, |text| match ig_loader::packet_filter::compile(text) {
+        Ok(insns) => assert!(insns.len() <= 32_010, "{} instructions", insns.len()),
+        Err(error) => assert!((1..=text.chars().count() + 1).contains(&error.column()), "{error}"),
     });
 }
 

@@ -6,7 +6,7 @@ use std::sync::LazyLock;
 use ig_config::metadata::Metadata;
 use ig_datasource::discover;
 use ig_kernel::btf::{Btf, Kind, Type, TypeId};
-use ig_loader::core_relo::Relocator;
+use ig_loader::core_relo::{CoreKind, Relocator};
 use ig_loader::{Loader, Object};
 
 /// A small object that is fine but for the section put into it.
@@ -61,6 +61,22 @@ pub(crate) fn relocation(bytes: &[u8]) {
     static OBJECT: LazyLock<Option<Object>> = LazyLock::new(|| Object::parse("core", CORE).ok());
     let (Some(object), Ok(target)) = (OBJECT.as_ref(), Btf::parse(bytes, None)) else { return };
     black_box(object.check_relocations(&mut Relocator::new(object.btf(), vec![&target])));
+}
+
+/// A kernel's types, hostile or not, cut down to what an object that is fine asks of them: relocation gives the same.
+pub(crate) fn min_btf(bytes: &[u8]) {
+    static OBJECT: LazyLock<Option<Object>> = LazyLock::new(|| Object::parse("core", CORE).ok());
+    let (Some(object), Ok(kernel)) = (OBJECT.as_ref(), Btf::parse(bytes, None)) else { return };
+    let Ok(cut) = ig_loader::min_btf::cut(object, &kernel) else { return };
+    let Ok(cut) = Btf::parse(cut, None) else { unreachable!("a cut is BTF") };
+    let relocated = |target: &Btf| {
+        let mut relocator = Relocator::new(object.btf(), vec![target]);
+        let all = object.functions().flat_map(|function| function.relocations.iter());
+        // Numbers of types are those of the block, in answers and in messages.
+        let known = all.filter(|relocation| relocation.kind != CoreKind::TypeIdTarget);
+        known.map(|relocation| relocator.resolve(relocation).map_err(drop)).collect::<Vec<_>>()
+    };
+    assert_eq!(relocated(&cut), relocated(&kernel), "a cut relocates like the whole");
 }
 
 /// The data sources and parameters of a gadget whose types are odd, and records of every length read by them.

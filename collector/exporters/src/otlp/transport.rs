@@ -71,18 +71,3 @@ fn accepted(response: ExportMetricsServiceResponse) -> Answer {
         message: partial.error_message,
     }
 }
-
-/// An error with its causes, on one line: the innermost is what helps.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        let cause_text = cause.to_string();
-        if !text.ends_with(&cause_text) {
-            text.push_str(": ");
-            text.push_str(&cause_text);
-        }
-        source = cause.source();
-    }
-    text
-}

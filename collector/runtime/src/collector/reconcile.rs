@@ -9,14 +9,17 @@ use std::{
 
 use ig_config::runtime::{Gadget, Limits, RuntimeConfig};
 use ig_exporters::series::Registry;
-use ig_image::{reference::Reference, store::Store};
+use ig_image::{Digest, access::Acquired};
 use ig_operators::FormatContext;
+use futures_util::future::join_all;
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
+use super::supply::{Delivery, Route, Stock, Supply};
 use crate::{
     instance::{Built, Running},
-    plan::{GadgetPlan, ImageParts, PlanContext, ProgramKey, SourcePlan},
+    plan::{GadgetPlan, ImageParts, PlanContext, ProgramKey, Purpose, SinkFactory, SourcePlan},
     reader::{Reader, SourceHandle},
     status::{GadgetStatus, Reason, ReasonKind, State, Status},
 };
@@ -29,11 +32,12 @@ const LAST_RETRY: Duration = Duration::from_mins(1);
 /// The running set.
 #[derive(Debug)]
 pub(super) struct Gadgets {
-    store: Arc<Store>,
+    supply: Supply,
     reader: Reader,
     registry: Registry,
     status: Status,
     format: FormatContext,
+    sinks: Option<Arc<dyn SinkFactory>>,
     entries: BTreeMap<String, Entry>,
 }
 
@@ -42,6 +46,8 @@ struct Entry {
     spec: Gadget,
     running: Option<Running>,
     retry: Option<Retry>,
+    /// The image that runs, and the one that ran before it.
+    digests: [Option<Digest>; 2],
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -51,7 +57,7 @@ struct Retry {
 }
 
 /// On whose behalf a configuration is applied.
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 pub(super) enum Mode<'a> {
     /// The first time: a gadget that cannot run is refused, the others start.
     Start,
@@ -59,6 +65,8 @@ pub(super) enum Mode<'a> {
     Reload {
         /// The configuration in force.
         from: &'a RuntimeConfig,
+        /// Another way to images than before.
+        route: Option<Route>,
     },
 }
 
@@ -88,19 +96,22 @@ enum Prepared {
     Rewire(Vec<SourcePlan>),
     /// New programs, attached and waiting.
     Switch(Built),
+    /// Its image is not here yet.
+    ToFetch,
     /// Cannot run on this machine.
     Refused(Reason),
 }
 
 impl Gadgets {
     pub(super) fn new(
-        store: Store,
+        supply: Supply,
         reader: Reader,
         registry: Registry,
         status: Status,
         format: FormatContext,
+        sinks: Option<Arc<dyn SinkFactory>>,
     ) -> Self {
-        Self { store: Arc::new(store), reader, registry, status, format, entries: BTreeMap::new() }
+        Self { supply, reader, registry, status, format, sinks, entries: BTreeMap::new() }
     }
 
     /// The sources to drain before a scrape.
@@ -121,16 +132,14 @@ impl Gadgets {
         &mut self,
         config: &RuntimeConfig,
         mode: Mode<'_>,
+        stop: &CancellationToken,
     ) -> Result<Changes, Vec<String>> {
-        // Held so that the kernel's types are parsed once for all gadgets of this change.
-        let kernel = ig_kernel::btf::vmlinux().ok();
         let wanted: BTreeSet<&str> = config.gadgets.iter().map(|gadget| gadget.name.as_str()).collect();
         let mut changes = Changes::default();
-        let mut prepared = Vec::new();
-        let mut faults = Vec::new();
+        let mut changed = Vec::new();
         for gadget in &config.gadgets {
             let known = self.entries.get(&gadget.name);
-            if let (Some(entry), Mode::Reload { from }) = (known, mode)
+            if let (Some(entry), Mode::Reload { from, route: None }) = (known, &mode)
                 && entry.spec == *gadget
                 && from.limits == config.limits
             {
@@ -140,18 +149,60 @@ impl Gadgets {
             if known.is_none() {
                 self.announce(gadget);
             }
-            let running =
-                known.and_then(|entry| entry.running.as_ref()).map(|running| running.programs.clone());
+            changed.push(gadget);
+        }
+        let is_start = matches!(mode, Mode::Start);
+        let same_limits = matches!(&mode, Mode::Reload { from, .. } if from.limits == config.limits);
+        let route = match mode {
+            Mode::Reload { route: Some(route), .. } => route,
+            _ => self.supply.route(),
+        };
+        let images = if is_start {
+            changed.iter().map(|gadget| self.supply.stock(gadget)).collect()
+        } else {
+            // All that can take long comes first, and nothing is changed before it is over.
+            let acquired = join_all(changed.iter().map(|gadget| route.acquire(gadget)));
+            // Cancel-safe: what was fetched stays for another try.
+            let acquired = tokio::select! {
+                () = stop.cancelled() => return Err(vec!["stopped while images were fetched".to_owned()]),
+                acquired = acquired => acquired,
+            };
+            acquired
+                .into_iter()
+                .map(|image| image.map_or_else(Stock::Refused, |image| Stock::Here(Box::new(image))))
+                .collect::<Vec<_>>()
+        };
+
+        // Held so that the kernel's types are parsed once for all gadgets of this change.
+        let kernel = ig_kernel::btf::vmlinux().ok();
+        let mut prepared = Vec::new();
+        let mut faults = Vec::new();
+        for (gadget, image) in changed.into_iter().zip(images) {
+            // The way to images may have changed, and lead to the same one.
+            if let (Some(entry), Stock::Here(image)) = (self.entries.get(&gadget.name), &image)
+                && entry.spec == *gadget
+                && same_limits
+                && entry.running.is_some()
+                && entry.digests.first() == Some(&Some(image.gadget.digest))
+            {
+                changes.untouched += 1;
+                continue;
+            }
+            let running = self.running(&gadget.name).map(|running| running.programs.clone());
             let is_replacement = running.is_some();
-            match self.prepare(gadget, running, &config.limits, kernel.clone()).await {
+            let outcome = match image {
+                Stock::Here(image) => self.prepare(gadget, *image, running, &config.limits, kernel.clone()).await,
+                Stock::ToFetch => Ok(Prepared::ToFetch),
+                Stock::Refused(reason) => Err(vec![reason]),
+            };
+            match outcome {
                 Ok(change) => prepared.push((gadget, change)),
                 Err(reasons) => {
-                    let tolerated = match mode {
-                        Mode::Start => reasons.iter().all(|reason| reason.kind != ReasonKind::Config),
+                    let tolerated = if is_start {
+                        reasons.iter().all(|reason| reason.kind != ReasonKind::Config)
+                    } else {
                         // One file may serve a fleet of kernels.
-                        Mode::Reload { .. } => {
-                            !is_replacement && reasons.iter().all(|reason| reason.kind.is_of_the_machine())
-                        }
+                        !is_replacement && reasons.iter().all(|reason| reason.kind.is_of_the_machine())
                     };
                     if tolerated {
                         prepared.push((gadget, Prepared::Refused(join(reasons))));
@@ -169,6 +220,7 @@ impl Gadgets {
         }
 
         // The switch: nothing below can fail.
+        self.supply.reroute(route);
         for (gadget, change) in prepared {
             self.carry_out(gadget, change, &mut changes).await;
         }
@@ -188,8 +240,79 @@ impl Gadgets {
                 entry.spec = gadget.clone();
             }
         }
+        if is_start {
+            // What runs from the store may have a newer image.
+            self.refresh();
+        }
+        self.pin();
         ig_kernel::sys::memory::malloc_trim();
         Ok(changes)
+    }
+
+    /// Looks in the background for newer images of running gadgets, where the configuration wants it.
+    pub(super) fn refresh(&mut self) {
+        let entries = self.entries.values().filter(|entry| entry.running.is_some());
+        let followed: Vec<Gadget> =
+            entries.filter(|entry| self.supply.follows(&entry.spec)).map(|entry| entry.spec.clone()).collect();
+        for gadget in &followed {
+            self.supply.fetch(gadget);
+        }
+    }
+
+    /// Time between two calls of [`Gadgets::refresh`].
+    pub(super) fn refresh_interval(&self) -> Option<Duration> {
+        self.supply.refresh_interval()
+    }
+
+    /// The next image that was fetched in the background.
+    ///
+    /// # Cancel safety
+    /// No delivery is lost.
+    pub(super) async fn delivered(&mut self) -> Option<Delivery> {
+        self.supply.delivered().await
+    }
+
+    /// Starts or replaces a gadget with an image that was fetched in the background.
+    pub(super) async fn deliver(&mut self, delivery: Delivery, config: &RuntimeConfig) {
+        let Some(entry) = self.entries.get(&delivery.gadget) else { return };
+        if entry.spec.image != delivery.image {
+            return; // the configuration has changed meanwhile
+        }
+        let gadget = entry.spec.clone();
+        let running = entry.running.as_ref().map(|running| running.programs.clone());
+        let is_replacement = running.is_some();
+        let change = match delivery.result {
+            Ok(image) if running.as_ref().is_some_and(|key| key.digest == image.gadget.digest.to_string()) => return,
+            Ok(image) => {
+                let kernel = ig_kernel::btf::vmlinux().ok();
+                self.prepare(&gadget, image, running, &config.limits, kernel).await
+            }
+            Err(reason) => Err(vec![reason]),
+        };
+        match change {
+            Ok(change) => {
+                self.carry_out(&gadget, change, &mut Changes::default()).await;
+                self.pin();
+            }
+            Err(reasons) if is_replacement => {
+                let Reason { kind, text } = join(reasons);
+                warn!(name: "gadget.refresh.refused", gadget = gadget.name, kind = kind.name(), "what runs keeps running: {text}");
+            }
+            Err(reasons) => {
+                self.carry_out(&gadget, Prepared::Refused(join(reasons)), &mut Changes::default()).await;
+            }
+        }
+        ig_kernel::sys::memory::malloc_trim();
+    }
+
+    fn running(&self, name: &str) -> Option<&Running> {
+        self.entries.get(name)?.running.as_ref()
+    }
+
+    fn pin(&mut self) {
+        let digests: BTreeSet<Digest> =
+            self.entries.values().flat_map(|entry| entry.digests).flatten().collect();
+        self.supply.pin(&digests.into_iter().collect::<Vec<_>>());
     }
 
     /// Tries again every gadget whose time has come.
@@ -203,10 +326,17 @@ impl Gadgets {
             .map(|entry| entry.spec.clone())
             .collect();
         for gadget in due {
-            let change = self.prepare(&gadget, None, &config.limits, kernel.clone()).await;
+            let change = match self.supply.stock(&gadget) {
+                Stock::Here(image) => {
+                    self.prepare(&gadget, *image, None, &config.limits, kernel.clone()).await
+                }
+                Stock::ToFetch => Ok(Prepared::ToFetch),
+                Stock::Refused(reason) => Err(vec![reason]),
+            };
             let change = change.unwrap_or_else(|reasons| Prepared::Refused(join(reasons)));
             self.carry_out(&gadget, change, &mut Changes::default()).await;
         }
+        self.pin();
     }
 
     /// Drains and stops everything.
@@ -230,20 +360,26 @@ impl Gadgets {
         self.status.with(|board| board.gadgets.insert(gadget.name.clone(), status));
     }
 
-    /// Image, plan, load, attach: everything that can fail.
+    /// Plan, load, attach: everything that can fail.
     async fn prepare(
         &self,
         gadget: &Gadget,
+        image: Acquired,
         running: Option<ProgramKey>,
         limits: &Limits,
         kernel: Option<Arc<ig_kernel::btf::Btf>>,
     ) -> Result<Prepared, Vec<Reason>> {
-        let store = Arc::clone(&self.store);
-        let context = PlanContext { format: self.format.clone(), kernel, limits: *limits };
+        let context = PlanContext {
+            format: self.format.clone(),
+            kernel,
+            limits: *limits,
+            purpose: Purpose::Collect,
+            sinks: self.sinks.clone(),
+        };
         let gadget = gadget.clone();
         let status = self.status.clone();
         let work = tokio::task::spawn_blocking(move || {
-            prepare(&store, &gadget, running.as_ref(), &context, &status)
+            prepare(image, &gadget, running.as_ref(), &context, &status)
         });
         work.await.unwrap_or_else(|panic| {
             Err(vec![Reason { kind: ReasonKind::Object, text: format!("loading panicked: {panic}") }])
@@ -254,8 +390,17 @@ impl Gadgets {
         let name = gadget.name.as_str();
         let previous = self.entries.remove(name);
         let tries = previous.as_ref().and_then(|entry| entry.retry).map_or(0, |retry| retry.tries);
-        let mut entry = Entry { spec: gadget.clone(), running: None, retry: None };
+        let digests = previous.as_ref().map_or([None; 2], |entry| entry.digests);
+        let mut entry = Entry { spec: gadget.clone(), running: None, retry: None, digests };
         let refusals = match change {
+            Prepared::ToFetch => {
+                entry.retry = Some(Retry { at: Instant::now() + LAST_RETRY, tries });
+                let text = format!("image `{}` is being fetched", gadget.image);
+                self.status.set(name, State::Pending, Some(Reason { kind: ReasonKind::Image, text }));
+                self.supply.fetch(gadget);
+                self.entries.insert(name.to_owned(), entry);
+                return;
+            }
             Prepared::Refused(reason) => {
                 warn!(name: "gadget.refused", gadget = name, kind = reason.kind.name(), "{}", reason.text);
                 if reason.kind.may_pass() {
@@ -270,7 +415,7 @@ impl Gadgets {
                 changes.rewired += 1;
                 entry.running = previous.and_then(|entry| entry.running);
                 match &entry.running {
-                    Some(running) => running.rewire(&sources, &self.registry, &self.status).await,
+                    Some(running) => running.rewire(sources, &self.registry, &self.status).await,
                     None => Vec::new(),
                 }
             }
@@ -284,6 +429,10 @@ impl Gadgets {
                 }
                 let (running, refusals) =
                     built.start(&self.reader, &self.registry, &self.status, replaced).await;
+                let digest = running.programs.digest.parse().ok();
+                if digest != digests[0] {
+                    entry.digests = [digest, digests[0]];
+                }
                 entry.running = Some(running);
                 info!(name: "gadget.started", gadget = name, image = gadget.image);
                 refusals
@@ -300,40 +449,23 @@ impl Gadgets {
 
 /// The blocking part of a preparation.
 fn prepare(
-    store: &Store,
+    acquired: Acquired,
     gadget: &Gadget,
     running: Option<&ProgramKey>,
     context: &PlanContext,
     status: &Status,
 ) -> Result<Prepared, Vec<Reason>> {
-    let image_reason = |error: &dyn std::error::Error, hint: Option<String>| {
-        let hint = hint.map(|hint| format!(" ({hint})")).unwrap_or_default();
-        let text = format!(
-            "{}: gadget `{}`: image `{}`: {}{hint}",
-            gadget.at,
-            gadget.name,
-            gadget.image,
-            Reason::chain(error)
-        );
-        vec![Reason { kind: ReasonKind::Image, text }]
-    };
-    let reference = Reference::parse(&gadget.image).map_err(|error| image_reason(&error, None))?;
-    let image = store
-        .load_gadget(&reference, ig_image::Arch::host())
-        .map_err(|error| image_reason(&error, error.hint()))?;
+    let image = acquired.gadget;
     for warning in &image.warnings {
         warn!(name: "image.warning", gadget = gadget.name, "{warning}");
     }
     let digest = image.digest.to_string();
     status.gadget(&gadget.name, |status| status.digest = Some(digest.clone()));
-    let Some(ebpf) = &image.ebpf else {
-        let text = format!(
-            "{}: gadget `{}`: image `{}` has no eBPF program; this version runs eBPF gadgets only",
-            gadget.at, gadget.name, gadget.image
-        );
-        return Err(vec![Reason { kind: ReasonKind::Image, text }]);
+    let parts = ImageParts {
+        digest: &digest,
+        ebpf: image.ebpf.as_deref(),
+        metadata: image.metadata.as_deref().unwrap_or(""),
     };
-    let parts = ImageParts { digest: &digest, ebpf, metadata: image.metadata.as_deref().unwrap_or("") };
     let plan = GadgetPlan::new(gadget, &parts, context)?;
     if running == Some(&plan.programs) {
         return Ok(Prepared::Rewire(plan.sources));

@@ -133,6 +133,7 @@ fn gadgets(board: &Board, put: &mut dyn FnMut(&'static str, &[&str], f64)) {
                 ("filter", &stats.filtered),
                 ("decode", &stats.undecoded),
                 ("handover", &stats.superseded),
+                ("limit", &stats.limited),
             ] {
                 put("ig_gadget_events_lost", &[name, source, reason], lost.load() as f64);
             }

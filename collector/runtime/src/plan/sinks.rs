@@ -9,7 +9,7 @@ use ig_config::{
 use ig_datasource::DataSource;
 use ig_exporters::series::ExporterFilter;
 use ig_operators::{
-    Columns, Filter, MeasurePlan,
+    Columns, Filter, Limit, MeasurePlan, Sort,
     measure::{MetricRequest, RequestedKind, TablePlace},
 };
 
@@ -18,6 +18,8 @@ use crate::status::{Reason, ReasonKind};
 
 pub(super) struct Sinks {
     pub(super) filter: Option<Filter>,
+    pub(super) sort: Option<Sort>,
+    pub(super) limit: Option<Limit>,
     pub(super) measures: Vec<MeasurePlan>,
     pub(super) place: TablePlace,
 }
@@ -31,13 +33,27 @@ pub(super) fn plan(
     limits: &Limits,
 ) -> Result<Sinks, Vec<Reason>> {
     let mut reasons = Vec::new();
-    let mut filter = None;
-    if let Some(text) = gadget.filter.as_ref().or(operators.filter.as_ref()) {
+    let mut filter: Option<Filter> = None;
+    for text in gadget.filter.as_deref().into_iter().chain(operators.filters(&source.name)) {
         match Filter::plan(text, columns) {
-            Ok(planned) => filter = Some(planned),
+            Ok(planned) => {
+                filter = Some(match filter.take() {
+                    Some(known) => known.and(planned),
+                    None => planned,
+                });
+            }
             Err(error) => reasons.push(fault(gadget, &error.to_string())),
         }
     }
+    let sort = match operators.sort(&source.name).map(|text| Sort::plan(text, columns)) {
+        Some(Ok(sort)) => sort,
+        Some(Err(error)) => {
+            reasons.push(fault(gadget, &error.to_string()));
+            None
+        }
+        None => None,
+    };
+    let limit = operators.limit(&source.name);
 
     let mut measures = Vec::new();
     if gadget.image_metrics {
@@ -76,7 +92,7 @@ pub(super) fn plan(
             Some(names) => ExporterFilter::Names(names.clone()),
         },
     };
-    Ok(Sinks { filter, measures, place })
+    Ok(Sinks { filter, sort, limit, measures, place })
 }
 
 /// Faults of metrics that name no data source of the gadget, or leave open which of several they mean.

@@ -9,7 +9,11 @@ use std::{
 
 use ig_kernel::map::{BatchBuffers, MapError, batch_lookup_and_delete};
 use thiserror::Error;
-use tokio::{sync::mpsc, time::MissedTickBehavior};
+use tokio::{
+    sync::mpsc,
+    time::{Instant as TokioInstant, MissedTickBehavior},
+};
+use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
 use super::Order;
@@ -20,12 +24,28 @@ const CHUNK: usize = 64 * 1024;
 /// Tries to read an iterator that says it has more but not now.
 const PATIENCE: usize = 1000;
 
+/// Shortest time between two fetches.
+const SHORTEST_INTERVAL: Duration = Duration::from_millis(10);
+
+/// When a map or an iterator is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Schedule {
+    /// Time between fetches; zero for none by the clock.
+    pub interval: Duration,
+    /// Fetches after which the source has given all it will; zero for no end.
+    pub count: u64,
+    /// Whether the first fetch is at once, not after an interval.
+    pub at_start: bool,
+    /// Whether there is a last fetch at the end of the run, if fetches are left.
+    pub at_end: bool,
+}
+
 /// A hash map whose entries are taken out at each fetch.
 pub struct MapFeed {
     /// The map.
     pub fd: OwnedFd,
-    /// Time between fetches.
-    pub interval: Duration,
+    /// When it is read.
+    pub schedule: Schedule,
     /// Name of the gadget, for the log.
     pub gadget: String,
     /// Name of the data source, for the log.
@@ -36,8 +56,8 @@ pub struct MapFeed {
 pub struct IteratorFeed {
     /// Starts one run of every program.
     pub open: Box<dyn Fn() -> io::Result<Vec<File>> + Send>,
-    /// Time between fetches.
-    pub interval: Duration,
+    /// When they are run.
+    pub schedule: Schedule,
     /// Name of the gadget, for the log.
     pub gadget: String,
     /// Name of the data source, for the log.
@@ -64,23 +84,35 @@ pub(super) async fn run(
     mut pipeline: Pipeline,
     handover: Handover,
     mut orders: mpsc::Receiver<Order>,
+    exhausted: CancellationToken,
 ) {
-    let interval = match &fetcher {
-        Fetcher::Map(feed) => feed.interval,
-        Fetcher::Iterator(feed) => feed.interval,
+    let schedule = match &fetcher {
+        Fetcher::Map(feed) => feed.schedule,
+        Fetcher::Iterator(feed) => feed.schedule,
     };
-    let mut buffers = BatchBuffers::default();
-    let mut ticks = tokio::time::interval(interval.max(Duration::from_millis(10)));
+    let interval = schedule.interval.max(SHORTEST_INTERVAL);
+    let first = if schedule.at_start { Duration::ZERO } else { interval };
+    let mut ticks = tokio::time::interval_at(TokioInstant::now() + first, interval);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut buffers = BatchBuffers::default();
+    let mut fetched = 0;
     let mut waiting = handover == Handover::NOT_YET;
     loop {
+        let left = schedule.count == 0 || fetched < schedule.count;
+        let by_clock = !schedule.interval.is_zero() || (schedule.at_start && fetched == 0);
+        if !left {
+            exhausted.cancel();
+        }
         // Cancel-safe: `recv` and `tick` lose nothing when the other branch wins.
         tokio::select! {
             biased; // orders first: a stop must not wait behind a long fetch
             order = orders.recv() => match order {
-                None => return,
+                None => {
+                    pipeline.finish();
+                    return;
+                }
                 Some(Order::Swap(next, done)) => {
-                    pipeline = *next;
+                    std::mem::replace(&mut pipeline, *next).finish();
                     done.send(()).ok();
                 }
                 // Maps and iterators keep to their interval: a scrape never pays for a walk.
@@ -98,15 +130,18 @@ pub(super) async fn run(
                     done.send(()).ok();
                 }
                 Some(Order::Stop(done)) => {
-                    // What a map holds is an increment since the last fetch and would be lost.
-                    if matches!(fetcher, Fetcher::Map(_)) && !waiting {
+                    if schedule.at_end && left && !waiting {
                         fetch(&mut fetcher, &mut pipeline, &mut buffers).await;
                     }
+                    pipeline.finish();
                     done.send(()).ok();
                     return;
                 }
             },
-            _ = ticks.tick(), if !waiting => fetch(&mut fetcher, &mut pipeline, &mut buffers).await,
+            _ = ticks.tick(), if left && by_clock && !waiting => {
+                fetch(&mut fetcher, &mut pipeline, &mut buffers).await;
+                fetched += 1;
+            }
         }
     }
 }

@@ -15,7 +15,7 @@ use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity
 use tonic::{Code, Status};
 
 use super::super::settings::{OtlpError, OtlpSettings, TlsParts};
-use super::{Answer, accepted, chain};
+use super::{Answer, accepted};
 
 const PATH: &str = "/opentelemetry.proto.collector.metrics.v1.MetricsService/Export";
 
@@ -94,7 +94,7 @@ impl Grpc {
             client = client.send_compressed(CompressionEncoding::Gzip);
         }
         if let Err(error) = client.ready().await {
-            return Answer::Retry { after: None, error: chain(&error) };
+            return Answer::Retry { after: None, error: ig_model::chain(&error) };
         }
         let mut request = tonic::Request::new(message);
         *request.metadata_mut() = self.metadata.clone();
@@ -110,7 +110,7 @@ impl Grpc {
 /// # Source
 /// OTLP specification, "Failures" under OTLP/gRPC.
 fn judge(status: &Status) -> Answer {
-    let error = format!("{}: {}", status.code().description(), chain(status));
+    let error = format!("{}: {}", status.code().description(), ig_model::chain(status));
     let asked = retry_delay(status.details());
     match status.code() {
         Code::Cancelled

@@ -13,7 +13,7 @@ use prost::Message as _;
 use reqwest::{Certificate, Client, Identity, Response, redirect};
 
 use super::super::settings::{OtlpError, OtlpSettings, TlsParts};
-use super::{Answer, accepted, chain};
+use super::{Answer, accepted};
 
 /// As much of an answer as is read.
 const MOST_ANSWER_BYTES: usize = 64 * 1024;
@@ -77,12 +77,12 @@ impl Http {
         let body = if self.gzip { compress(&message) } else { Ok(message) };
         let body = match body {
             Ok(body) => body,
-            Err(error) => return Answer::Refused { error: chain(&error) },
+            Err(error) => return Answer::Refused { error: ig_model::chain(&error) },
         };
         match self.client.post(&self.url).body(body).send().await {
             Ok(response) => judge(response).await,
-            Err(error) if error.is_builder() => Answer::Refused { error: chain(&error) },
-            Err(error) => Answer::Retry { after: None, error: chain(&error) },
+            Err(error) if error.is_builder() => Answer::Refused { error: ig_model::chain(&error) },
+            Err(error) => Answer::Retry { after: None, error: ig_model::chain(&error) },
         }
     }
 }
@@ -115,7 +115,7 @@ async fn judge(response: Response) -> Answer {
     let asked = retry_after(response.headers(), SystemTime::now());
     let body = match read(response).await {
         Ok(body) => body,
-        Err(error) => return Answer::Retry { after: None, error: chain(&error) },
+        Err(error) => return Answer::Retry { after: None, error: ig_model::chain(&error) },
     };
     if status.is_success() {
         // The message has arrived; an answer that cannot be read does not change that.

@@ -1,0 +1,69 @@
+//! `ig run -f FILE`: the collector.
+
+use std::{path::Path, sync::Arc, time::Duration};
+
+use ig_runtime::{
+    Collector, CollectorOptions, StartError,
+    status::{Board, State},
+};
+use tracing::warn;
+
+use super::{flags::Common, rows::Rows, signals};
+use crate::failure::Failure;
+
+/// Time a stop may take before what is left is given up.
+const STOP_PATIENCE: Duration = Duration::from_secs(5);
+
+/// Runs the gadgets of `file` until a signal ends it, with rows on standard output if `rows` says so.
+pub(super) async fn collect(file: &Path, common: &Common, rows: Option<Rows>) -> Result<(), Failure> {
+    let options = CollectorOptions {
+        config: file.to_owned(),
+        store: crate::image::store_path(common.store.as_deref()),
+        version: env!("CARGO_PKG_VERSION"),
+        apply_log: crate::log::apply,
+        images: common.images.resolve()?,
+        sinks: rows.map(|rows| Arc::new(rows) as Arc<dyn ig_runtime::plan::SinkFactory>),
+    };
+    // Before the start, so that a signal during a slow start is not lost.
+    let events = signals::listen().map_err(|error| Failure::new(&error))?;
+    let mut collector = Collector::start(options).await.map_err(|error| match error {
+        StartError::Config(ref faults) => Failure::config(format!("{error}\n{}", faults.join("\n")))
+            .hint("nothing was started; `ig config check` tests a file without root"),
+        ref other => Failure::new(other),
+    })?;
+    greet(&file.display().to_string(), &collector);
+    collector.run(events).await;
+    eprintln!("stopping: draining for up to {} s (again to end at once)", STOP_PATIENCE.as_secs());
+    let left = collector.stop(STOP_PATIENCE).await;
+    if left.tasks > 0 || left.otlp_bytes > 0 {
+        warn!(name: "collector.stop.incomplete", tasks = left.tasks, otlp_bytes = left.otlp_bytes, "left behind");
+    }
+    eprintln!("stopped");
+    Ok(())
+}
+
+/// Says what runs and where to look.
+fn greet(file: &str, collector: &Collector) {
+    let board = collector.board();
+    let running = board.gadgets.values().filter(|gadget| gadget.state != State::Refused).count();
+    eprintln!("{running} of {} gadgets of {file} are running", board.gadgets.len());
+    eprint!("{}", table(&board));
+    match collector.metrics_address() {
+        Some(address) => eprintln!("metrics on http://{address}/metrics, health on /healthz and /readyz"),
+        None => eprintln!("no Prometheus endpoint is configured"),
+    }
+}
+
+fn table(board: &Board) -> String {
+    let width = board.gadgets.keys().map(String::len).max().unwrap_or(0);
+    board
+        .gadgets
+        .iter()
+        .map(|(name, gadget)| {
+            let reason =
+                gadget.reason.as_ref().map(|reason| format!(": {}", reason.text)).unwrap_or_default();
+            format!("  {name:width$}  {}{reason}\n", gadget.state.name())
+        })
+        .collect()
+}
+

@@ -1,0 +1,197 @@
+//! The flags of `ig run`: those every run has, and those a gadget brings along.
+
+use std::{collections::BTreeMap, ffi::OsString, path::PathBuf, time::Duration};
+
+use clap::{Arg, ArgAction, Args, Command, FromArgMatches as _, value_parser};
+
+use crate::failure::Failure;
+
+/// Flags that every run takes, whatever the gadget.
+#[derive(Clone, Debug, Args)]
+pub(super) struct Common {
+    /// End after this time: seconds, or a duration such as 1m30s; 0 for no limit
+    #[arg(short, long, value_name = "TIME", default_value = "0", value_parser = timeout, hide_default_value = true)]
+    pub(super) timeout: Duration,
+    /// How rows are written to standard output: columns, json, jsonpretty, yaml, none, or a mode of the gadget's own;
+    /// one for all data sources or MODE by source (`open:json,stats:none`)
+    #[arg(short, long, value_name = "MODE")]
+    pub(super) output: Option<String>,
+    /// Fields to show: `a,b` only these, `+a,-b` besides or without the usual ones
+    #[arg(long, value_name = "FIELDS", allow_hyphen_values = true)]
+    pub(super) fields: Option<String>,
+    /// Keep records that match: `proc.comm==cat,ret!=0`; == != < <= > >= and ~ !~ for regular expressions
+    #[arg(short = 'F', long, value_name = "RULES")]
+    filter: Option<String>,
+    /// Keep records for which an expression holds: `proc.comm == "cat" && ret < 0`
+    #[arg(short = 'E', long, value_name = "EXPRESSION")]
+    filter_expr: Option<String>,
+    /// Sort what is read at once: `-sent,pid`, a minus for descending
+    #[arg(long, value_name = "FIELDS", allow_hyphen_values = true)]
+    sort: Option<String>,
+    /// Keep the first N of what is read at once; -1 for all
+    #[arg(long, value_name = "N", allow_hyphen_values = true)]
+    max_entries: Option<String>,
+    /// Set an annotation over the image's: `source.field:key=value`
+    #[arg(long, value_name = "ANNOTATION", action = ArgAction::Append)]
+    pub(super) annotate: Vec<String>,
+    /// Show events of the host too, not of containers only; accepted for compatibility, the host is always shown
+    #[arg(long, hide = true, num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    host: Option<bool>,
+    #[command(flatten)]
+    pub(super) images: crate::image::access::Flags,
+    /// Image store [default: /var/lib/ig/oci-store]
+    #[arg(long, env = "IG_STORE", value_name = "DIR")]
+    pub(super) store: Option<PathBuf>,
+}
+
+fn timeout(text: &str) -> Result<Duration, String> {
+    if let Ok(seconds) = text.parse::<u64>() {
+        return Ok(Duration::from_secs(seconds));
+    }
+    ig_config::value::duration(text).map_err(|_| "expected seconds, or a duration such as 1m30s".to_owned())
+}
+
+impl Common {
+    /// The parameters of operators these flags stand for, by their full names.
+    pub(super) fn params(&self) -> BTreeMap<String, String> {
+        let flags = [
+            ("operator.filter.filter", &self.filter),
+            ("operator.filter.filter-expr", &self.filter_expr),
+            ("operator.sort.sort", &self.sort),
+            ("operator.limiter.max-entries", &self.max_entries),
+        ];
+        flags
+            .into_iter()
+            .filter_map(|(key, value)| Some((key.to_owned(), value.clone()?)))
+            .collect()
+    }
+}
+
+/// A flag that a gadget brings along.
+#[derive(Clone, Debug)]
+pub(super) struct GadgetFlag {
+    /// What the user writes after `--`.
+    pub(super) name: String,
+    /// Another name.
+    pub(super) alternative: Option<String>,
+    /// One letter that stands for it.
+    pub(super) letter: Option<char>,
+    /// Full name of the parameter it sets.
+    pub(super) parameter: String,
+    /// Type of the value, such as `uint32`.
+    pub(super) hint: String,
+    /// One sentence.
+    pub(super) description: String,
+    /// What holds when it is not given.
+    pub(super) default: String,
+    /// The only values it takes; empty for any of its type.
+    pub(super) possible: Vec<String>,
+}
+
+/// What the command line of a gadget says.
+#[derive(Debug)]
+pub(super) struct Parsed {
+    /// Flags that every run takes.
+    pub(super) common: Common,
+    /// Parameters by full name: those of operators and those of the gadget.
+    pub(super) params: BTreeMap<String, String>,
+}
+
+/// The common flags among arguments that hold flags of a gadget not known yet.
+pub(super) fn peek(arguments: &[OsString]) -> Option<Common> {
+    let command = command("IMAGE", &[], String::new()).ignore_errors(true).disable_help_flag(true);
+    let matches = command.try_get_matches_from(arguments).ok()?;
+    Common::from_arg_matches(&matches).ok()
+}
+
+/// Parses the arguments after `run` now that the gadget's flags are known.
+///
+/// # Errors
+/// What clap says about them, `--help` included.
+pub(super) fn parse(
+    image: &str,
+    arguments: &[OsString],
+    flags: &[GadgetFlag],
+    after_help: String,
+) -> Result<Parsed, clap::Error> {
+    let matches = command(image, flags, after_help).try_get_matches_from(arguments)?;
+    let common = Common::from_arg_matches(&matches)?;
+    let mut params = common.params();
+    for flag in flags {
+        // A gadget's parameter gives way to a flag of the same name that every run has.
+        if let Ok(Some(value)) = matches.try_get_one::<String>(&flag.parameter) {
+            params.insert(flag.parameter.clone(), value.clone());
+        }
+    }
+    Ok(Parsed { common, params })
+}
+
+/// Reads values of the form `@FILE` from their files.
+///
+/// # Errors
+/// A file that cannot be read.
+pub(super) fn read_files(params: &mut BTreeMap<String, String>) -> Result<(), Failure> {
+    for (key, value) in params {
+        if let Some(path) = value.strip_prefix('@') {
+            *value = std::fs::read_to_string(path).map_err(|error| {
+                Failure::config(format!("failed to read the value of `{key}` from `{path}`: {error}"))
+            })?;
+        }
+    }
+    Ok(())
+}
+
+fn command(image: &str, flags: &[GadgetFlag], after_help: String) -> Command {
+    let command = Command::new("ig run")
+        .bin_name(format!("ig run {image}"))
+        .no_binary_name(true)
+        .max_term_width(100)
+        .after_help(after_help)
+        .arg(Arg::new("image").hide(true).required(true))
+        // Already in force; known here so that they may stand anywhere.
+        .arg(Arg::new("verbose").short('v').long("verbose").action(ArgAction::Count).hide(true))
+        .arg(Arg::new("log-format").long("log-format").hide(true));
+    let mut command = Common::augment_args(command);
+    for flag in flags {
+        let taken = |name: &str| command.get_arguments().any(|arg| arg.get_long() == Some(name));
+        if taken(&flag.name) {
+            continue;
+        }
+        let alternative = flag.alternative.clone().filter(|name| !taken(name));
+        let letter_taken = |letter: char| command.get_arguments().any(|arg| arg.get_short() == Some(letter));
+        let letter = flag.letter.filter(|letter| !letter_taken(*letter) && *letter != 'h');
+        let mut arg = argument(flag);
+        if let Some(alternative) = alternative {
+            arg = arg.alias(alternative);
+        }
+        if let Some(letter) = letter {
+            arg = arg.short(letter);
+        }
+        command = command.arg(arg);
+    }
+    command
+}
+
+fn argument(flag: &GadgetFlag) -> Arg {
+    let mut help = flag.description.clone();
+    if !flag.default.is_empty() {
+        help.push_str(&format!(" [default: {}]", flag.default));
+    }
+    if !flag.possible.is_empty() {
+        help.push_str(&format!(" [possible values: {}]", flag.possible.join(", ")));
+    }
+    let is_own = ["operator.oci.", "custom."].iter().any(|prefix| flag.parameter.starts_with(prefix));
+    let arg = Arg::new(flag.parameter.clone())
+        .long(flag.name.clone())
+        .help(help.trim().to_owned())
+        .help_heading(if is_own { "Parameters of the gadget" } else { "What is done with its data" })
+        .hide(flag.description.starts_with("Accepted for compatibility"))
+        .value_parser(value_parser!(String))
+        .allow_hyphen_values(true);
+    if flag.hint == "bool" {
+        arg.num_args(0..=1).require_equals(true).default_missing_value("true").value_name("BOOL")
+    } else {
+        let name = if flag.hint.is_empty() { "TEXT".to_owned() } else { flag.hint.to_uppercase() };
+        arg.value_name(name)
+    }
+}

@@ -1,0 +1,199 @@
+//! `ig run IMAGE`: one gadget, for somebody who watches.
+
+use std::{collections::BTreeMap, ffi::OsString, fmt::Write as _, sync::Arc, time::Duration};
+
+use ig_config::runtime::{Gadget, Images, Limits};
+use ig_datasource::SourceKind;
+use ig_image::Reference;
+use ig_model::BootClock;
+use ig_operators::{FormatContext, format::Accounts};
+use ig_runtime::{
+    collector::Event,
+    interactive::Interactive,
+    plan::{GadgetPlan, ImageParts, PlanContext, Purpose, SinkFactory},
+    status::{Reason, SourceStats},
+};
+
+use super::{
+    flags::{self, GadgetFlag},
+    rows::{Label, Rows},
+    signals,
+};
+use crate::{failure::Failure, image::access};
+
+/// Time a last drain may take before what is left is given up.
+const STOP_PATIENCE: Duration = Duration::from_secs(5);
+
+/// Prepares and runs the gadget of `image`; `arguments` is everything after `run`.
+pub(super) async fn watch(image: &str, before: &flags::Common, arguments: &[OsString]) -> Result<(), Failure> {
+    let mut events = signals::listen().map_err(|error| Failure::new(&error))?;
+    let reference = Reference::parse(image).map_err(|error| Failure::config(error.to_string()))?;
+    // Flags after the image count as well: they may say where it comes from.
+    let images = flags::peek(arguments).unwrap_or_else(|| before.clone());
+    let flags = images.images.resolve()?;
+    let store = crate::image::store_path(images.store.as_deref());
+    let defaults = Images::default();
+    let access = ig_runtime::images::open(&defaults, &flags, &store).map_err(|error| Failure::new(&error))?;
+    let pull = ig_runtime::images::pull_policy(&defaults, &flags);
+    // Cancel-safe: a pull that is cut short leaves the store as it was, and its partial blobs for the next one.
+    let acquired = tokio::select! {
+        biased; // a stop must not wait behind a registry
+        _ = events.recv() => return Err(Failure::text("stopped before the gadget was started")),
+        acquired = access::acquire(&access, &reference, pull) => acquired?,
+    };
+    let gadget_image = acquired.gadget;
+    for warning in &gadget_image.warnings {
+        tracing::warn!(name: "image.warning", image, "{warning}");
+    }
+
+    let digest = gadget_image.digest.to_string();
+    let parts = ImageParts {
+        digest: &digest,
+        ebpf: gadget_image.ebpf.as_deref(),
+        metadata: gadget_image.metadata.as_deref().unwrap_or(""),
+    };
+    let context = PlanContext {
+        format: FormatContext { clock: BootClock::measure(), accounts: Arc::new(Accounts::default()) },
+        kernel: ig_kernel::btf::vmlinux().ok(),
+        limits: Limits::default(),
+        purpose: Purpose::Watch,
+        sinks: None,
+    };
+    let spec = Gadget {
+        name: short_name(image).to_owned(),
+        image: image.to_owned(),
+        image_metrics: false,
+        annotate: images.annotate.clone(),
+        ..Gadget::default()
+    };
+    let described = GadgetPlan::new(&spec, &parts, &context).map_err(refusal)?;
+    let parsed = flags::parse(image, arguments, &gadget_flags(&described), fields_help(&described));
+    let mut parsed = match parsed {
+        Ok(parsed) => parsed,
+        Err(error) => return answer(&error),
+    };
+    flags::read_files(&mut parsed.params)?;
+    let sources: Vec<&str> = described.sources.iter().map(|plan| plan.source.name.as_str()).collect();
+    let label = if sources.len() > 1 { Label::Source } else { Label::None };
+    let rows = Rows::open(&parsed.common, label)?;
+    rows.check(sources.iter().copied())?;
+    drop(described);
+    let output = rows.output();
+    let context = PlanContext { sinks: Some(Arc::new(rows) as Arc<dyn SinkFactory>), ..context };
+    let spec = Gadget { params: parsed.params, ..spec };
+    let plan = GadgetPlan::new(&spec, &parts, &context).map_err(refusal)?;
+    drop(context);
+    let running =
+        Interactive::start(plan, image.to_owned()).await.map_err(|error| Failure::new(&error))?;
+    tracing::debug!(name: "gadget.started", image, digest);
+
+    let timeout = parsed.common.timeout;
+    // Cancel-safe: nothing is lost by dropping any of them; the run ends with the first.
+    tokio::select! {
+        () = stop_requested(&mut events) => {}
+        () = running.exhausted() => {}
+        _ = output.closed() => {}
+        () = tokio::time::sleep(timeout), if !timeout.is_zero() => {}
+    }
+    let ledger = match tokio::time::timeout(STOP_PATIENCE, running.stop()).await {
+        Ok(ledger) => ledger,
+        Err(_) => {
+            tracing::warn!(name: "gadget.stop.late", "the last drain took too long and was given up");
+            BTreeMap::new()
+        }
+    };
+    let written = output.finish(STOP_PATIENCE).await;
+    report_losses(&ledger, output.dropped().rows);
+    written.map_err(|error| Failure::new(error.as_ref()))
+}
+
+async fn stop_requested(events: &mut tokio::sync::mpsc::Receiver<Event>) {
+    while let Some(event) = events.recv().await {
+        if event == Event::Stop {
+            return;
+        }
+    }
+}
+
+/// Says on standard error what did not become a row.
+fn report_losses(ledger: &BTreeMap<String, Arc<SourceStats>>, dropped: u64) {
+    for (source, stats) in ledger {
+        let losses = [
+            ("found the buffer to user space full", stats.lost_in_ring.load()),
+            ("could not be decoded", stats.undecoded.load()),
+            ("fetches failed", stats.failed_fetches.load()),
+        ];
+        for (what, count) in losses.into_iter().filter(|(_, count)| *count > 0) {
+            tracing::warn!(name: "records.lost", source, count, "{count} {what}");
+        }
+    }
+    if dropped > 0 {
+        tracing::warn!(name: "rows.dropped", count = dropped, "{dropped} rows were dropped because standard output was too slow");
+    }
+}
+
+/// What clap has to say: help is success, all else wrong usage.
+fn answer(error: &clap::Error) -> Result<(), Failure> {
+    if error.use_stderr() {
+        let text = error.render().to_string();
+        return Err(Failure::config(text.trim_start_matches("error: ").trim_end().to_owned()));
+    }
+    // A pipe that closed has read all it wanted of the help.
+    error.print().ok();
+    Ok(())
+}
+
+fn refusal(reasons: Vec<Reason>) -> Failure {
+    let is_usage = reasons.iter().any(|reason| reason.kind == ig_runtime::status::ReasonKind::Config);
+    let text = reasons.into_iter().map(|reason| reason.text).collect::<Vec<_>>().join("\n");
+    if is_usage { Failure::config(text) } else { Failure::text(text) }
+}
+
+/// `registry.example/team/trace_open:v1` is called `trace_open`.
+fn short_name(image: &str) -> &str {
+    let last = image.rsplit('/').next().unwrap_or(image);
+    last.split(['@', ':']).next().unwrap_or(last)
+}
+
+fn gadget_flags(plan: &GadgetPlan) -> Vec<GadgetFlag> {
+    plan.describe_params()
+        .into_iter()
+        .map(|param| GadgetFlag {
+            parameter: param.full_key(),
+            name: param.key,
+            alternative: Some(param.alternative_key).filter(|name| !name.is_empty()),
+            letter: param.alias.chars().next(),
+            hint: param.type_hint,
+            description: param.description,
+            default: param.default_value,
+            possible: param.possible_values,
+        })
+        .collect()
+}
+
+/// The data sources and their fields, for `--help`.
+fn fields_help(plan: &GadgetPlan) -> String {
+    let mut text = String::new();
+    if let Some(description) = plan.metadata.description() {
+        text.push_str(description.trim());
+        text.push_str("\n\n");
+    }
+    for source in &plan.sources {
+        let kind = match source.source.kind {
+            SourceKind::Single => "events",
+            SourceKind::Array => "read at once",
+        };
+        text.push_str(&format!("Fields of `{}` ({kind}):\n", source.source.name));
+        let columns: Vec<_> = source.columns.iter().filter(|column| column.referenced).collect();
+        let width = columns.iter().map(|column| column.name.len()).max().unwrap_or(0).min(40);
+        for column in columns {
+            let hidden = if column.hidden { "  (not shown unless named)" } else { "" };
+            let description = column.annotations.get("description").map_or("", String::as_str);
+            // Writing to a string cannot fail.
+            writeln!(text, "  {:width$}  {description}{hidden}", column.name).unwrap_or_default();
+        }
+        text.push('\n');
+    }
+    text.push_str("Rows go to standard output, everything else to standard error. Ctrl-C ends the run.");
+    text
+}

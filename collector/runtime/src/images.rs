@@ -1,0 +1,87 @@
+//! Where images come from and which may run, as configuration, flags and the machine's policy file say together.
+
+use std::path::{Path, PathBuf};
+
+use ig_config::runtime::{Images, Pull};
+use ig_image::{
+    Store, StoreError,
+    access::{Access, PullPolicy},
+    auth::{AuthEnvironment, AuthError, CredentialSources, DEFAULT_AUTHFILE, Keychain},
+    registry::{Mirrors, Registry, RegistryError, RegistryOptions},
+    trust::{MachinePolicy, MaterialError, Policy, PolicyError, Settings, Trustee, Verifier, policy_path},
+};
+use thiserror::Error;
+
+/// What the command line and the environment say; it wins over the configuration.
+#[derive(Clone, Debug, Default)]
+pub struct ImageFlags {
+    /// When to ask a registry.
+    pub pull: Option<PullPolicy>,
+    /// Which images may run, weakest first.
+    pub trust: Vec<Settings>,
+    /// File with credentials.
+    pub authfile: Option<PathBuf>,
+    /// Mirrors as `(registry, mirror)`, before those of the configuration.
+    pub mirrors: Vec<(String, String)>,
+    /// Folder with certificates of single registries.
+    pub certificates: Option<PathBuf>,
+}
+
+/// Images cannot be had under these settings.
+#[derive(Debug, Error)]
+pub enum ImagesError {
+    /// The store cannot be opened.
+    #[error("failed to open the image store")]
+    Store(#[from] StoreError),
+    /// The credentials cannot be read.
+    #[error("failed to read registry credentials")]
+    Credentials(#[from] AuthError),
+    /// A mirror is none.
+    #[error(transparent)]
+    Mirror(#[from] RegistryError),
+    /// A file that the configuration names cannot be used.
+    #[error(transparent)]
+    Material(#[from] MaterialError),
+    /// The policy cannot be used, or forbids what was asked for.
+    #[error(transparent)]
+    Policy(#[from] PolicyError),
+}
+
+/// Opens the store at `store` under the settings of all places.
+///
+/// # Errors
+/// [`ImagesError`]; nothing may run then.
+pub fn open(images: &Images, flags: &ImageFlags, store: &Path) -> Result<Access, ImagesError> {
+    let trustee = Trustee::Anyone;
+    let configured = Settings::of_policy(&images.policy, trustee)?;
+    let machine = MachinePolicy::read(&policy_path(), Trustee::User(0))?;
+    let policy = Policy::new(machine, std::iter::once(configured).chain(flags.trust.iter().cloned()))?;
+
+    let mut mirrors = Mirrors::default();
+    let written = images.mirrors.iter().flat_map(|(registry, list)| list.iter().map(move |mirror| (registry, mirror)));
+    for (registry, mirror) in flags.mirrors.iter().map(|(registry, mirror)| (registry, mirror)).chain(written) {
+        mirrors.add(registry, mirror)?;
+    }
+    let mut options = RegistryOptions::default();
+    options.insecure = policy.insecure_registries().to_vec();
+    options.mirrors = mirrors;
+    if let Some(folder) = &flags.certificates {
+        options.certificates.clone_from(folder);
+    }
+    let authfile = flags.authfile.clone().or_else(|| images.authfile.clone());
+    let keychain = Keychain::load(&CredentialSources {
+        authfile: authfile.unwrap_or_else(|| DEFAULT_AUTHFILE.into()),
+        pull_secret: None,
+        environment: AuthEnvironment::of_process(),
+    })?;
+    Ok(Access::new(Store::open(store)?, Registry::new(options, keychain), Verifier::new(policy)))
+}
+
+/// When a registry is asked, as the configuration and the flags say.
+pub fn pull_policy(images: &Images, flags: &ImageFlags) -> PullPolicy {
+    flags.pull.unwrap_or(match images.pull {
+        Pull::Missing => PullPolicy::Missing,
+        Pull::Always => PullPolicy::Always,
+        Pull::Never => PullPolicy::Never,
+    })
+}

@@ -1,0 +1,80 @@
+//! One gadget, run for somebody who watches.
+//!
+//! The same plan, instance and reader as in a collector, without configuration file, exporters and reloads: the rows go
+//! to the sinks of the plan, and the run is over when the gadget has given all it will or is told to stop.
+
+use std::{collections::BTreeMap, io, sync::Arc};
+
+use ig_exporters::series::{Registry, RegistryLimits};
+use thiserror::Error;
+
+use crate::{
+    instance::{Built, Running},
+    plan::GadgetPlan,
+    reader::Reader,
+    status::{GadgetStatus, Reason, SourceStats, State, Status},
+};
+
+/// A gadget that is running.
+#[derive(Debug)]
+pub struct Interactive {
+    running: Running,
+    status: Status,
+    /// Keeps the thread; sources end with it.
+    _reader: Reader,
+}
+
+/// Why a gadget did not start.
+#[derive(Debug, Error)]
+pub enum StartError {
+    /// The system has no thread or event loop to give.
+    #[error("failed to start the reader thread")]
+    Reader(#[source] io::Error),
+    /// The kernel said no.
+    #[error("{}", .0.text)]
+    Refused(Reason),
+    /// Loading panicked, which is a fault of this program.
+    #[error("loading panicked: {0}")]
+    Panicked(String),
+}
+
+impl Interactive {
+    /// Loads, attaches and reads.
+    ///
+    /// # Errors
+    /// The first thing the kernel or the system refused; nothing stays attached.
+    pub async fn start(plan: GadgetPlan, image: String) -> Result<Self, StartError> {
+        let reader = Reader::start().map_err(StartError::Reader)?;
+        let status = Status::default();
+        let state = GadgetStatus {
+            state: State::Running,
+            reason: None,
+            image,
+            digest: Some(plan.programs.digest.clone()),
+            restarts: 0,
+            sources: BTreeMap::new(),
+        };
+        status.with(|board| board.gadgets.insert(plan.name.clone(), state));
+        let registry = Registry::new(RegistryLimits { series_total: 0 });
+        let built = tokio::task::spawn_blocking(move || Built::new(plan)).await;
+        let built = built
+            .map_err(|panic| StartError::Panicked(panic.to_string()))?
+            .map_err(StartError::Refused)?;
+        ig_kernel::sys::memory::malloc_trim();
+        let (running, _) = built.start(&reader, &registry, &status, None).await;
+        Ok(Self { running, status, _reader: reader })
+    }
+
+    /// Waits until every data source has given all it will; for ever where one of them has no end.
+    pub async fn exhausted(&self) {
+        self.running.exhausted().await;
+    }
+
+    /// Drains a last time and detaches in the background; the numbers of each data source.
+    pub async fn stop(self) -> BTreeMap<String, Arc<SourceStats>> {
+        self.running.stop().await;
+        self.status.with(|board| {
+            board.gadgets.values().flat_map(|gadget| gadget.sources.clone()).collect()
+        })
+    }
+}

@@ -1,0 +1,207 @@
+//! Buffers that programs write records into: sleep until the first record, then drain on a timer.
+//!
+//! A wake-up costs a thousand times an event. So a buffer is in the event loop only while it is empty; once records
+//! come it is taken out and drained on a timer until a drain finds nothing. The pause starts at [`BUSY`], because a
+//! burst out of silence fills a small ring in a few milliseconds, doubles up to [`CALM`] while drains find little, and
+//! is halved when one finds more than a quarter of the buffer in use.
+
+use std::{io, os::fd::AsRawFd, time::Duration};
+
+use tokio::sync::mpsc;
+use tracing::{error, warn};
+
+use super::{Order, sys::watch};
+use crate::pipeline::{Handover, Pipeline};
+
+/// Pause between drains at ordinary rates.
+const CALM: Duration = Duration::from_millis(10);
+/// Pause between drains when the buffer fills quickly.
+const BUSY: Duration = Duration::from_millis(1);
+/// Records handled before other sources get a turn.
+const BUDGET: usize = 65_536;
+
+/// A buffer of records that the kernel fills and this thread empties.
+///
+/// Its descriptor is readable while there are records, and stays the same and open for as long as the value lives.
+pub(super) trait Stream: AsRawFd {
+    /// Hands up to `most` records to `take`, oldest first; returns how many and the bytes they had in the buffer.
+    fn read(&mut self, most: usize, take: impl FnMut(&[u8])) -> (usize, usize);
+
+    /// Records that found no room since the programs were loaded.
+    fn lost_total(&mut self) -> u64;
+
+    /// Bytes the buffer holds.
+    fn size(&self) -> usize;
+}
+
+/// Whose records these are, for the log.
+#[derive(Clone, Debug)]
+pub(super) struct Owner {
+    pub(super) gadget: String,
+    pub(super) source: String,
+}
+
+struct StreamReader {
+    owner: Owner,
+    lost_so_far: u64,
+    pipeline: Pipeline,
+    handover: Handover,
+    pause: Duration,
+}
+
+/// What a wait ended with.
+enum Wait {
+    Records,
+    End,
+}
+
+pub(super) async fn run<S: Stream>(
+    mut stream: S,
+    owner: Owner,
+    pipeline: Pipeline,
+    handover: Handover,
+    mut orders: mpsc::Receiver<Order>,
+) {
+    let mut reader = StreamReader { owner, lost_so_far: 0, pipeline, handover, pause: BUSY };
+    loop {
+        if reader.drain_while_busy(&mut stream, &mut orders).await {
+            return;
+        }
+        match reader.wait(stream, &mut orders).await {
+            Ok((_, Wait::End)) => return,
+            Ok((idle, Wait::Records)) => stream = idle,
+            Err(cause) => {
+                let Owner { gadget, source } = &reader.owner;
+                error!(name: "stream.watch.failed", gadget, source, error = %cause, "its records are not read any more");
+                return;
+            }
+        }
+    }
+}
+
+impl StreamReader {
+    /// Sleeps until there are records, carrying out orders meanwhile.
+    async fn wait<S: Stream>(
+        &mut self,
+        stream: S,
+        orders: &mut mpsc::Receiver<Order>,
+    ) -> io::Result<(S, Wait)> {
+        let mut idle = watch(stream)?;
+        loop {
+            // Cancel-safe: `recv` and `readable` lose nothing when the other branch wins.
+            tokio::select! {
+                biased; // an order must not starve behind a buffer that is never empty
+                order = orders.recv() => {
+                    if self.obey(idle.get_mut(), order) {
+                        return Ok((idle.into_inner(), Wait::End));
+                    }
+                }
+                ready = idle.readable() => {
+                    ready?.retain_ready();
+                    return Ok((idle.into_inner(), Wait::Records));
+                }
+            }
+        }
+    }
+
+    /// Drains at intervals until the buffer stays empty; true when the source is to end.
+    async fn drain_while_busy<S: Stream>(
+        &mut self,
+        stream: &mut S,
+        orders: &mut mpsc::Receiver<Order>,
+    ) -> bool {
+        loop {
+            let (records, bytes) = self.drain(stream);
+            if records == 0 {
+                self.pause = BUSY;
+                return false;
+            }
+            if bytes > stream.size() / 4 {
+                self.pause = (self.pause / 2).max(BUSY);
+            } else if bytes < stream.size() / 8 {
+                self.pause = (self.pause * 2).min(CALM);
+            }
+            if records >= BUDGET {
+                tokio::task::yield_now().await;
+                continue;
+            }
+            // Cancel-safe: a sleep that is cut short only drains earlier.
+            tokio::select! {
+                biased; // see `wait`
+                order = orders.recv() => if self.obey(stream, order) { return true },
+                () = tokio::time::sleep(self.pause) => {}
+            }
+        }
+    }
+
+    /// Takes up to [`BUDGET`] records out of the buffer; returns how many and their bytes.
+    fn drain(&mut self, stream: &mut impl Stream) -> (usize, usize) {
+        let (pipeline, handover) = (&mut self.pipeline, self.handover);
+        let (records, bytes) = stream.read(BUDGET, |record| pipeline.take(record, handover));
+        if records > 0 {
+            pipeline.flush();
+        }
+        (records, bytes)
+    }
+
+    fn drain_all(&mut self, stream: &mut impl Stream) {
+        while self.drain(stream).0 > 0 {}
+        self.count_lost(stream);
+    }
+
+    /// Carries out an order; true when the source is to end.
+    fn obey(&mut self, stream: &mut impl Stream, order: Option<Order>) -> bool {
+        let done = match order {
+            None => {
+                self.drain_all(stream);
+                self.pipeline.finish();
+                return true;
+            }
+            Some(Order::Swap(pipeline, done)) => {
+                self.drain_all(stream);
+                std::mem::replace(&mut self.pipeline, *pipeline).finish();
+                done
+            }
+            Some(Order::Drain(done)) => {
+                self.drain_all(stream);
+                done
+            }
+            Some(Order::TakeOver(moment, done)) => {
+                // What did not fit before the switch was the predecessor's to deliver.
+                self.lost_so_far = stream.lost_total();
+                if !self.pipeline.has_timestamp() {
+                    // Without time stamps the switch is this very moment: the predecessor had what is here.
+                    self.drain_all(stream);
+                }
+                self.handover = Handover::After(moment);
+                self.drain_all(stream);
+                done
+            }
+            Some(Order::HandOver(moment, done)) => {
+                self.drain_all(stream);
+                self.handover = Handover::Until(moment);
+                done
+            }
+            Some(Order::Stop(done)) => {
+                self.drain_all(stream);
+                self.pipeline.finish();
+                // Nobody may have waited.
+                done.send(()).ok();
+                return true;
+            }
+        };
+        done.send(()).ok();
+        false
+    }
+
+    fn count_lost(&mut self, stream: &mut impl Stream) {
+        let total = stream.lost_total();
+        let news = total.saturating_sub(self.lost_so_far);
+        if news > 0 {
+            self.pipeline.stats().lost_in_ring.add(news);
+            self.lost_so_far = total;
+            let Owner { gadget, source } = &self.owner;
+            warn!(name: "stream.records.lost", gadget, source, lost = news, "the buffer to user space was full");
+        }
+    }
+}
