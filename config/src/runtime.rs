@@ -25,7 +25,7 @@ pub use exporters::{
     Compression, Exporters, Otlp, OtlpProtocol, Prometheus, Queue, Retry, Signal, Temporality, Tls,
 };
 pub use gadget::{Buckets, Gadget, InstanceSpec, Label, Metric, MetricKind};
-pub use images::{Images, Pull};
+pub use images::{ImageLimits, Images, Pull};
 pub use load::{LoadError, Loaded, check_str, check_str_with, load, load_with};
 pub use secret::Secret;
 

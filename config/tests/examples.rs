@@ -19,5 +19,5 @@ fn every_example_loads_without_a_warning() {
         assert!(readme.contains(&format!("examples/{name}`")), "{name} is not in README.md");
         count += 1;
     }
-    assert_eq!(count, 5);
+    assert_eq!(count, 6);
 }

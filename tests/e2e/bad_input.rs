@@ -177,7 +177,7 @@ fn broken_images_harm_nobody() {
     let config = folder.path().join("runtime-config.yaml");
     let address = SocketAddr::from(([127, 0, 0, 1], free_port()));
     let sections = format!(
-        "images: {{store: \"{}\"}}\ngadgets:\n  - {{name: exec, image: trace_exec}}\n  - {{name: empty, image: empty}}\n  \
+        "images: {{store: \"{}\", pull: never, verify: {{required: false}}}}\ngadgets:\n  - {{name: exec, image: trace_exec}}\n  - {{name: empty, image: empty}}\n  \
          - {{name: flipped, image: flipped}}\n  - {{name: unknown, image: no_such_gadget}}\n",
         store.path().display()
     );
@@ -252,7 +252,7 @@ fn hostile_images_harm_nobody() {
     let names = ["random", "half", "machine", "two", "yaml", "binary"];
     let listed: String = names.iter().map(|name| format!("  - {{name: {name}, image: {name}}}\n")).collect();
     let sections = format!(
-        "images: {{store: \"{}\"}}\ngadgets:\n  - {{name: exec, image: trace_exec}}\n{listed}",
+        "images: {{store: \"{}\", pull: never, verify: {{required: false}}}}\ngadgets:\n  - {{name: exec, image: trace_exec}}\n{listed}",
         store.path().display()
     );
     fs::write(&config, document(address, &sections)).unwrap();
@@ -296,7 +296,7 @@ fn gadgets_the_kernel_refuses_harm_nobody() {
     let config = folder.path().join("runtime-config.yaml");
     let address = SocketAddr::from(([127, 0, 0, 1], free_port()));
     let sections = format!(
-        "images: {{store: \"{}\"}}\ngadgets:\n  - {{name: exec, image: trace_exec}}\n  - {{name: hookless, image: hookless}}\n  \
+        "images: {{store: \"{}\", pull: never, verify: {{required: false}}}}\ngadgets:\n  - {{name: exec, image: trace_exec}}\n  - {{name: hookless, image: hookless}}\n  \
          - {{name: unsafe, image: unsafe}}\n",
         store.path().display()
     );

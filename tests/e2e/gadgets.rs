@@ -2,6 +2,10 @@
 //!
 //! Fields are checked through labels: a label is the field's value, formatted as users see it.
 
+mod profile_cpu;
+mod trace_capabilities;
+mod trace_malloc;
+
 use std::{
     collections::BTreeMap,
     fs,

@@ -40,7 +40,7 @@ fn a_second_signal_ends_at_once() {
 fn a_missing_image_is_tried_again() {
     let name = format!("late_{}", std::process::id());
     let collector = Collector::start(&format!(
-        "gadgets:\n  - {{name: late, image: {name}}}\n  - {{name: exec, image: trace_exec}}\n"
+        "images: {{pull: never}}\ngadgets:\n  - {{name: late, image: {name}}}\n  - {{name: exec, image: trace_exec}}\n"
     ));
     let page = collector.get("/readyz").text();
     let line = page.lines().find(|line| line.starts_with("gadget late: ")).unwrap();

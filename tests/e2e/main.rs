@@ -14,6 +14,7 @@ mod bad_input;
 mod cli;
 mod counts;
 mod gadgets;
+mod images;
 mod lifecycle;
 mod otlp;
 mod reload;

@@ -2,6 +2,7 @@
 # What is asked of each gadget inside the VM: a metric, the event that makes it grow, and what the page must show.
 # Sourced by guest.sh with busybox's shell, and by run.sh, which refuses gadgets that are not listed here.
 #   metric_NAME    an entry of `metrics:`
+#   params_NAME    entries of `params:`, if it needs any
 #   expect_NAME    patterns, one a line, each of which must be in /metrics
 #   provoke_NAME   the event; called again until the patterns are there
 
@@ -50,3 +51,20 @@ expect_tcpdump='^seen_packet_total{.*packet_type="0".*} [1-9]
 ^seen_packet_total{.*packet_type="1".*} [1-9]'
 # The request for the page goes over loopback, out and in.
 provoke_tcpdump() { :; }
+
+metric_profile_cpu='{name: seen_cpu, type: counter, field: samples, labels: [proc.comm]}'
+expect_profile_cpu='^seen_cpu_total{.*proc_comm="dd".*} [1-9]'
+provoke_profile_cpu() { timeout 1 dd if=/dev/zero of=/dev/null bs=1048576; } >/dev/null 2>&1
+
+# Every call of malloc in the machine would be a record.
+params_trace_malloc='comm: ig-malloc'
+metric_trace_malloc='{name: seen_malloc, type: counter, labels: [operation]}'
+expect_trace_malloc='^seen_malloc_total{.*operation="malloc".*} [1-9]
+^seen_malloc_total{.*operation="free".*} [1-9]'
+# A program of the C library; that it gets nothing to attach does not matter.
+provoke_trace_malloc() { cp -f /test/ig-attach /tmp/ig-malloc; /tmp/ig-malloc /none; } >/dev/null 2>&1
+
+params_trace_capabilities='audit-only: "true"'
+metric_trace_capabilities='{name: seen_cap, type: counter, labels: [cap, capable, syscall, audit]}'
+expect_trace_capabilities='^seen_cap_total{cap="CAP_SYS_CHROOT",capable="true",syscall="SYS_CHROOT",audit="1".*} [1-9]'
+provoke_trace_capabilities() { chroot / true; } >/dev/null 2>&1

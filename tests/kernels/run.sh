@@ -57,6 +57,9 @@ for binary in "${binaries[@]}"; do
         cp -L "$library" "$tree$library"
     done
 done
+# Probes of libraries find them through the dynamic linker's cache; the libraries lie where they do on this machine.
+mkdir -p "$tree/etc"
+cp /etc/ld.so.cache "$tree/etc/"
 for source in tests/kernels/programs/*.bpf.c; do
     clang-19 -g -O2 -Wall -Werror -target bpf -c "$source" -o "$tree/test/programs/$(basename "$source" .bpf.c).o"
 done
@@ -73,7 +76,9 @@ gadgets=()
         metric=metric_$gadget
         [ -n "${!metric:-}" ] || fail "tests/kernels/gadgets.sh does not say how to provoke an event for $gadget"
         "$ig" image --store "$tree/test/store" build "gadgets/$gadget" -t "$gadget" >&2
-        printf '  - {name: %s, image: "%s:latest", image-metrics: false, interval: 1s, metrics: [%s]}\n' "$gadget" "$gadget" "${!metric}"
+        params=params_$gadget
+        printf '  - {name: %s, image: "%s:latest", image-metrics: false, interval: 1s, params: {%s}, metrics: [%s]}\n' \
+            "$gadget" "$gadget" "${!params:-}" "${!metric}"
         gadgets+=("$gadget")
     done
 } > "$tree/test/config.yaml" 2> "$folder/build.log" || { cat "$folder/build.log" >&2; exit 1; }

@@ -17,6 +17,7 @@ pub mod events;
 pub mod exposition;
 pub mod http;
 pub mod prometheus;
+pub mod registry;
 
 use std::{
     path::{Path, PathBuf},

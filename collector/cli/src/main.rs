@@ -14,11 +14,12 @@ mod logout;
 mod object;
 mod progress;
 mod registry;
+mod pages;
 mod run;
 
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, Parser, Subcommand};
 
 /// Keeps eBPF gadgets running and turns what they see into metrics.
 #[derive(Debug, Parser)]
@@ -36,16 +37,18 @@ struct Arguments {
 
 const EXAMPLES: &str = "Examples:
   ig image build gadgets/trace_exec -t trace_exec   build a gadget into the local store
+  ig run trace_exec                                 run it and watch
+  ig run trace_open -F proc.comm==cat -o json       one JSON document per event
   ig config check runtime-config.yaml               check a configuration, without root
   ig run -f runtime-config.yaml                     run it, and follow its edits";
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Run the gadgets a runtime configuration lists, and follow its edits
+    /// Run a gadget and watch it, or keep those running that a runtime configuration lists
     Run(run::Arguments),
     /// Check and describe runtime configurations
     Config(config::Arguments),
-    /// Build and list gadget images
+    /// Build, share, sign and keep gadget images
     Image(image::Arguments),
     /// Log in to a registry
     Login(login::Arguments),
@@ -53,6 +56,10 @@ enum Command {
     Logout(logout::Arguments),
     /// Check eBPF objects against this kernel or another one
     Object(object::Arguments),
+    /// Print a completion script for a shell
+    Completion(pages::CompletionArguments),
+    /// Write manual pages
+    Man(pages::ManArguments),
     /// Print the version
     Version,
 }
@@ -67,6 +74,8 @@ fn main() -> ExitCode {
         Command::Login(arguments) => login::run(&arguments),
         Command::Logout(arguments) => logout::run(&arguments),
         Command::Object(command) => object::run(&command, arguments.verbose),
+        Command::Completion(given) => pages::completion(&given, Arguments::command()),
+        Command::Man(given) => pages::man(&given, Arguments::command()),
         Command::Version => {
             println!("v{}", env!("CARGO_PKG_VERSION"));
             Ok(())
@@ -86,12 +95,12 @@ fn install_tls() {
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory as _;
-
     /// Scenario: the command line is defined by attributes that clap checks only when run.
     /// Guarantees: the definition has no clash of names or flags.
     #[test]
     fn command_line_is_well_formed() {
+        use clap::CommandFactory as _;
+
         super::Arguments::command().debug_assert();
     }
 }

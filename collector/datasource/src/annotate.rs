@@ -27,16 +27,20 @@ pub(crate) fn annotate(fields: &mut [Field], words: &FieldWords) -> Vec<String> 
         let in_group = field.parent.and_then(|parent| groups.get(parent)).is_some_and(|group| *group);
         let mut annotations = implied(field, in_group);
         if let Some(unknown) = words.complete(&field.full_name, &mut annotations) {
-            let hint = ig_model::nearest(&unknown, template::names())
-                .map(|near| format!("; did you mean `{near}`?"))
-                .unwrap_or_default();
-            warnings
-                .push(format!("field `{}` names the unknown template `{unknown}`{hint}", field.full_name));
+            warnings.push(unknown_template(&field.full_name, &unknown));
         }
         field.annotations = annotations;
         field.extra_tags = words.tags(&field.full_name);
     }
     warnings
+}
+
+/// What to say of a field that names a template which does not exist.
+pub(crate) fn unknown_template(field: &str, template: &str) -> String {
+    let hint = ig_model::nearest(template, template::names())
+        .map(|near| format!("; did you mean `{near}`?"))
+        .unwrap_or_default();
+    format!("field `{field}` names the unknown template `{template}`{hint}")
 }
 
 fn is_group(field: &Field) -> bool {

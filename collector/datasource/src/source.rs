@@ -2,9 +2,14 @@
 
 use std::{collections::BTreeMap, ops::Range};
 
+use ig_config::metadata::Metadata;
 use ig_model::nearest;
 
-use crate::{field::Field, words::FieldWords};
+use crate::{
+    annotate::{BASE, unknown_template},
+    field::Field,
+    words::FieldWords,
+};
 
 /// Whether records arrive one by one or as a set that is read at once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,6 +41,11 @@ pub enum Origin {
         key_size: usize,
         /// Bytes of a value.
         value_size: usize,
+    },
+    /// An operator that asks the system itself; no eBPF object has a part in it.
+    Operator {
+        /// Name of the operator, as in gadget.yaml.
+        operator: String,
     },
 }
 
@@ -105,6 +115,25 @@ impl DataSource {
             words: FieldWords::default(),
             rest: None,
         }
+    }
+
+    /// Lays what gadget.yaml says over a data source that an operator made: words, annotations and tags of itself and of
+    /// its fields, which start with their own annotations. Returns what is worth a warning.
+    pub fn complete(&mut self, metadata: &Metadata) -> Vec<String> {
+        self.words = FieldWords::of(metadata, &self.name);
+        self.annotations.extend(metadata.datasource_annotations(&self.name));
+        self.tags = metadata.datasource_tags(&self.name);
+        let mut warnings = Vec::new();
+        for field in &mut self.fields {
+            let base = BASE.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned()));
+            let own = std::mem::replace(&mut field.annotations, base.collect());
+            field.annotations.extend(own);
+            if let Some(unknown) = self.words.complete(&field.full_name, &mut field.annotations) {
+                warnings.push(unknown_template(&field.full_name, &unknown));
+            }
+            field.extra_tags = self.words.tags(&field.full_name);
+        }
+        warnings
     }
 
     /// Whether a record agrees with itself: what it says of its trailing bytes is there.

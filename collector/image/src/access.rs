@@ -4,8 +4,10 @@
 //! whatever happens to the tag meanwhile. A registry that is down does not take away what is here: an image that was
 //! verified before runs from the store, and the failure is told beside it.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
+use crate::btfgen::{Kernel, SelectError, select};
 use crate::registry::{Progress, Registry, RegistryError};
 use crate::store::{Gadget, ImageDescriptor, LoadImageError, ResolveError, Store};
 use crate::trust::{Proof, Refusal, Verifier, VerifyError};
@@ -43,6 +45,8 @@ pub struct Acquired {
     pub gadget: Gadget,
     /// Why it may run.
     pub proof: Proof,
+    /// The kernel's types as BTF, from the image, where the kernel has none of its own.
+    pub kernel_types: Option<Vec<u8>>,
     /// Why the registry could not be asked, if it should have been; the image is the one that was here before.
     pub pull_failure: Option<RegistryError>,
 }
@@ -66,6 +70,9 @@ pub enum AccessError {
     /// It cannot be read.
     #[error(transparent)]
     Load(#[from] LoadImageError),
+    /// The kernel has no types of its own, and the image has none for it.
+    #[error(transparent)]
+    Types(#[from] SelectError),
     /// A task panicked, which is a fault of this program.
     #[error("reading image `{0}` panicked")]
     Panicked(Box<Reference>),
@@ -153,8 +160,25 @@ impl Access {
     fn verified(&self, image: &ImageDescriptor) -> Result<Acquired, AccessError> {
         let proof = self.inner.verifier.verify(&self.inner.store, image)?;
         let gadget = self.inner.store.load_image(image, Arch::host())?;
-        Ok(Acquired { gadget, proof, pull_failure: None })
+        let kernel_types = match &gadget.btfgen {
+            Some(layer) if !kernel_has_types() => {
+                let layer = self.inner.store.read_layer(layer)?;
+                Some(select(layer.as_slice(), &Kernel::running(&host_root())?)?)
+            }
+            _ => None,
+        };
+        Ok(Acquired { gadget, proof, kernel_types, pull_failure: None })
     }
+}
+
+/// Whether the running kernel describes its own types.
+fn kernel_has_types() -> bool {
+    std::fs::metadata("/sys/kernel/btf/vmlinux").is_ok_and(|file| file.is_file() && file.len() > 0)
+}
+
+/// Where the host's files are, for a process in a container.
+fn host_root() -> PathBuf {
+    std::env::var_os("HOST_ROOT").map_or_else(|| PathBuf::from("/"), PathBuf::from)
 }
 
 impl AccessError {
@@ -166,6 +190,7 @@ impl AccessError {
             Self::Resolve(error) => error.kind(),
             Self::Untrusted(error) => error.kind(),
             Self::Load(error) => error.kind(),
+            Self::Types(_) => ErrorKind::NotFound,
             Self::Panicked(_) => ErrorKind::Corrupt,
         }
     }
@@ -178,6 +203,7 @@ impl AccessError {
             Self::Resolve(error) => error.hint(),
             Self::Untrusted(error) => error.hint(),
             Self::Load(error) => error.hint(),
+            Self::Types(error) => error.hint(),
             Self::Panicked(_) => None,
         }
     }

@@ -141,6 +141,11 @@ fn downgrade(btf: &Btf, bytes: &mut [u8], step: Downgrade) {
                 put(bytes, at + 4, (Kind::Union as u32) << 24 | u32::try_from(count).unwrap_or_default());
                 put(bytes, at + 8, size);
             }
+            (Downgrade::Enum64AndTags, Type::Enum(enumeration)) if enumeration.signed => {
+                // The flag that says so came with the wide kind.
+                let count = u32::try_from(enumeration.variants().count()).unwrap_or_default();
+                put(bytes, at + 4, (Kind::Enum as u32) << 24 | count);
+            }
             (Downgrade::Enum64AndTags, Type::DeclTag(_)) => {
                 // A tag has as many bytes as an integer.
                 put(bytes, at + 4, (Kind::Int as u32) << 24);

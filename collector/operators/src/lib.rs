@@ -8,6 +8,7 @@ pub mod batch;
 pub mod column;
 pub mod combine;
 pub mod env;
+pub mod expression;
 pub mod filter;
 pub mod format;
 pub mod limit;
@@ -16,6 +17,8 @@ pub mod params;
 pub mod sink;
 pub mod sort;
 pub mod spec;
+pub mod stack;
+pub mod stats;
 
 pub use arrange::Arrange;
 pub use batch::Batch;
@@ -23,6 +26,7 @@ pub use column::{
     ArrayValue, Column, ColumnClash, Columns, FormatContext, NumberForm, Render, Resolver, Value, ValueKind,
     ValueScratch,
 };
+pub use expression::{Expression, ExpressionError};
 pub use filter::{Filter, FilterError};
 pub use limit::Limit;
 pub use measure::{Measure, MeasurePlan};

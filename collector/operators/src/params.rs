@@ -8,6 +8,8 @@
 
 use ig_datasource::{DataSource, Origin, ParamDesc, SourceKind, param::EBPF_PREFIX};
 
+use crate::stats::bpfstats;
+
 /// Fully qualified names of the parameters that this project reads.
 pub mod key {
     /// Annotations over those of the image.
@@ -24,6 +26,12 @@ pub mod key {
     pub const MAP_FETCH_INTERVAL: &str = "operator.oci.ebpf.map-fetch-interval";
     /// How often maps are read.
     pub const MAP_FETCH_COUNT: &str = "operator.oci.ebpf.map-fetch-count";
+    /// Time between statistics of eBPF programs.
+    pub const STATISTICS_INTERVAL: &str = "operator.ebpf.statistics-interval";
+    /// Whether statistics of eBPF programs are those of gadgets alone, one record for each.
+    pub const GADGETS_ONLY: &str = "operator.ebpf.gadgets-only";
+    /// Variables of the environment that images may show. Global: no image can set it, so it is described nowhere.
+    pub const ENV_VARS: &str = "operator.env.env-vars";
     /// Scopes of metrics.
     pub const METRICS_NAME: &str = "operator.otel-metrics.otel-metrics-name";
     /// How user stacks become names.
@@ -117,6 +125,17 @@ fn oci() -> Vec<ParamDesc> {
 fn ebpf(sources: &[&DataSource]) -> Vec<ParamDesc> {
     let new = |key, description| ParamDesc::new(EBPF_PREFIX, key, description);
     let mut params = Vec::new();
+    let is_of_programs = |source: &&DataSource| {
+        matches!(&source.origin, Origin::Operator { operator } if operator == bpfstats::OPERATOR)
+    };
+    if sources.iter().any(is_of_programs) {
+        let new = |key, description| ParamDesc::new("operator.ebpf.", key, description);
+        params.push(new("statistics-interval", "Time between reports").of_type("duration", "1000ms"));
+        params.push(
+            new("gadgets-only", "One record for each gadget of this process instead of one for each program")
+                .of_type("bool", "false"),
+        );
+    }
     if sources.iter().any(|source| matches!(source.origin, Origin::MapIterator { .. })) {
         params.push(
             new(

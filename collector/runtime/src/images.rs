@@ -8,6 +8,7 @@ use ig_image::{
     access::{Access, PullPolicy},
     auth::{AuthEnvironment, AuthError, CredentialSources, DEFAULT_AUTHFILE, Keychain},
     registry::{Mirrors, Registry, RegistryError, RegistryOptions},
+    store::Limits as StoreLimits,
     trust::{MachinePolicy, MaterialError, Policy, PolicyError, Settings, Trustee, Verifier, policy_path},
 };
 use thiserror::Error;
@@ -25,6 +26,8 @@ pub struct ImageFlags {
     pub mirrors: Vec<(String, String)>,
     /// Folder with certificates of single registries.
     pub certificates: Option<PathBuf>,
+    /// Never to write to the store, which belongs to somebody else.
+    pub read_only: bool,
 }
 
 /// Images cannot be had under these settings.
@@ -74,7 +77,11 @@ pub fn open(images: &Images, flags: &ImageFlags, store: &Path) -> Result<Access,
         pull_secret: None,
         environment: AuthEnvironment::of_process(),
     })?;
-    Ok(Access::new(Store::open(store)?, Registry::new(options, keychain), Verifier::new(policy)))
+    let mut limits = StoreLimits::default();
+    limits.document = images.limits.manifest;
+    limits.blob = images.limits.layer;
+    let store = if flags.read_only { Store::open_read_only(store)? } else { Store::open(store)? };
+    Ok(Access::new(store.with_limits(limits), Registry::new(options, keychain), Verifier::new(policy)))
 }
 
 /// When a registry is asked, as the configuration and the flags say.

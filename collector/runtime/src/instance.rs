@@ -1,20 +1,23 @@
 //! A gadget's life between plan and end: built, running, replaced, stopped.
 
-use std::{sync::Arc, thread, time::Duration};
+use std::{os::fd::AsFd as _, sync::Arc, thread, time::Duration};
 
 use ig_datasource::Origin;
 use ig_exporters::series::Registry;
+use ig_kernel::{btf::Btf, sys::bpf};
 use ig_loader::{
     AttachError, AttachOptions, ErrorKind, Link, LoadError, Loaded, Loader, Map, MapKind, Object, ProgramKind, SkipReason,
 };
 use ig_model::KtimeNs;
-use ig_operators::Measure;
+use ig_operators::{Measure, stack::StackMaps, stats::bpfstats::Owner};
 use tracing::{debug, warn};
 
 use crate::{
+    owners::Place,
     pipeline::{Handover, Outlets, Pipeline},
     plan::{GadgetPlan, ProgramKey, SourcePlan},
-    reader::{Feed, IteratorFeed, MapFeed, PerfFeed, Reader, RingFeed, SourceHandle},
+    stacks,
+    reader::{Feed, IteratorFeed, MapFeed, PerfFeed, Reader, RingFeed, SourceHandle, StatsFeed},
     status::{Reason, ReasonKind, Status},
 };
 
@@ -37,6 +40,9 @@ pub struct Built {
     pub programs: ProgramKey,
     sources: Vec<(SourcePlan, Feed)>,
     links: Links,
+    /// Its programs and maps, by number.
+    owner: Owner,
+    stacks: Arc<StackMaps>,
 }
 
 /// Read and delivered.
@@ -46,7 +52,10 @@ pub struct Running {
     /// What is loaded.
     pub programs: ProgramKey,
     sources: Vec<RunningSource>,
+    stacks: Arc<StackMaps>,
     links: Links,
+    /// Its place among those whose programs are known.
+    _place: Place,
 }
 
 struct RunningSource {
@@ -98,14 +107,23 @@ impl Built {
     /// # Errors
     /// The first thing the kernel refused; what was attached before is detached.
     pub fn new(plan: GadgetPlan) -> Result<Self, Reason> {
-        let GadgetPlan { name, object, programs, sources, warnings, .. } = plan;
+        let GadgetPlan { name, object, kernel_types, programs, sources, warnings, .. } = plan;
         for warning in warnings {
             warn!(name: "gadget.plan.warning", gadget = name, warning);
         }
-        let Some(object) = object else {
-            return Ok(Self { name, programs, sources: Vec::new(), links: Links(Vec::new()) });
+        let feeds = |sources: Vec<SourcePlan>, loaded: Option<&Loaded>, links: &[(String, Arc<Link>)]| {
+            let open = |source: SourcePlan| {
+                let feed = feed(&name, &source, &|map| loaded?.map(map), links)?;
+                Ok((source, feed))
+            };
+            sources.into_iter().map(open).collect::<Result<Vec<_>, Reason>>()
         };
-        let loaded = load(&object, &programs, &sources)?;
+        let Some(object) = object else {
+            let sources = feeds(sources, None, &[])?;
+            let owner = Owner { name: name.clone(), ..Owner::default() };
+            return Ok(Self { name, programs, sources, links: Links(Vec::new()), owner, stacks: Arc::default() });
+        };
+        let loaded = load(&object, kernel_types, &programs, &sources)?;
         if loaded.programs().is_empty() && !loaded.skipped().is_empty() {
             let reasons = loaded.skipped().iter().map(|skipped| format!("`{}`: {}", skipped.program, skipped.reason));
             let text = reasons.collect::<Vec<_>>().join("; ");
@@ -131,14 +149,10 @@ impl Built {
                 by_program.push((program.name.clone(), link));
             }
         }
-        let sources = sources
-            .into_iter()
-            .map(|source| {
-                let feed = feed(&name, &source, &|map| loaded.map(map), &by_program)?;
-                Ok((source, feed))
-            })
-            .collect::<Result<Vec<_>, Reason>>()?;
-        Ok(Self { name, programs, sources, links })
+        let sources = feeds(sources, Some(&loaded), &by_program)?;
+        let owner = owner(&name, &loaded);
+        let stacks = stacks::find(&loaded).map_err(|error| Reason::new(ReasonKind::Transient, &error))?;
+        Ok(Self { name, programs, sources, links, owner, stacks })
     }
 
     /// Begins to read and deliver. With a predecessor, delivers only what it has not.
@@ -154,7 +168,7 @@ impl Built {
         let mut sources = Vec::new();
         for (plan, feed) in self.sources {
             let name = plan.source.name.clone();
-            let pipeline = wire(&self.name, plan, registry, status, &mut refusals);
+            let pipeline = wire(&self.name, plan, &self.stacks, registry, status, &mut refusals);
             let stamped = matches!(feed, Feed::Ring(_) | Feed::Perf(_)) && pipeline.has_timestamp();
             let handle = reader.read(feed, pipeline, handover);
             sources.push(RunningSource { name, handle, stamped });
@@ -162,7 +176,18 @@ impl Built {
         if let Some(old) = replaces {
             old.hand_over(&sources).await;
         }
-        (Running { name: self.name, programs: self.programs, sources, links: self.links }, refusals)
+        let image = status.with(|board| board.gadgets.get(&self.name).map(|gadget| gadget.image.clone()));
+        let place = reader.owners().enter(Owner { image: image.unwrap_or_default(), ..self.owner });
+        let running =
+            Running {
+            name: self.name,
+            programs: self.programs,
+            sources,
+            stacks: self.stacks,
+            links: self.links,
+            _place: place,
+        };
+        (running, refusals)
     }
 }
 
@@ -177,7 +202,7 @@ impl Running {
         let mut refusals = Vec::new();
         for plan in plans {
             if let Some(source) = self.sources.iter().find(|source| source.name == plan.source.name) {
-                let pipeline = wire(&self.name, plan, registry, status, &mut refusals);
+                let pipeline = wire(&self.name, plan, &self.stacks, registry, status, &mut refusals);
                 source.handle.swap(pipeline).await;
             }
         }
@@ -283,9 +308,17 @@ impl Reason {
 const SOCKETS: &str = "gadget_sockets";
 const SOCKET_OWNER: &str = "gadget_socket_value";
 
-fn load(object: &Object, programs: &ProgramKey, sources: &[SourcePlan]) -> Result<Loaded, Reason> {
+fn load(
+    object: &Object,
+    kernel_types: Option<Arc<Btf>>,
+    programs: &ProgramKey,
+    sources: &[SourcePlan],
+) -> Result<Loaded, Reason> {
     let refused = |error: LoadError| Reason::from_load(&error);
     let mut loader = Loader::new(object);
+    if let Some(types) = kernel_types {
+        loader.set_kernel_btf(types);
+    }
     for (variable, bytes) in &programs.variables {
         loader.set_variable(variable, bytes).map_err(refused)?;
     }
@@ -318,6 +351,18 @@ fn load(object: &Object, programs: &ProgramKey, sources: &[SourcePlan]) -> Resul
         }
     }
     loader.load().map_err(refused)
+}
+
+/// The numbers of the programs and maps of a gadget; one that the kernel does not tell is left out.
+fn owner(name: &str, loaded: &Loaded) -> Owner {
+    let program = |program: &ig_loader::Program| bpf::prog_info(program.fd.as_fd()).ok().map(|info| info.id);
+    let map = |map: &Map| bpf::map_info(map.fd.as_fd()).ok().map(|info| info.id);
+    Owner {
+        name: name.to_owned(),
+        programs: loaded.programs().iter().filter_map(program).collect(),
+        maps: loaded.maps().iter().filter_map(map).collect(),
+        ..Owner::default()
+    }
 }
 
 /// Attaches one program; traffic-control programs go to one interface or to all that are up.
@@ -372,6 +417,7 @@ fn interfaces_up() -> std::io::Result<Vec<String>> {
 fn wire(
     gadget: &str,
     plan: SourcePlan,
+    stacks: &Arc<StackMaps>,
     registry: &Registry,
     status: &Status,
     refusals: &mut Vec<Reason>,
@@ -390,8 +436,12 @@ fn wire(
         }
     }
     let stats = status.source(gadget, &plan.source.name);
+    if let Some(slot) = &plan.stacks {
+        slot.bind(Arc::clone(stacks), Arc::clone(&stats.stacks));
+    }
     Pipeline::new(&plan.source, Outlets::new(measures, plan.sinks, stats))
         .with_filter(plan.filter)
+        .with_expression(plan.expression)
         .arranged(plan.sort, plan.limit)
 }
 
@@ -411,6 +461,13 @@ fn feed<'a>(
     let source = plan.source.name.clone();
     let missing = |what: String| Reason { kind: ReasonKind::Object, text: what };
     match &plan.source.origin {
+        Origin::Operator { operator } => {
+            let statistics = plan.statistics.as_ref();
+            let statistics = statistics.ok_or_else(|| missing(format!("operator `{operator}` is unknown")))?;
+            StatsFeed::open(gadget, &source, statistics, plan.schedule)
+                .map(Feed::Statistics)
+                .map_err(|error| Reason::new(error.reason_kind(), &error))
+        }
         Origin::Tracer { map: name } => {
             let ring = map(name).ok_or_else(|| missing(format!("the object has no map `{name}`")))?;
             let fd = ring.fd.try_clone().map_err(|error| Reason::new(ReasonKind::Transient, &error))?;

@@ -11,9 +11,11 @@ pub mod health;
 pub mod images;
 pub mod instance;
 pub mod interactive;
+pub mod owners;
 pub mod pipeline;
 pub mod plan;
 pub mod reader;
+mod stacks;
 pub mod status;
 pub mod tasks;
 

@@ -4,7 +4,12 @@ use std::sync::Arc;
 
 use ig_datasource::{DataSource, Rest};
 use ig_model::KtimeNs;
-use ig_operators::{Arrange, Filter, Limit, Measure, Sink, Sort, filter::Scratch};
+use ig_operators::{
+    Arrange, Expression, Filter, Limit, Measure, Sink, Sort,
+    expression::{self, Trap},
+    filter::Scratch,
+};
+use tracing::warn;
 
 use crate::status::SourceStats;
 
@@ -14,11 +19,14 @@ pub struct Pipeline {
     record_size: usize,
     rest: Option<Rest>,
     filter: Option<Filter>,
+    expression: Option<Expression>,
     tail: Tail,
     stats: Arc<SourceStats>,
     /// Where the record's boot time stamp is, when it has one.
     timestamp: Option<usize>,
     scratch: Scratch,
+    expression_scratch: expression::Scratch,
+    trap: Option<Trap>,
     padded: Vec<u8>,
     tally: Tally,
 }
@@ -59,6 +67,7 @@ pub enum Handover {
 struct Tally {
     received: u64,
     filtered: u64,
+    unjudged: u64,
     superseded: u64,
     undecoded: u64,
 }
@@ -77,10 +86,13 @@ impl Pipeline {
             record_size: source.record_size,
             rest: source.rest.clone(),
             filter: None,
+            expression: None,
             stats: Arc::clone(&outlets.stats),
             tail: Tail::Straight(outlets),
             timestamp: timestamp.map(|field| field.offset),
             scratch: Scratch::default(),
+            expression_scratch: expression::Scratch::default(),
+            trap: None,
             padded: Vec::new(),
             tally: Tally::default(),
         }
@@ -89,6 +101,11 @@ impl Pipeline {
     /// The same pipeline, keeping only what the filter keeps.
     pub fn with_filter(self, filter: Option<Filter>) -> Self {
         Self { filter, ..self }
+    }
+
+    /// The same pipeline, keeping only that for which the expression is true.
+    pub fn with_expression(self, expression: Option<Expression>) -> Self {
+        Self { expression, ..self }
     }
 
     /// The same pipeline with batches sorted and cut before the outlets.
@@ -148,6 +165,20 @@ impl Pipeline {
             self.tally.filtered += 1;
             return;
         }
+        if let Some(expression) = &self.expression {
+            match expression.keeps(record, &mut self.expression_scratch) {
+                Ok(true) => {}
+                Ok(false) => {
+                    self.tally.filtered += 1;
+                    return;
+                }
+                Err(trap) => {
+                    self.tally.unjudged += 1;
+                    self.trap = Some(trap);
+                    return;
+                }
+            }
+        }
         match &mut self.tail {
             Tail::Straight(outlets) => outlets.record(record),
             Tail::Arranged(sink) => sink.record(record),
@@ -188,9 +219,13 @@ impl Pipeline {
     /// Brings everything taken in so far into the tables and the shared numbers.
     pub fn flush(&mut self) {
         self.tail.sink().flush();
-        let Tally { received, filtered, superseded, undecoded } = std::mem::take(&mut self.tally);
+        let Tally { received, filtered, unjudged, superseded, undecoded } = std::mem::take(&mut self.tally);
         self.stats.received.add(received);
         self.stats.filtered.add(filtered);
+        if let Some(trap) = self.trap.take() {
+            report_unjudged(self.stats.unjudged.load(), unjudged, trap);
+        }
+        self.stats.unjudged.add(unjudged);
         self.stats.superseded.add(superseded);
         self.stats.undecoded.add(undecoded);
     }
@@ -199,6 +234,14 @@ impl Pipeline {
     pub fn finish(&mut self) {
         self.flush();
         self.tail.sink().finish();
+    }
+}
+
+/// Warns at the first record without a verdict and whenever their number has one digit more: any record can cause it.
+fn report_unjudged(before: u64, more: u64, trap: Trap) {
+    let count = before.saturating_add(more);
+    if before.checked_ilog10() < count.checked_ilog10() {
+        warn!(name: "filter.expression.failed", count, error = &trap as &dyn std::error::Error);
     }
 }
 
@@ -255,6 +298,9 @@ impl Tail {
 
 impl Tally {
     fn accepted(&self) -> u64 {
-        self.received - self.filtered - self.superseded - self.undecoded
+        self.received - self.filtered - self.unjudged - self.superseded - self.undecoded
     }
 }
+
+#[cfg(test)]
+mod tests;

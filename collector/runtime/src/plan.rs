@@ -3,6 +3,8 @@
 mod hooks;
 mod schedule;
 mod sinks;
+mod stacks;
+mod stats;
 mod variables;
 
 use std::{collections::BTreeMap, fmt::Debug, sync::Arc};
@@ -14,7 +16,7 @@ use ig_config::{
 use ig_datasource::{DataSource, Discovered, Param, ParamDesc, discover};
 use ig_kernel::btf::Btf;
 use ig_loader::Object;
-use ig_operators::{Columns, Filter, FormatContext, Limit, MeasurePlan, Sink, Sort, measure::TablePlace, spec::split_escaped};
+use ig_operators::{Columns, Expression, Filter, FormatContext, Limit, MeasurePlan, Sink, Sort, env, measure::TablePlace, spec::split_escaped, stack::StackSlot, stats::Statistics};
 
 pub use hooks::Hook;
 pub use variables::describe_params;
@@ -66,6 +68,8 @@ pub struct ImageParts<'a> {
     pub ebpf: Option<&'a [u8]>,
     /// gadget.yaml.
     pub metadata: &'a str,
+    /// The kernel's types as BTF, where the kernel has none of its own and the image brings them.
+    pub kernel_types: Option<&'a [u8]>,
 }
 
 /// A gadget that can be built.
@@ -75,6 +79,8 @@ pub struct GadgetPlan {
     pub name: String,
     /// The parsed object.
     pub object: Option<Object>,
+    /// The kernel's types, where the image brings them.
+    pub kernel_types: Option<Arc<Btf>>,
     /// What decides whether a change needs new programs.
     pub programs: ProgramKey,
     /// Data sources with what happens to their records.
@@ -104,6 +110,8 @@ pub struct ProgramKey {
     pub interface: Option<String>,
     /// When maps and iterators are read, per data source.
     pub schedules: BTreeMap<String, Schedule>,
+    /// What data sources are made of that no eBPF program feeds.
+    pub statistics: BTreeMap<String, Statistics>,
 }
 
 /// A data source and its sinks.
@@ -113,8 +121,12 @@ pub struct SourcePlan {
     pub source: DataSource,
     /// Everything of a record that has a name.
     pub columns: Columns,
+    /// What its columns of stacks are bound to once the programs are loaded.
+    pub stacks: Option<StackSlot>,
     /// Which records are kept.
     pub filter: Option<Filter>,
+    /// What must be true of them besides.
+    pub expression: Option<Expression>,
     /// In which order the records of a fetch go on.
     pub sort: Option<Sort>,
     /// How many of them.
@@ -127,6 +139,8 @@ pub struct SourcePlan {
     pub place: TablePlace,
     /// When it is read, if it is a map or an iterator.
     pub schedule: Schedule,
+    /// What it is made of, if no eBPF program feeds it.
+    pub statistics: Option<Statistics>,
 }
 
 impl GadgetPlan {
@@ -141,6 +155,8 @@ impl GadgetPlan {
             .map(|ebpf| Object::parse(&gadget.name, ebpf))
             .transpose()
             .map_err(|error| vec![Reason::new(ReasonKind::Object, &error)])?;
+        let kernel_types = image.kernel_types.map(|bytes| Btf::parse(bytes, None)).transpose();
+        let kernel_types = kernel_types.map_err(|error| vec![Reason::new(ReasonKind::Object, &error)])?.map(Arc::new);
         let mut metadata =
             Metadata::parse(image.metadata).map_err(|error| vec![Reason::new(ReasonKind::Object, &error)])?;
         let mut reasons = annotate(gadget, &mut metadata);
@@ -154,6 +170,17 @@ impl GadgetPlan {
             .map_err(|error| vec![Reason::new(ReasonKind::Object, &error)])?;
         let Discovered { mut sources, mut params, network, mut warnings } = discovered.unwrap_or_default();
         params.extend(network);
+        let mut statistics = stats::find(&metadata);
+        warnings.append(&mut statistics.warnings);
+        reasons.extend(statistics.faults.iter().map(|text| fault(gadget, text)));
+        for planned in &statistics.planned {
+            let name = &planned.source.name;
+            if sources.iter().any(|source| source.name == *name) {
+                let text = format!("data source `{name}` is declared by the eBPF object and by operator statistics");
+                return Err(vec![Reason { kind: ReasonKind::Object, text }]);
+            }
+            sources.push(planned.source.clone());
+        }
         for source in &mut sources {
             complete(source, &metadata, context.kernel.as_deref());
         }
@@ -161,10 +188,22 @@ impl GadgetPlan {
         let settings = variables::resolve(gadget, &params, &metadata, &sources);
         warnings.extend(settings.warnings);
         reasons.extend(settings.faults.into_iter().map(|text| fault(gadget, &text)));
+        for planned in &mut statistics.planned {
+            planned.set(&settings.operators);
+        }
 
         let mut planned = Vec::new();
         for source in sources {
-            let columns = Columns::plan(&source, &context.format);
+            let mut columns = Columns::plan(&source, &context.format);
+            let of_operator = statistics.planned.iter().find(|planned| planned.source.name == source.name);
+            if let Err(error) = add_columns(&source, of_operator, &settings.operators, context, &mut columns) {
+                reasons.push(fault(gadget, &error));
+            }
+            let stacks = stacks::add(&source, object.as_ref(), &settings.operators, &mut columns, &mut warnings);
+            let stacks = stacks.unwrap_or_else(|error| {
+                reasons.push(fault(gadget, &error));
+                None
+            });
             match sinks::plan(gadget, &source, &columns, &metadata, &settings.operators, &context.limits) {
                 Ok(planned_sinks) => {
                     let opened = context.sinks.as_ref().map(|sinks| sinks.open(&gadget.name, &source, &columns));
@@ -176,16 +215,20 @@ impl GadgetPlan {
                         interval: gadget.interval,
                         map_interval: settings.operators.map_interval(&source.name),
                         map_count: settings.operators.map_count(&source.name),
+                        statistics: of_operator.map(|planned| planned.timing),
                     };
                     planned.push(SourcePlan {
                         columns,
+                        stacks,
                         filter: planned_sinks.filter,
+                        expression: planned_sinks.expression,
                         sort: planned_sinks.sort,
                         limit: planned_sinks.limit,
                         measures: planned_sinks.measures,
                         place: planned_sinks.place,
                         sinks: opened,
                         schedule: schedule::plan(&source, wishes, context.purpose),
+                        statistics: of_operator.map(|planned| planned.statistics.clone()),
                         source,
                     });
                 }
@@ -199,6 +242,10 @@ impl GadgetPlan {
             reasons.extend(faults.into_iter().map(|text| Reason { kind: ReasonKind::Object, text }));
             BTreeMap::new()
         });
+        if object.is_none() && planned.is_empty() {
+            let text = "image has nothing to run: no eBPF program, and no operator that its gadget.yaml asks for";
+            reasons.push(Reason { kind: ReasonKind::Image, text: text.to_owned() });
+        }
         if !reasons.is_empty() {
             return Err(reasons);
         }
@@ -218,8 +265,12 @@ impl GadgetPlan {
             hooks,
             interface: settings.interface,
             schedules: planned.iter().map(|plan| (plan.source.name.clone(), plan.schedule)).collect(),
+            statistics: planned
+                .iter()
+                .filter_map(|plan| Some((plan.source.name.clone(), plan.statistics.clone()?)))
+                .collect(),
         };
-        Ok(Self { name: gadget.name.clone(), object, programs, sources: planned, params, metadata, warnings })
+        Ok(Self { name: gadget.name.clone(), object, kernel_types, programs, sources: planned, params, metadata, warnings })
     }
 }
 
@@ -261,6 +312,22 @@ fn annotate(gadget: &Gadget, metadata: &mut Metadata) -> Vec<Reason> {
         .filter_map(|entry| metadata.annotate(&entry).err())
         .map(|error| fault(gadget, &error.to_string()))
         .collect()
+}
+
+/// Adds the columns that come from neither fields nor formatters.
+fn add_columns(
+    source: &DataSource,
+    of_operator: Option<&stats::Planned>,
+    operators: &variables::OperatorParams,
+    context: &PlanContext,
+    columns: &mut Columns,
+) -> Result<(), String> {
+    if let Some(planned) = of_operator {
+        let machine = stats::machine(context.format.clock);
+        planned.statistics.complete(source, &machine, columns).map_err(|error| error.to_string())?;
+    }
+    let read = |variable: &str| std::env::var(variable).ok();
+    env::add(source, operators.env_vars(), read, columns).map_err(|error| error.to_string())
 }
 
 /// Adds annotations from gadget.yaml and enumerators from the kernel.

@@ -7,6 +7,7 @@
 mod fetch;
 mod perf;
 mod ring;
+mod stats;
 mod stream;
 mod sys;
 
@@ -22,9 +23,13 @@ use tokio_util::sync::CancellationToken;
 pub use fetch::{IteratorFeed, MapFeed, Schedule};
 pub use perf::{PerfError, PerfFeed};
 pub use ring::{RingError, RingFeed};
+pub use stats::{StatsError, StatsFeed};
 use stream::Owner;
 
-use crate::pipeline::{Handover, Pipeline};
+use crate::{
+    owners::Owners,
+    pipeline::{Handover, Pipeline},
+};
 
 /// Orders a source may have waiting; they come from one control task, so more than a few never pile up.
 const ORDERS: usize = 16;
@@ -36,6 +41,7 @@ const READER_NICE: i32 = -10;
 #[derive(Clone, Debug)]
 pub struct Reader {
     jobs: mpsc::UnboundedSender<Job>,
+    owners: Owners,
 }
 
 /// Where a source's records come from.
@@ -48,6 +54,8 @@ pub enum Feed {
     Map(MapFeed),
     /// Iterator programs that are run at intervals.
     Iterator(IteratorFeed),
+    /// Files and system calls that are read at intervals.
+    Statistics(StatsFeed),
 }
 
 impl std::fmt::Debug for Feed {
@@ -57,6 +65,7 @@ impl std::fmt::Debug for Feed {
             Self::Perf(_) => "Perf",
             Self::Map(_) => "Map",
             Self::Iterator(_) => "Iterator",
+            Self::Statistics(_) => "Statistics",
         })
     }
 }
@@ -110,12 +119,21 @@ impl Reader {
             });
             runtime.block_on(tasks);
         })?;
-        Ok(Self { jobs })
+        Ok(Self { jobs, owners: Owners::default() })
+    }
+
+    /// The gadgets whose sources are read, by their programs.
+    pub fn owners(&self) -> &Owners {
+        &self.owners
     }
 
     /// Starts reading a source. With [`Handover::After`] the source waits for [`SourceHandle::take_over`].
     pub fn read(&self, feed: Feed, pipeline: Pipeline, handover: Handover) -> SourceHandle {
         let (orders, inbox) = mpsc::channel(ORDERS);
+        let feed = match feed {
+            Feed::Statistics(feed) => Feed::Statistics(feed.knowing(self.owners.clone())),
+            other => other,
+        };
         // The thread outlives every sender; if it is gone the process is ending and orders answer at once.
         let exhausted = CancellationToken::new();
         let job = Job { feed, pipeline, handover, orders: inbox, exhausted: exhausted.clone() };
@@ -183,5 +201,8 @@ async fn run(job: Job) {
         }
         Feed::Map(feed) => fetch::run(fetch::Fetcher::Map(feed), pipeline, handover, orders, exhausted).await,
         Feed::Iterator(feed) => fetch::run(fetch::Fetcher::Iterator(feed), pipeline, handover, orders, exhausted).await,
+        Feed::Statistics(feed) => {
+            fetch::run(fetch::Fetcher::Statistics(feed), pipeline, handover, orders, exhausted).await;
+        }
     }
 }

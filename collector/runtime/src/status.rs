@@ -9,9 +9,11 @@ use std::{
     time::SystemTime,
 };
 
+use ig_operators::stack::StackCounts;
+
 /// Numbers of one data source since the gadget was first started under its name.
 ///
-/// The ledger: `received = delivered + filtered + limited + undecoded + superseded`, and what programs produced is
+/// The ledger: `received = delivered + filtered + unjudged + limited + undecoded + superseded`, and what programs produced is
 /// `received + lost_in_ring`.
 #[derive(Debug, Default)]
 pub struct SourceStats {
@@ -21,6 +23,8 @@ pub struct SourceStats {
     pub delivered: Counter,
     /// Records the configured filter dropped.
     pub filtered: Counter,
+    /// Records that the configured expression has no verdict on: a division by zero, text that is no number.
+    pub unjudged: Counter,
     /// Records that the configured limit of a fetch cut off.
     pub limited: Counter,
     /// Records that made no sense: a cut-off iterator output, trailing data that is not there.
@@ -31,6 +35,8 @@ pub struct SourceStats {
     pub lost_in_ring: Counter,
     /// Values an instrument could not take (a negative increment of a counter).
     pub rejected_values: Counter,
+    /// Stacks that have no text; their records are delivered.
+    pub stacks: Arc<StackCounts>,
     /// Fetches of maps and iterators.
     pub fetches: Counter,
     /// Fetches that failed.

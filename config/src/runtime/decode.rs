@@ -9,7 +9,7 @@ mod gadgets;
 pub(super) use exporters::literals;
 pub(super) use gadgets::gadget;
 
-use super::{Exporters, Images, Limits, Log, Pull, tables};
+use super::{Exporters, ImageLimits, Images, Limits, Log, Pull, tables};
 use crate::{
     Source,
     policy::{self, ImagePolicy},
@@ -50,6 +50,14 @@ fn images(checker: &mut Checker<'_>, fields: Fields<'_>) -> Images {
         refresh_interval: fields.duration("refresh-interval"),
         store: fields.path("store"),
         authfile: fields.path("authfile"),
+        limits: {
+            let limits = fields.object("limits");
+            let defaults = ImageLimits::default();
+            ImageLimits {
+                manifest: limits.size("manifest").unwrap_or(defaults.manifest),
+                layer: limits.size("layer").unwrap_or(defaults.layer),
+            }
+        },
         mirrors: mirrors.collect(),
         policy: fields.node.map(|node| policy(source, node)).unwrap_or_default(),
         at: fields.node.map(|node| source.position(node.span)).unwrap_or_default(),

@@ -17,6 +17,8 @@ pub struct Gadget {
     pub params: BTreeMap<String, String>,
     /// Records that do not match are dropped.
     pub filter: Option<String>,
+    /// Records for which it is not true are dropped.
+    pub filter_expr: Option<String>,
     /// Metrics made of its records, besides those that the image's annotations ask for.
     pub metrics: Vec<Metric>,
     /// Whether the metrics that the image's annotations ask for are made as well.
@@ -43,6 +45,7 @@ impl Default for Gadget {
             image: String::new(),
             params: BTreeMap::new(),
             filter: None,
+            filter_expr: None,
             metrics: Vec::new(),
             image_metrics: true,
             interval: None,

@@ -15,6 +15,8 @@ pub struct Images {
     pub store: Option<PathBuf>,
     /// Registry credentials, a docker `config.json`; `None` is the default place.
     pub authfile: Option<PathBuf>,
+    /// Bounds on what is fetched and stored.
+    pub limits: ImageLimits,
     /// Mirrors of registries, each tried in order before the registry itself.
     pub mirrors: BTreeMap<String, Vec<String>>,
     /// Which images may run, who must have signed them, and where they may come from over plain HTTP. A policy file
@@ -22,6 +24,21 @@ pub struct Images {
     pub policy: ImagePolicy,
     /// Where it is written.
     pub at: Position,
+}
+
+/// Bounds on what is fetched and stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ImageLimits {
+    /// Most bytes of an index or manifest.
+    pub manifest: u64,
+    /// Most bytes of a layer.
+    pub layer: u64,
+}
+
+impl Default for ImageLimits {
+    fn default() -> Self {
+        Self { manifest: 4 << 20, layer: 512 << 20 }
+    }
 }
 
 /// When to ask the registry for an image.

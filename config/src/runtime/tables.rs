@@ -214,7 +214,7 @@ pub(crate) static IMAGES: Object = Object {
         ),
         Key::new(
             "refresh-interval",
-            Kind::Duration { least: Duration::from_secs(10), most: YEAR, zero: false },
+            Kind::Duration { least: Duration::from_secs(1), most: YEAR, zero: false },
             "How often tags are looked up again while gadgets run, with `pull: always`; a new image is switched to as by \
              a reload. Left out, only at starts and reloads.",
         ),
@@ -247,9 +247,25 @@ pub(crate) static IMAGES: Object = Object {
             "Images that may run: `name:tag`, `name@digest`, or a prefix that ends in `*`, names in full. None allows all.",
         ),
         Key::new("verify", Kind::Object(&VERIFY), "Who must have signed images."),
+        Key::new("limits", Kind::Object(&IMAGE_LIMITS), "Bounds on what is fetched and stored."),
         Key::renamed("disallow-pulling", "write `pull: never`"),
         Key::renamed("verify-image", "write `verify: {required: false}`"),
         Key::renamed("public-keys", "write them under `verify`"),
+    ],
+};
+
+pub(crate) static IMAGE_LIMITS: Object = Object {
+    name: "image-limits",
+    doc: "Bounds on what is fetched and stored; what is larger is refused before it is read.",
+    one_of: false,
+    keys: &[
+        Key::defaults(
+            "manifest",
+            Kind::Size { min: 64 << 10, max: 64 << 20 },
+            "4MiB",
+            "Most bytes of an index or manifest.",
+        ),
+        Key::defaults("layer", Kind::Size { min: 64 << 10, max: 16 << 30 }, "512MiB", "Most bytes of a layer."),
     ],
 };
 
@@ -333,6 +349,11 @@ pub(crate) static GADGET: Object = Object {
             "Parameters by short or fully qualified name.",
         ),
         Key::new("filter", Kind::Text(&TEXT), "Records that do not match are dropped: `proc.comm!=runc`."),
+        Key::new(
+            "filter-expr",
+            Kind::Text(&TEXT),
+            "Records for which this expression is not true are dropped: `proc.comm != 'runc' and ret in [0, -2]`.",
+        ),
         Key::defaults(
             "metrics",
             Kind::List(&Kind::Object(&METRIC)),
@@ -476,7 +497,7 @@ pub(crate) static LINEAR: Object = Object {
 };
 
 /// Every object, in the order of the key reference.
-pub(crate) static ALL: [&Object; 19] = [
+pub(crate) static ALL: [&Object; 20] = [
     &DOCUMENT,
     &EXPORTERS,
     &PROMETHEUS,
@@ -486,6 +507,7 @@ pub(crate) static ALL: [&Object; 19] = [
     &QUEUE,
     &IMAGES,
     &VERIFY,
+    &IMAGE_LIMITS,
     &NOTATION,
     &LIMITS,
     &LOG,

@@ -103,6 +103,7 @@ gadgets:
     image: i
     params: {a: 0x10, b: true, c: '1'}
     filter: x==1
+    filter-expr: x == 1 or y
     interval: 2s
     annotate: ['ds:a=b']
     exporters: [main]

@@ -178,8 +178,11 @@ static __always_inline void __gadget_fill_user_stack(void *ctx,
 	if (!inode)
 		return;
 	id = bpf_get_stackid(ctx, &ig_ustack, BPF_F_USER_STACK);
-	if (id < 0)
+	if (id < 0) {
+		/* Beside an inode of 0 it tells a stack that found no room. */
+		ustack->stack_id = id;
 		return;
+	}
 
 	dev = BPF_CORE_READ(inode, i_sb, s_dev);
 	ustack->major = dev >> 20;

@@ -18,6 +18,7 @@ use ig_config::substitute::Environment;
 use ig_image::Reference;
 use ig_image::manifest::{Index, Manifest, to_json};
 
+mod expression;
 mod gadget;
 mod image;
 mod object;
@@ -34,6 +35,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("btf_ext", object::btf_ext),
     ("btf_layer", gadget::btf_layer),
     ("config", config),
+    ("expression", expression::expression),
     ("gadget_yaml", gadget::gadget_yaml),
     ("index", image::index),
     ("manifest", manifest),

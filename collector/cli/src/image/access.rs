@@ -59,6 +59,7 @@ impl Flags {
             authfile: self.connection.authfile(),
             mirrors: self.connection.mirrors()?,
             certificates: Some(self.connection.certificates()),
+            read_only: false,
         })
     }
 

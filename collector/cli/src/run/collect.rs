@@ -16,12 +16,13 @@ const STOP_PATIENCE: Duration = Duration::from_secs(5);
 
 /// Runs the gadgets of `file` until a signal ends it, with rows on standard output if `rows` says so.
 pub(super) async fn collect(file: &Path, common: &Common, rows: Option<Rows>) -> Result<(), Failure> {
+    let (store, images) = common.images()?;
     let options = CollectorOptions {
         config: file.to_owned(),
-        store: crate::image::store_path(common.store.as_deref()),
+        store,
         version: env!("CARGO_PKG_VERSION"),
         apply_log: crate::log::apply,
-        images: common.images.resolve()?,
+        images,
         sinks: rows.map(|rows| Arc::new(rows) as Arc<dyn ig_runtime::plan::SinkFactory>),
     };
     // Before the start, so that a signal during a slow start is not lost.
@@ -45,7 +46,7 @@ pub(super) async fn collect(file: &Path, common: &Common, rows: Option<Rows>) ->
 /// Says what runs and where to look.
 fn greet(file: &str, collector: &Collector) {
     let board = collector.board();
-    let running = board.gadgets.values().filter(|gadget| gadget.state != State::Refused).count();
+    let running = board.gadgets.values().filter(|gadget| matches!(gadget.state, State::Running | State::Degraded)).count();
     eprintln!("{running} of {} gadgets of {file} are running", board.gadgets.len());
     eprint!("{}", table(&board));
     match collector.metrics_address() {

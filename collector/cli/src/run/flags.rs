@@ -2,7 +2,12 @@
 
 use std::{collections::BTreeMap, ffi::OsString, path::PathBuf, time::Duration};
 
-use clap::{Arg, ArgAction, Args, Command, FromArgMatches as _, value_parser};
+use clap::{
+    Arg, ArgAction, Args, Command, FromArgMatches as _, builder::PossibleValuesParser, value_parser,
+};
+
+use ig_image::{Store, access::PullPolicy};
+use ig_runtime::images::ImageFlags;
 
 use crate::failure::Failure;
 
@@ -38,10 +43,13 @@ pub(super) struct Common {
     #[arg(long, hide = true, num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     host: Option<bool>,
     #[command(flatten)]
-    pub(super) images: crate::image::access::Flags,
+    images: crate::image::access::Flags,
     /// Image store [default: /var/lib/ig/oci-store]
     #[arg(long, env = "IG_STORE", value_name = "DIR")]
-    pub(super) store: Option<PathBuf>,
+    store: Option<PathBuf>,
+    /// Use the images of the user who called sudo; nothing is pulled, and that store is not written to
+    #[arg(long, conflicts_with = "store")]
+    oci_store_user: bool,
 }
 
 fn timeout(text: &str) -> Result<Duration, String> {
@@ -52,6 +60,22 @@ fn timeout(text: &str) -> Result<Duration, String> {
 }
 
 impl Common {
+    /// Where images are, and how they are reached.
+    ///
+    /// # Errors
+    /// Flags that contradict each other, or no user who called sudo.
+    pub(super) fn images(&self) -> Result<(PathBuf, ImageFlags), Failure> {
+        let flags = self.images.resolve()?;
+        if !self.oci_store_user {
+            return Ok((crate::image::store_path(self.store.as_deref()), flags));
+        }
+        if flags.pull.is_some_and(|pull| pull != PullPolicy::Never) {
+            return Err(Failure::config("--pull contradicts --oci-store-user, which only reads"));
+        }
+        let path = Store::sudo_user_path().map_err(|error| Failure::new(&error))?;
+        Ok((path, ImageFlags { pull: Some(PullPolicy::Never), read_only: true, ..flags }))
+    }
+
     /// The parameters of operators these flags stand for, by their full names.
     pub(super) fn params(&self) -> BTreeMap<String, String> {
         let flags = [
@@ -151,7 +175,11 @@ fn command(image: &str, flags: &[GadgetFlag], after_help: String) -> Command {
         // Already in force; known here so that they may stand anywhere.
         .arg(Arg::new("verbose").short('v').long("verbose").action(ArgAction::Count).hide(true))
         .arg(Arg::new("log-format").long("log-format").hide(true));
-    let mut command = Common::augment_args(command);
+    // Flattened flags bring the words of their group along as the text about the command.
+    let mut command = Common::augment_args(command)
+        .about(format!("Run the gadget {image} and print what it sees"))
+        .long_about(None)
+        .override_usage(format!("ig run {image} [FLAGS]"));
     for flag in flags {
         let taken = |name: &str| command.get_arguments().any(|arg| arg.get_long() == Some(name));
         if taken(&flag.name) {
@@ -174,11 +202,11 @@ fn command(image: &str, flags: &[GadgetFlag], after_help: String) -> Command {
 
 fn argument(flag: &GadgetFlag) -> Arg {
     let mut help = flag.description.clone();
+    if help.is_empty() {
+        help = usual_meaning(&flag.name).to_owned();
+    }
     if !flag.default.is_empty() {
         help.push_str(&format!(" [default: {}]", flag.default));
-    }
-    if !flag.possible.is_empty() {
-        help.push_str(&format!(" [possible values: {}]", flag.possible.join(", ")));
     }
     let is_own = ["operator.oci.", "custom."].iter().any(|prefix| flag.parameter.starts_with(prefix));
     let arg = Arg::new(flag.parameter.clone())
@@ -188,10 +216,27 @@ fn argument(flag: &GadgetFlag) -> Arg {
         .hide(flag.description.starts_with("Accepted for compatibility"))
         .value_parser(value_parser!(String))
         .allow_hyphen_values(true);
+    let arg = if flag.possible.is_empty() {
+        arg
+    } else {
+        arg.value_parser(PossibleValuesParser::new(flag.possible.clone()))
+    };
     if flag.hint == "bool" {
         arg.num_args(0..=1).require_equals(true).default_missing_value("true").value_name("BOOL")
     } else {
         let name = if flag.hint.is_empty() { "TEXT".to_owned() } else { flag.hint.to_uppercase() };
         arg.value_name(name)
+    }
+}
+
+/// What a parameter from the gadget headers does; images do not describe those.
+fn usual_meaning(name: &str) -> &'static str {
+    match name {
+        "pid" => "Only this process; 0 for all",
+        "tid" => "Only this thread; 0 for all",
+        "uid" => "Only this user; 4294967295 for all",
+        "gid" => "Only this group; 4294967295 for all",
+        "comm" => "Only tasks of this name, at most 15 bytes",
+        _ => "",
     }
 }

@@ -15,7 +15,7 @@ use ig_runtime::{
 };
 
 use super::{
-    flags::{self, GadgetFlag},
+    flags::{self, GadgetFlag, Parsed},
     rows::{Label, Rows},
     signals,
 };
@@ -30,8 +30,7 @@ pub(super) async fn watch(image: &str, before: &flags::Common, arguments: &[OsSt
     let reference = Reference::parse(image).map_err(|error| Failure::config(error.to_string()))?;
     // Flags after the image count as well: they may say where it comes from.
     let images = flags::peek(arguments).unwrap_or_else(|| before.clone());
-    let flags = images.images.resolve()?;
-    let store = crate::image::store_path(images.store.as_deref());
+    let (store, flags) = images.images()?;
     let defaults = Images::default();
     let access = ig_runtime::images::open(&defaults, &flags, &store).map_err(|error| Failure::new(&error))?;
     let pull = ig_runtime::images::pull_policy(&defaults, &flags);
@@ -51,6 +50,7 @@ pub(super) async fn watch(image: &str, before: &flags::Common, arguments: &[OsSt
         digest: &digest,
         ebpf: gadget_image.ebpf.as_deref(),
         metadata: gadget_image.metadata.as_deref().unwrap_or(""),
+        kernel_types: acquired.kernel_types.as_deref(),
     };
     let context = PlanContext {
         format: FormatContext { clock: BootClock::measure(), accounts: Arc::new(Accounts::default()) },
@@ -73,14 +73,17 @@ pub(super) async fn watch(image: &str, before: &flags::Common, arguments: &[OsSt
         Err(error) => return answer(&error),
     };
     flags::read_files(&mut parsed.params)?;
+    check_flags(&parsed, &described)?;
     let sources: Vec<&str> = described.sources.iter().map(|plan| plan.source.name.as_str()).collect();
     let label = if sources.len() > 1 { Label::Source } else { Label::None };
     let rows = Rows::open(&parsed.common, label)?;
     rows.check(sources.iter().copied())?;
     drop(described);
+    let spec = Gadget { params: parsed.params, ..spec };
+    // Once without rows: a table prints its header when it is opened, and a wrong flag must print nothing.
+    GadgetPlan::new(&spec, &parts, &context).map_err(refusal)?;
     let output = rows.output();
     let context = PlanContext { sinks: Some(Arc::new(rows) as Arc<dyn SinkFactory>), ..context };
-    let spec = Gadget { params: parsed.params, ..spec };
     let plan = GadgetPlan::new(&spec, &parts, &context).map_err(refusal)?;
     drop(context);
     let running =
@@ -107,6 +110,41 @@ pub(super) async fn watch(image: &str, before: &flags::Common, arguments: &[OsSt
     written.map_err(|error| Failure::new(error.as_ref()))
 }
 
+/// Finds flags that mean nothing to this gadget: they would be ignored, or be refused by a name nobody wrote.
+fn check_flags(parsed: &Parsed, plan: &GadgetPlan) -> Result<(), Failure> {
+    let known = plan.describe_params();
+    for (flag, parameter) in [("--sort", "operator.sort.sort"), ("--max-entries", "operator.limiter.max-entries")] {
+        if parsed.params.contains_key(parameter) && !known.iter().any(|param| param.full_key() == parameter) {
+            return Err(Failure::config(format!("{flag}: this gadget has no data source that is read at once"))
+                .hint("events are printed as they come; `--help` says of what kind each data source is"));
+        }
+    }
+    // Entries of another form are refused where they are applied.
+    let targets = parsed.common.annotate.iter().filter_map(|entry| entry.split_once(':'));
+    for (target, _) in targets {
+        let (name, field) = target.split_once('.').map_or((target, None), |(name, field)| (name, Some(field)));
+        let sources = || plan.sources.iter().map(|plan| plan.source.name.as_str());
+        let Some(found) = plan.sources.iter().find(|plan| plan.source.name == name) else {
+            return Err(unknown("--annotate: there is no data source", name, sources()));
+        };
+        let Some(field) = field else { continue };
+        let columns = || found.columns.iter().map(|column| column.name.as_str());
+        if found.source.field(field).is_none() && !columns().any(|column| column == field) {
+            return Err(unknown(&format!("--annotate: data source `{name}` has no field"), field, columns()));
+        }
+    }
+    Ok(())
+}
+
+/// A name that is not there, with the nearest one that is.
+fn unknown<'a>(what: &str, name: &str, known: impl Iterator<Item = &'a str>) -> Failure {
+    let failure = Failure::config(format!("{what} `{name}`"));
+    match ig_model::nearest(name, known) {
+        Some(near) => failure.hint(format!("did you mean `{near}`?")),
+        None => failure,
+    }
+}
+
 async fn stop_requested(events: &mut tokio::sync::mpsc::Receiver<Event>) {
     while let Some(event) = events.recv().await {
         if event == Event::Stop {
@@ -121,9 +159,18 @@ fn report_losses(ledger: &BTreeMap<String, Arc<SourceStats>>, dropped: u64) {
         let losses = [
             ("found the buffer to user space full", stats.lost_in_ring.load()),
             ("could not be decoded", stats.undecoded.load()),
+            ("gave the filter expression no verdict", stats.unjudged.load()),
             ("fetches failed", stats.failed_fetches.load()),
         ];
-        for (what, count) in losses.into_iter().filter(|(_, count)| *count > 0) {
+        let stacks = stats.stacks.load().map(|(reason, count)| {
+            let what = match reason {
+                "full" => "stacks found no room in the program's map",
+                "missing" => "stacks were gone from the program's map",
+                _ => "stacks show addresses: symbols were not read in time",
+            };
+            (what, count)
+        });
+        for (what, count) in losses.into_iter().chain(stacks).filter(|(_, count)| *count > 0) {
             tracing::warn!(name: "records.lost", source, count, "{count} {what}");
         }
     }

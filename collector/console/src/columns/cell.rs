@@ -58,6 +58,9 @@ impl Cell {
                 .find(name)
                 .ok_or_else(|| wrong("columns.replace", name, "the full name of a field that exists"))?,
         };
+        let name = column.annotation("columns.alias").unwrap_or(&column.name);
+        let mut title = String::new();
+        quote(name.to_uppercase().as_bytes(), &mut title);
         let natural = natural_width(values);
         let cells = |key| match column.annotation(key) {
             None => Ok(0),
@@ -75,6 +78,8 @@ impl Cell {
         let hex = column.annotation("columns.hex") == Some("true");
         // `0x` and the digits of a negative number may take two cells more.
         let longest = if natural > 0 { natural + 2 * usize::from(hex) } else { 0 };
+        // A number whose width nobody chose leaves room for its title.
+        let longest = if longest > 0 { longest.max(title.chars().count()) } else { 0 };
         if width == 0 {
             width = if longest > 0 { longest } else { USUAL_WIDTH };
         }
@@ -107,9 +112,6 @@ impl Cell {
                 .filter(|decimals| *decimals <= MOST)
                 .ok_or_else(|| wrong("columns.precision", text, "a number of decimals"))?,
         };
-        let name = column.annotation("columns.alias").unwrap_or(&column.name);
-        let mut title = String::new();
-        quote(name.to_uppercase().as_bytes(), &mut title);
         Ok(Self {
             column: values.clone(),
             title,

@@ -5,6 +5,7 @@ use std::io;
 use std::os::fd::{AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd, RawFd};
 
 mod attr;
+pub mod stats;
 
 use attr::{
     BatchAttr, BtfInfo, BtfLoadAttr, ElementAttr, FdAttr, InfoAttr, IterCreateAttr, KprobeMultiAttr,

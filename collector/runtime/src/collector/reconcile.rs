@@ -465,6 +465,7 @@ fn prepare(
         digest: &digest,
         ebpf: image.ebpf.as_deref(),
         metadata: image.metadata.as_deref().unwrap_or(""),
+        kernel_types: acquired.kernel_types.as_deref(),
     };
     let plan = GadgetPlan::new(gadget, &parts, context)?;
     if running == Some(&plan.programs) {

@@ -61,18 +61,23 @@ pub const INVENTORY: &[OwnMetric] = &[
     counter(
         "ig_gadget_events_received",
         SOURCE,
-        "Records taken out of the kernel: delivered + lost with reason filter, decode or handover",
+        "Records taken out of the kernel: delivered + lost with reason filter, expression, decode or handover",
     ),
     counter("ig_gadget_events_delivered", SOURCE, "Records that reached every sink"),
     counter(
         "ig_gadget_events_lost",
         &["gadget", "datasource", "reason"],
-        "Records that did not reach a sink: ringbuf (did not fit the ring buffer, not received), filter (configured), decode (made no sense), handover (the other instance delivered them during a replacement)",
+        "Records that did not reach a sink: ringbuf (did not fit the ring buffer, not received), filter (configured), expression (the filter expression has no verdict), decode (made no sense), handover (the other instance delivered them during a replacement)",
     ),
     counter(
         "ig_gadget_values_rejected",
         SOURCE,
         "Values an instrument could not take, such as a negative increment of a counter",
+    ),
+    counter(
+        "ig_gadget_stacks_unresolved",
+        &["gadget", "datasource", "reason"],
+        "Stacks without text in records that were delivered: full (no room in the program's map), missing (gone from it), late (symbols were not read in time, addresses are shown)",
     ),
     counter("ig_gadget_fetches", SOURCE, "Reads of the gadget's maps and iterators"),
     counter("ig_gadget_fetch_failures", SOURCE, "Reads of the gadget's maps and iterators that failed"),

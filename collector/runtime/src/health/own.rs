@@ -131,11 +131,15 @@ fn gadgets(board: &Board, put: &mut dyn FnMut(&'static str, &[&str], f64)) {
             for (reason, lost) in [
                 ("ringbuf", &stats.lost_in_ring),
                 ("filter", &stats.filtered),
+                ("expression", &stats.unjudged),
                 ("decode", &stats.undecoded),
                 ("handover", &stats.superseded),
                 ("limit", &stats.limited),
             ] {
                 put("ig_gadget_events_lost", &[name, source, reason], lost.load() as f64);
+            }
+            for (reason, count) in stats.stacks.load() {
+                put("ig_gadget_stacks_unresolved", &[name, source, reason], count as f64);
             }
             put("ig_gadget_values_rejected", &[name, source], stats.rejected_values.load() as f64);
             put("ig_gadget_fetches", &[name, source], stats.fetches.load() as f64);

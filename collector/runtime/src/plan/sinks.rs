@@ -9,7 +9,7 @@ use ig_config::{
 use ig_datasource::DataSource;
 use ig_exporters::series::ExporterFilter;
 use ig_operators::{
-    Columns, Filter, Limit, MeasurePlan, Sort,
+    Columns, Expression, Filter, Limit, MeasurePlan, Sort,
     measure::{MetricRequest, RequestedKind, TablePlace},
 };
 
@@ -18,6 +18,7 @@ use crate::status::{Reason, ReasonKind};
 
 pub(super) struct Sinks {
     pub(super) filter: Option<Filter>,
+    pub(super) expression: Option<Expression>,
     pub(super) sort: Option<Sort>,
     pub(super) limit: Option<Limit>,
     pub(super) measures: Vec<MeasurePlan>,
@@ -45,6 +46,18 @@ pub(super) fn plan(
             Err(error) => reasons.push(fault(gadget, &error.to_string())),
         }
     }
+    let mut expression: Option<Expression> = None;
+    for text in gadget.filter_expr.as_deref().into_iter().chain(operators.expressions(&source.name)) {
+        match Expression::plan(text, columns) {
+            Ok(planned) => {
+                expression = Some(match expression.take() {
+                    Some(known) => known.and(planned),
+                    None => planned,
+                });
+            }
+            Err(error) => reasons.push(fault(gadget, &error.to_string())),
+        }
+    }
     let sort = match operators.sort(&source.name).map(|text| Sort::plan(text, columns)) {
         Some(Ok(sort)) => sort,
         Some(Err(error)) => {
@@ -57,7 +70,13 @@ pub(super) fn plan(
 
     let mut measures = Vec::new();
     if gadget.image_metrics {
-        let annotations = |field: &str| metadata.field_annotations(&source.name, field);
+        // What operators say of their own fields counts where gadget.yaml is silent.
+        let annotations = |field: &str| {
+            let own = columns.find(field).map(|column| column.annotations.clone());
+            let mut annotations = own.unwrap_or_default();
+            annotations.extend(metadata.field_annotations(&source.name, field));
+            annotations
+        };
         match MeasurePlan::from_annotations(source, columns, annotations) {
             Ok(plan) => measures.extend(plan),
             Err(error) => reasons.push(Reason::new(ReasonKind::Object, &error)),
@@ -92,7 +111,7 @@ pub(super) fn plan(
             Some(names) => ExporterFilter::Names(names.clone()),
         },
     };
-    Ok(Sinks { filter, sort, limit, measures, place })
+    Ok(Sinks { filter, expression, sort, limit, measures, place })
 }
 
 /// Faults of metrics that name no data source of the gadget, or leave open which of several they mean.

@@ -19,7 +19,10 @@ use ig_config::{
 use ig_datasource::{DataSource, Param, ParamDesc, ParamType, param::EBPF_PREFIX};
 use ig_loader::packet_filter;
 use ig_model::nearest;
-use ig_operators::params::{instance_params, key};
+use ig_operators::{
+    params::{instance_params, key},
+    spec::split_escaped,
+};
 
 pub(super) use operators::OperatorParams;
 
@@ -140,6 +143,12 @@ impl Resolver<'_> {
     fn set(&mut self, name: &str, value: &str) {
         if let Some(full_key) = WITHOUT_EFFECT.iter().find(|known| known.eq_ignore_ascii_case(name)) {
             self.settings.warnings.push(format!("parameter `{full_key}` has no effect in a collector"));
+            return;
+        }
+        if name.eq_ignore_ascii_case(key::ENV_VARS) {
+            // Set here alone: `paramDefaults` of an image must not open the environment to it.
+            self.settings.operators.env_vars =
+                split_escaped(value).iter().map(|name| name.trim().to_owned()).filter(|name| !name.is_empty()).collect();
             return;
         }
         let matches = |param: &&ParamDesc| param.full_key() == name;

@@ -16,7 +16,10 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
-use super::Order;
+use super::{
+    Order,
+    stats::{StatsError, StatsFeed},
+};
 use crate::pipeline::{Handover, Pipeline};
 
 /// Bytes read from an iterator at once; the kernel hands out at most a few pages.
@@ -32,6 +35,8 @@ const SHORTEST_INTERVAL: Duration = Duration::from_millis(10);
 pub struct Schedule {
     /// Time between fetches; zero for none by the clock.
     pub interval: Duration,
+    /// Time until the first fetch, where it differs.
+    pub first: Option<Duration>,
     /// Fetches after which the source has given all it will; zero for no end.
     pub count: u64,
     /// Whether the first fetch is at once, not after an interval.
@@ -67,6 +72,7 @@ pub struct IteratorFeed {
 pub(super) enum Fetcher {
     Map(MapFeed),
     Iterator(IteratorFeed),
+    Statistics(StatsFeed),
 }
 
 #[derive(Debug, Error)]
@@ -75,6 +81,8 @@ enum FetchError {
     Map(#[from] MapError),
     #[error("failed to read the iterator")]
     Iterator(#[from] io::Error),
+    #[error("failed to gather statistics")]
+    Statistics(#[from] StatsError),
     #[error("the iterator's output ends in the middle of a record: {left} bytes left, records have {record}")]
     CutOff { left: usize, record: usize },
 }
@@ -89,9 +97,13 @@ pub(super) async fn run(
     let schedule = match &fetcher {
         Fetcher::Map(feed) => feed.schedule,
         Fetcher::Iterator(feed) => feed.schedule,
+        Fetcher::Statistics(feed) => feed.schedule,
     };
+    if let Fetcher::Statistics(feed) = &mut fetcher {
+        feed.prime().await;
+    }
     let interval = schedule.interval.max(SHORTEST_INTERVAL);
-    let first = if schedule.at_start { Duration::ZERO } else { interval };
+    let first = if schedule.at_start { Duration::ZERO } else { schedule.first.unwrap_or(interval) };
     let mut ticks = tokio::time::interval_at(TokioInstant::now() + first, interval);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut buffers = BatchBuffers::default();
@@ -119,8 +131,10 @@ pub(super) async fn run(
                 Some(Order::Drain(done)) => drop(done.send(())),
                 Some(Order::TakeOver(_, done)) => {
                     // The predecessor's map had the same counts up to now.
-                    if let Fetcher::Map(feed) = &fetcher {
-                        discard(feed, &mut buffers);
+                    match &mut fetcher {
+                        Fetcher::Map(feed) => discard(feed, &mut buffers),
+                        Fetcher::Statistics(feed) => feed.prime().await,
+                        Fetcher::Iterator(_) => {}
                     }
                     waiting = false;
                     done.send(()).ok();
@@ -154,6 +168,10 @@ async fn fetch(fetcher: &mut Fetcher, pipeline: &mut Pipeline, buffers: &mut Bat
             (&feed.gadget, &feed.source, fetch_map(feed.fd.as_fd(), pipeline, buffers).await)
         }
         Fetcher::Iterator(feed) => (&feed.gadget, &feed.source, fetch_iterator(&feed.open, pipeline).await),
+        Fetcher::Statistics(feed) => {
+            let result = feed.fetch(pipeline).await.map_err(FetchError::from);
+            (&feed.gadget, &feed.source, result)
+        }
     };
     pipeline.end_fetch();
     let stats = pipeline.stats();

@@ -22,6 +22,7 @@ pub(in crate::runtime) fn gadget(checker: &mut Checker<'_>, node: &Node, path: &
         image: fields.text("image")?,
         params: literals(fields.entries("params")),
         filter: fields.text("filter"),
+        filter_expr: fields.text("filter-expr"),
         metrics,
         image_metrics: fields.boolean("image-metrics"),
         interval: fields.duration("interval"),

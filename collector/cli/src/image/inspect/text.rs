@@ -174,6 +174,7 @@ fn origin(source: &DataSource) -> String {
         Origin::Tracer { map } => format!("events from map {map}"),
         Origin::Iterator { programs } => format!("snapshots by {}", programs.join(", ")),
         Origin::MapIterator { map, .. } => format!("entries of map {map}"),
+        Origin::Operator { operator } => format!("statistics of operator {operator}"),
     })
 }
 

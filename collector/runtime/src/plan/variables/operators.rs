@@ -20,6 +20,10 @@ pub(in crate::plan) struct OperatorParams {
     map_counts: PerSource,
     scopes: BTreeMap<String, String>,
     symbolizers: Option<String>,
+    statistics_interval: Option<Duration>,
+    gadgets_only: bool,
+    /// Variables of the environment that images may show.
+    pub(super) env_vars: Vec<String>,
     /// Values of the WASM module's parameters, by short name.
     pub(super) wasm: BTreeMap<String, String>,
 }
@@ -41,13 +45,8 @@ impl Texts {
     }
 }
 
-#[expect(dead_code, reason = "the expression, stack and wasm operators read theirs when they are there")]
+#[expect(dead_code, reason = "the stack and wasm operators read theirs when they are there")]
 impl OperatorParams {
-    /// Expressions that the records of a data source must hold, all of them.
-    pub(in crate::plan) fn expressions(&self, source: &str) -> impl Iterator<Item = &str> {
-        self.expressions.of(source)
-    }
-
     /// How user stacks become names, if somebody says.
     pub(in crate::plan) fn symbolizers(&self) -> Option<&str> {
         self.symbolizers.as_deref()
@@ -63,6 +62,11 @@ impl OperatorParams {
     /// Filter rules for the records of a data source; all must hold.
     pub(in crate::plan) fn filters(&self, source: &str) -> impl Iterator<Item = &str> {
         self.filters.of(source)
+    }
+
+    /// Expressions that the records of a data source must hold, all of them.
+    pub(in crate::plan) fn expressions(&self, source: &str) -> impl Iterator<Item = &str> {
+        self.expressions.of(source)
     }
 
     /// The order of the batches of a data source.
@@ -89,6 +93,21 @@ impl OperatorParams {
     /// How often the map of a data source is read; zero is no limit.
     pub(in crate::plan) fn map_count(&self, source: &str) -> Option<u64> {
         self.map_counts.of(source).and_then(|text| text.parse().ok())
+    }
+
+    /// Time between statistics of eBPF programs.
+    pub(in crate::plan) fn statistics_interval(&self) -> Option<Duration> {
+        self.statistics_interval
+    }
+
+    /// Whether statistics of eBPF programs are those of gadgets.
+    pub(in crate::plan) fn gadgets_only(&self) -> bool {
+        self.gadgets_only
+    }
+
+    /// Variables of the environment that images may show.
+    pub(in crate::plan) fn env_vars(&self) -> &[String] {
+        &self.env_vars
     }
 
     /// Takes the value of a parameter by its fully qualified name.
@@ -123,6 +142,12 @@ impl OperatorParams {
                 }
                 self.map_counts = counts;
             }
+            key::STATISTICS_INTERVAL => {
+                let interval = ig_config::value::duration(value)
+                    .map_err(|hint| format!("`{value}` is no duration; expected one like 1s or 500ms: {hint}"))?;
+                self.statistics_interval = Some(interval).filter(|interval| !interval.is_zero());
+            }
+            key::GADGETS_ONLY => self.gadgets_only = value.eq_ignore_ascii_case("true"),
             key::METRICS_NAME => self.scopes = scopes(value),
             key::SYMBOLIZERS => self.symbolizers = Some(value.to_owned()),
             other => self.apply_named(other, value),

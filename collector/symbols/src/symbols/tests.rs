@@ -1,0 +1,1 @@
+//! Symbols of real programs and of hostile files.

@@ -1,0 +1,178 @@
+//! What each mode and each flag makes of real records.
+
+use std::{fs, io::Write as _, path::PathBuf, process::Command};
+
+use ig_tests::events::Probe;
+use serde_json::{Value, json};
+
+use super::{Sleeper, Watch, command, run};
+
+const NAME: &str = "ig-mode-probe";
+
+fn sleeper() -> (tempfile::TempDir, Sleeper) {
+    let folder = tempfile::tempdir().unwrap();
+    let sleeper = Sleeper::new(&folder.path().join(NAME));
+    (folder, sleeper)
+}
+
+/// The one process, in a mode, with its number replaced.
+fn snapshot(sleeper: &Sleeper, flags: &[&str]) -> String {
+    let rule = format!("pid=={}", sleeper.pid());
+    let ended = run("snapshot_process", &[&["-F", rule.as_str()], flags].concat());
+    assert!(ended.status.success(), "{flags:?}: {}", ended.stderr);
+    ended.stdout
+}
+
+/// Scenario: one process, printed in each mode.
+/// Guarantees: the exact text of columns, json, jsonpretty and yaml; nothing at all for none.
+#[test]
+fn each_mode_has_its_form() {
+    let (_folder, sleeper) = sleeper();
+    let pid = sleeper.pid();
+    let in_mode =
+        |mode: &str| snapshot(&sleeper, &["-o", mode, "--fields", "pid,comm,creds"]).replace(&pid, "PID");
+    assert_eq!(
+        in_mode("json"),
+        "[{\"comm\":\"ig-mode-probe\",\"creds\":{\"gid\":0,\"group\":\"root\",\"uid\":0,\"user\":\"root\"},\"pid\":PID}]\n"
+    );
+    assert_eq!(
+        in_mode("jsonpretty"),
+        "[\n  {\n    \"comm\": \"ig-mode-probe\",\n    \"creds\": {\n      \"gid\": 0,\n      \"group\": \"root\",\n      \
+         \"uid\": 0,\n      \"user\": \"root\"\n    },\n    \"pid\": PID\n  }\n]\n"
+    );
+    assert_eq!(
+        in_mode("yaml"),
+        "---\ncomm: ig-mode-probe\ncreds:\n  gid: 0\n  group: root\n  uid: 0\n  user: root\npid: PID\n"
+    );
+    assert_eq!(in_mode("none"), "");
+    let table = snapshot(&sleeper, &["--fields", "comm,pid"]);
+    let lines: Vec<&str> = table.lines().collect();
+    assert_eq!(lines.len(), 2, "{table}");
+    let words = |line: &str| line.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
+    assert_eq!((words(lines[0]), words(lines[1])), (words("COMM PID"), words(&format!("{NAME} {pid}"))));
+    // Names stand left, numbers right, under their titles.
+    assert_eq!(lines[0].len(), lines[1].len(), "{table}");
+    assert!(lines[0].starts_with("COMM ") && lines[1].starts_with(NAME), "{table}");
+}
+
+/// Scenario: `--fields` picks fields, and adds and takes away, in a table and in JSON.
+/// Guarantees: exactly these columns in this order; exactly these keys.
+#[test]
+fn fields_are_picked_added_and_left_out() {
+    let (_folder, sleeper) = sleeper();
+    let titles = |fields: &str| -> Vec<String> {
+        let table = snapshot(&sleeper, &["--fields", fields]);
+        table.lines().next().unwrap().split_whitespace().map(str::to_owned).collect()
+    };
+    assert_eq!(titles("tid,comm"), ["TID", "COMM"]);
+    assert_eq!(titles("-comm"), ["PID", "TID"]);
+    assert_eq!(titles("+creds.uid,-tid"), ["COMM", "PID", "UID"]);
+    let keys: Value = serde_json::from_str(&snapshot(&sleeper, &["-o", "json", "--fields", "tid"])).unwrap();
+    assert_eq!(keys, json!([{"tid": sleeper.0.id()}]));
+}
+
+/// Scenario: three processes, sorted both ways and limited, the usual order reversed by an annotation's width.
+/// Guarantees: order and number are as asked; filters by rule and by expression agree.
+#[test]
+fn sort_limit_and_filters_do_as_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let sleepers: Vec<Sleeper> =
+        (0..3).map(|index| Sleeper::new(&folder.path().join(format!("ig-sort-{index}")))).collect();
+    let pids = |flags: &[&str]| -> Vec<u32> {
+        let ended = run("snapshot_process", &[&["-o", "json", "--fields", "pid"], flags].concat());
+        assert!(ended.status.success(), "{flags:?}: {}", ended.stderr);
+        let rows: Vec<Value> = serde_json::from_str(&ended.stdout).unwrap();
+        rows.iter().map(|row| u32::try_from(row["pid"].as_u64().unwrap()).unwrap()).collect()
+    };
+    let mut expected: Vec<u32> = sleepers.iter().map(|sleeper| sleeper.0.id()).collect();
+    expected.sort_unstable();
+    assert_eq!(pids(&["-F", "comm~^ig-sort-", "--sort", "pid"]), expected);
+    expected.reverse();
+    assert_eq!(pids(&["-F", "comm~^ig-sort-", "--sort", "-pid"]), expected);
+    assert_eq!(pids(&["-F", "comm~^ig-sort-", "--sort", "-pid", "--max-entries", "2"]), expected[..2]);
+    assert_eq!(
+        pids(&["-E", "comm startsWith \"ig-sort-\" && pid > 0", "--sort", "-pid"]),
+        expected
+    );
+    assert_eq!(pids(&["-F", "comm==ig-sort-1,pid!=0"]), [sleepers[1].0.id()]);
+}
+
+/// Scenario: an annotation hides a column, and another shows one that the image hides.
+/// Guarantees: the table follows them.
+#[test]
+fn annotations_change_the_table() {
+    let (_folder, sleeper) = sleeper();
+    let table = snapshot(
+        &sleeper,
+        &[
+            "--annotate",
+            "processes.comm:columns.hidden=true",
+            "--annotate",
+            "processes.creds.uid:columns.hidden=false",
+        ],
+    );
+    let titles: Vec<&str> = table.lines().next().unwrap().split_whitespace().collect();
+    assert_eq!(titles, ["PID", "TID", "UID"], "{table}");
+}
+
+/// Scenario: programs run while a gadget prints events as JSON, and SIGINT right behind the last of them.
+/// Guarantees: status 0; one document a line for each execution, none missing, with all that was pending.
+#[test]
+fn an_interrupt_prints_what_is_left() {
+    let watch = Watch::start("trace_exec", &["-o", "json", "-F", "proc.comm==ig-burst"]);
+    Probe::new(watch.folder(), "ig-burst").run_times(200);
+    let ended = watch.interrupt();
+    assert_eq!(ended.status.code(), Some(0), "{}", ended.stderr);
+    let rows: Vec<Value> =
+        ended.stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(rows.len(), 200);
+    assert!(rows.iter().all(|row| row["proc"]["comm"] == "ig-burst" && row["error_raw"] == 0));
+}
+
+/// Scenario: data is forced to the disk while block devices are watched.
+/// Guarantees: the gadget's own mode, histograms, is the default, with bars; other modes have the slots as numbers.
+#[test]
+fn histograms_are_drawn() {
+    for (flags, sign) in [(&[][..], "|*"), (&["-o", "histogram"], "|*"), (&["-o", "json"], "\"latency\":[")] {
+        let watch = Watch::start("profile_blockio", flags);
+        let path = ig_tests::root().join("target").join(format!("ig-histogram-{}", std::process::id()));
+        let mut file = fs::File::create(&path).unwrap();
+        for _ in 0..10 {
+            file.write_all(&[7; 4096]).unwrap();
+            file.sync_all().unwrap();
+        }
+        fs::remove_file(&path).unwrap();
+        watch.wait_for(sign);
+        let ended = watch.interrupt();
+        assert!(ended.status.success(), "{}", ended.stderr);
+    }
+}
+
+/// Scenario: `--timeout` as seconds and as a duration.
+/// Guarantees: the run ends by itself, with status 0.
+#[test]
+fn a_timeout_ends_the_run() {
+    for time in ["1", "300ms"] {
+        let ended = run("trace_open", &["-o", "none", "--timeout", time]);
+        assert_eq!((ended.status.code(), ended.stdout.as_str()), (Some(0), ""), "{}", ended.stderr);
+    }
+}
+
+/// Scenario: the reader of the pipe goes away after one line, as `head -1` does, with and without further events.
+/// Guarantees: the run ends by itself with status 0 and complains of nothing.
+#[test]
+fn a_broken_pipe_is_success() {
+    let folder = tempfile::tempdir().unwrap();
+    let log: PathBuf = folder.path().join("log");
+    for image in ["snapshot_process", "trace_open"] {
+        let ig = command(image, &["-o", "json"]);
+        let mut shell = Command::new("bash");
+        shell.args(["-c", "log=$1; shift; \"$@\" 2> \"$log\" | head -n 1; exit ${PIPESTATUS[0]}", "pipe"]);
+        let output =
+            shell.arg(&log).arg(ig.get_program()).args(ig.get_args()).output().unwrap();
+        let said = fs::read_to_string(&log).unwrap();
+        assert_eq!(output.status.code(), Some(0), "{image}: {said}");
+        assert!(serde_json::from_slice::<Value>(&output.stdout).is_ok(), "{image}");
+        assert!(!said.to_lowercase().contains("error"), "{image}: {said}");
+    }
+}
