@@ -6,7 +6,7 @@ set -euo pipefail
 
 need_build=(clang-19:clang-19 llvm-strip-19:llvm-19 wasm-ld-19:lld-19 bpftool:bpftool cc:gcc)
 need_test=(prometheus:prometheus promtool:prometheus tcpdump:tcpdump openssl:openssl curl:curl ip:iproute2 setpriv:util-linux pkg-config:pkg-config
-    xz:xz-utils docker-registry:docker-registry htpasswd:apache2-utils skopeo:skopeo strace:strace)
+    xz:xz-utils objcopy:binutils docker-registry:docker-registry htpasswd:apache2-utils skopeo:skopeo strace:strace tmux:tmux)
 headers_build=(/usr/include/bpf/bpf_helpers.h:libbpf-dev /usr/include/x86_64-linux-gnu/asm/types.h:linux-libc-dev)
 # What libbpf, the loader tests' oracle, is built with.
 headers_test=(/usr/include/libelf.h:libelf-dev /usr/include/zlib.h:zlib1g-dev)

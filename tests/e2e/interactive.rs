@@ -20,22 +20,24 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 /// How a run ended, and all it said.
 #[derive(Debug)]
-pub struct Ended {
-    pub status: ExitStatus,
-    pub stdout: String,
-    pub stderr: String,
+pub(crate) struct Ended {
+    pub(crate) status: ExitStatus,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
+    /// Standard output of modes that are no text.
+    raw: Vec<u8>,
 }
 
 /// `ig run IMAGE` with its streams in files; killed when dropped.
 #[derive(Debug)]
-pub struct Watch {
+pub(crate) struct Watch {
     child: Child,
     folder: TempDir,
 }
 
 impl Watch {
     /// Starts a gadget and waits until its programs are attached.
-    pub fn start(image: &str, flags: &[&str]) -> Self {
+    pub(crate) fn start(image: &str, flags: &[&str]) -> Self {
         let mut watch = Self::spawn(image, flags);
         wait_for("the gadget to start", PATIENCE, || {
             let log = watch.read("stderr");
@@ -49,11 +51,7 @@ impl Watch {
     fn spawn(image: &str, flags: &[&str]) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let file = |name: &str| File::create(folder.path().join(name)).unwrap();
-        let child = command(image, flags)
-            .stdout(file("stdout"))
-            .stderr(file("stderr"))
-            .spawn()
-            .unwrap();
+        let child = command(image, flags).stdout(file("stdout")).stderr(file("stderr")).spawn().unwrap();
         Self { child, folder }
     }
 
@@ -71,7 +69,7 @@ impl Watch {
     }
 
     /// Sends SIGINT, as Ctrl-C does, and waits for the end.
-    pub fn interrupt(self) -> Ended {
+    pub(crate) fn interrupt(self) -> Ended {
         let pid = Pid::from_raw(i32::try_from(self.child.id()).unwrap()).unwrap();
         kill_process(pid, Signal::INT).unwrap();
         self.wait()
@@ -80,7 +78,8 @@ impl Watch {
     /// Waits for the run to end by itself.
     fn wait(mut self) -> Ended {
         let status = wait_for("the run to end", PATIENCE, || self.child.try_wait().unwrap());
-        Ended { status, stdout: self.read("stdout"), stderr: self.read("stderr") }
+        let raw = fs::read(self.folder.path().join("stdout")).unwrap();
+        Ended { status, stdout: self.read("stdout"), stderr: self.read("stderr"), raw }
     }
 }
 

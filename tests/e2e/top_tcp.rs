@@ -110,8 +110,6 @@ fn top_tcp_metrics_add_up() {
     let total = (5 * TOTAL) as f64;
     let own = [("comm", name.trim_end())];
     for (metric, labels) in [("tcp_sent_bytes_total", &[][..]), ("tcp_received_bytes_total", &own)] {
-        wait_for(metric, Duration::from_secs(10), || {
-            (collector.sum(metric, labels) >= total).then_some(())
-        });
+        wait_for(metric, Duration::from_secs(10), || (collector.sum(metric, labels) >= total).then_some(()));
     }
 }

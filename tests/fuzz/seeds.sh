@@ -25,3 +25,15 @@ dump .BTF events "$corpus/object_types/events.btf"
 dump .BTF core "$corpus/relocation/core.btf"
 dump .BTF gadget "$corpus/sources/gadget.btf"
 dump .BTF.ext events "$corpus/btf_ext/events.bin"
+
+# Symbol files: a program, one stripped to its link to debug information, debug information that runs in circles.
+mkdir -p "$corpus/symbol_file"
+cat > "$work/demo.c" <<'C'
+static inline __attribute__((always_inline)) int twice(int x) { return x + x; }
+int work(int x) { return twice(x) * 3; }
+C
+clang-19 -g -O1 -ffile-prefix-map="$work=." -fdebug-compilation-dir=. -c "$work/demo.c" -o "$corpus/symbol_file/demo.o"
+clang-19 -gdwarf-4 -gz=zlib -O1 -ffile-prefix-map="$work=." -fdebug-compilation-dir=. \
+    -shared -nostdlib -fPIC -Wl,--build-id=sha1 "$work/demo.c" -o "$corpus/symbol_file/packed.so"
+llvm-objcopy-19 --strip-all --add-gnu-debuglink="$corpus/symbol_file/demo.o" "$corpus/symbol_file/packed.so" "$corpus/symbol_file/stripped.so"
+clang-19 -c "$PWD/../../collector/symbols/tests/cycles.s" -o "$corpus/symbol_file/cycles.o"

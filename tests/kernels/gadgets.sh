@@ -68,3 +68,26 @@ params_trace_capabilities='audit-only: "true"'
 metric_trace_capabilities='{name: seen_cap, type: counter, labels: [cap, capable, syscall, audit]}'
 expect_trace_capabilities='^seen_cap_total{cap="CAP_SYS_CHROOT",capable="true",syscall="SYS_CHROOT",audit="1".*} [1-9]'
 provoke_trace_capabilities() { chroot / true; } >/dev/null 2>&1
+
+metric_top_tcp='{name: top_sent, type: counter, field: sent, labels: [comm]}, {name: top_received, type: counter, field: received, labels: [comm]}'
+expect_top_tcp='^top_sent_total{.*comm="wget".*} [1-9]
+^top_received_total{.*comm="wget".*} [1-9]'
+# The request for the page is traffic already.
+provoke_top_tcp() { :; }
+
+metric_top_process='{name: seen_top, type: gauge, field: cpuUsage, labels: [comm]}'
+expect_top_process='^seen_top{.*comm="dd".*} [1-9]'
+provoke_top_process() { timeout 3 dd if=/dev/zero of=/dev/null & } >/dev/null 2>&1
+
+metric_top_cpu_throttle='{name: seen_throttled, type: counter, field: nrThrottled, labels: [cgroupPath]}'
+expect_top_cpu_throttle='^seen_throttled_total{.*cgroupPath="/slow".*} [1-9]'
+provoke_top_cpu_throttle() {
+    mkdir -p /sys/fs/cgroup/slow
+    echo 1000 20000 > /sys/fs/cgroup/slow/cpu.max
+    sh -c 'echo $$ > /sys/fs/cgroup/slow/cgroup.procs; exec timeout 1 dd if=/dev/zero of=/dev/null'
+} >/dev/null 2>&1
+
+metric_bpfstats='{name: seen_runs, type: counter, field: runcount, labels: [gadgetName]}'
+expect_bpfstats='^seen_runs_total{.*gadgetName="trace_open".*} [1-9]'
+# The collector and everything around it open files.
+provoke_bpfstats() { :; }

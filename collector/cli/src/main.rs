@@ -45,7 +45,7 @@ const EXAMPLES: &str = "Examples:
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Run a gadget and watch it, or keep those running that a runtime configuration lists
-    Run(run::Arguments),
+    Run(Box<run::Arguments>),
     /// Check and describe runtime configurations
     Config(config::Arguments),
     /// Build, share, sign and keep gadget images

@@ -84,8 +84,9 @@ pub fn sink(
         }
     }
     let lane = output.lane();
+    // Wrong names are named in modes, too, that have no use for fields.
+    let kept = fields::kept(columns, fields)?;
     let document = |syntax, lane| -> Result<Box<dyn Sink>, ConsoleError> {
-        let kept = fields::kept(columns, fields)?;
         Ok(Box::new(DocumentSink::new(syntax, source.kind, columns, &kept, label, lane)))
     };
     Ok(match mode {

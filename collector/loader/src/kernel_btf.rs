@@ -173,3 +173,36 @@ fn put(bytes: &mut [u8], at: usize, word: u32) {
         place.copy_from_slice(&word.to_ne_bytes());
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// One enum `e` with the variant `v` of value -1, and a flag that says whether values are signed.
+    fn block(signed: bool) -> Vec<u8> {
+        let info = (Kind::Enum as u32) << 24 | 1 | u32::from(signed) << 31;
+        let types: Vec<u8> = [1, info, 4, 3, u32::MAX].into_iter().flat_map(u32::to_ne_bytes).collect();
+        let strings = b"\0e\0v\0";
+        let mut block = 0xeb9f_u16.to_ne_bytes().to_vec();
+        block.extend([1, 0]);
+        for word in [24, 0, types.len(), types.len(), strings.len()] {
+            block.extend(u32::try_from(word).unwrap().to_ne_bytes());
+        }
+        block.extend(types);
+        block.extend(strings);
+        block
+    }
+
+    /// Scenario: an enum with a negative value, for a kernel from before enums had a sign (6.0).
+    /// Guarantees: it becomes the same enum without the flag, in the step that replaces what 6.0 brought.
+    #[test]
+    fn enums_lose_their_sign() {
+        let signed = block(true);
+        let btf = Btf::parse(signed.clone(), None).unwrap();
+        let mut bytes = signed.clone();
+        downgrade(&btf, &mut bytes, Downgrade::None);
+        assert_eq!(bytes, signed);
+        downgrade(&btf, &mut bytes, Downgrade::Enum64AndTags);
+        assert_eq!(bytes, block(false));
+    }
+}

@@ -6,6 +6,7 @@
 
 #![expect(
     clippy::unwrap_used,
+    clippy::indexing_slicing,
     clippy::print_stdout,
     clippy::cast_possible_truncation,
     reason = "a benchmark makes its own input, and its figures are its output"

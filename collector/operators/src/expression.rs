@@ -26,6 +26,7 @@
 //! - Whole numbers are exact: a field of 64 bits without sign stays above zero, and no result wraps around.
 //! - Kinds are known when planning: both sides of `?:` and `??`, and all elements of an array, are of one kind.
 //! - Patterns of `matches` and networks are written out. Patterns that other fields hold would be compiled per record.
+//! - An element of an array that is not reached does not fail. Arrays of bools hold 0 and 1.
 //! - Refused by name: `let`, `if`, maps, slices, methods, dates, `map`, `filter`, `reduce`, `sortBy` and other functions
 //!   that make arrays.
 //! - Bytes without a known meaning are text of hexadecimal digits. A text that is no address is in no network.
@@ -109,8 +110,14 @@ impl Fault {
         } else {
             format!("column {column}")
         };
-        let mut near: String = rest.lines().next().unwrap_or_default().chars().take(24).collect();
-        near = near.trim_end().escape_debug().to_string();
+        let mut near = String::new();
+        for character in rest.lines().next().unwrap_or_default().chars().take(24) {
+            match character {
+                '\'' | '"' | '\\' => near.push(character),
+                other => near.extend(other.escape_debug()),
+            }
+        }
+        near.truncate(near.trim_end().len());
         ExpressionError { place, near, reason: self.reason }
     }
 }

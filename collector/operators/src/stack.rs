@@ -23,11 +23,7 @@ use std::{
     },
 };
 
-use ig_datasource::{
-    DataSource, Field,
-    annotate::BASE,
-    template::HIDDEN,
-};
+use ig_datasource::{DataSource, Field, annotate::BASE, template::HIDDEN};
 use ig_model::nearest;
 use ig_symbols::{Method, Symbols};
 use thiserror::Error;
@@ -147,15 +143,17 @@ impl Symbolizers {
         let mut absent = Vec::new();
         for word in text.split(',').map(str::trim).filter(|word| !word.is_empty()) {
             match word {
-                "none" => {}
                 "auto" | "dwarf" => chosen = Self::All,
                 "symtab" if chosen == Self::None => chosen = Self::Symtab,
-                "symtab" => {}
+                "none" | "symtab" => {}
                 known if KNOWN.contains(&known) => absent.push(known.to_owned()),
                 unknown => {
                     let hint = nearest(unknown, KNOWN).map(|near| format!("; did you mean `{near}`?"));
                     let known = KNOWN.join(", ");
-                    return Err(format!("`{unknown}` is no symbolizer{} (there are: {known})", hint.unwrap_or_default()));
+                    return Err(format!(
+                        "`{unknown}` is no symbolizer{} (there are: {known})",
+                        hint.unwrap_or_default()
+                    ));
                 }
             }
         }
@@ -187,7 +185,9 @@ pub fn add(
         if field.has_type(KERNEL_STACK) && field.size == 4 && field.kind.is_integer() {
             if let Some(name) = derive::target(source, field, "ebpf.formatter.kstack", None) {
                 let resolver = Arc::new(KernelNames(Arc::clone(&inner)));
-                columns.push(Column::new(&name, vec![range(field)], Render::Resolved(resolver)).annotated(&BASE))?;
+                columns.push(
+                    Column::new(&name, vec![range(field)], Render::Resolved(resolver)).annotated(&BASE),
+                )?;
             }
             columns.hide(&field.full_name);
             maps.push(KERNEL_MAP);
@@ -241,7 +241,8 @@ fn members(source: &DataSource, parent: usize, field: &Field) -> Result<Vec<Rang
     MEMBERS
         .iter()
         .map(|(member, size)| {
-            let is_it = |child: &&Field| child.parent == Some(parent) && child.name == *member && child.size == *size;
+            let is_it =
+                |child: &&Field| child.parent == Some(parent) && child.name == *member && child.size == *size;
             let found = source.fields.iter().find(is_it).map(range);
             found.ok_or_else(|| StackError::Member { field: field.full_name.clone(), member, size: *size })
         })

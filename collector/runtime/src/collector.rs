@@ -271,7 +271,9 @@ impl Collector {
         let policy_changed = policy != self.policy;
         let last_failed = self.status.with(|board| !board.reload.last_success);
         let in_force = self.status.with(|board| board.reload.hash.clone());
-        if !forced && !policy_changed && loaded.hash == self.seen && !(last_failed && loaded.hash == in_force) {
+        // After a refused reload the configuration in force is looked at again when it comes back.
+        let is_news = loaded.hash != self.seen || (last_failed && loaded.hash == in_force);
+        if !forced && !policy_changed && !is_news {
             return;
         }
         self.seen.clone_from(&loaded.hash);
@@ -291,7 +293,7 @@ impl Collector {
         // Credentials and keys may have changed in their files when somebody asks for a reload.
         let route = if forced || policy_changed || *images != self.config.images {
             match Route::open(images, &self.options.images, &self.options.store) {
-                Ok(route) => Some(route),
+                Ok(route) => Some(Box::new(route)),
                 Err(error) => return self.refuse(vec![format!("{}: {}", images.at, ig_model::chain(&error))]),
             }
         } else {

@@ -99,16 +99,19 @@ impl Pipeline {
     }
 
     /// The same pipeline, keeping only what the filter keeps.
+    #[must_use]
     pub fn with_filter(self, filter: Option<Filter>) -> Self {
         Self { filter, ..self }
     }
 
     /// The same pipeline, keeping only that for which the expression is true.
+    #[must_use]
     pub fn with_expression(self, expression: Option<Expression>) -> Self {
         Self { expression, ..self }
     }
 
     /// The same pipeline with batches sorted and cut before the outlets.
+    #[must_use]
     pub fn arranged(self, sort: Option<Sort>, limit: Option<Limit>) -> Self {
         match self.tail {
             Tail::Straight(outlets) if sort.is_some() || limit.is_some() => {

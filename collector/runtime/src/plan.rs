@@ -173,14 +173,9 @@ impl GadgetPlan {
         let mut statistics = stats::find(&metadata);
         warnings.append(&mut statistics.warnings);
         reasons.extend(statistics.faults.iter().map(|text| fault(gadget, text)));
-        for planned in &statistics.planned {
-            let name = &planned.source.name;
-            if sources.iter().any(|source| source.name == *name) {
-                let text = format!("data source `{name}` is declared by the eBPF object and by operator statistics");
-                return Err(vec![Reason { kind: ReasonKind::Object, text }]);
-            }
-            sources.push(planned.source.clone());
-        }
+        statistics
+            .join(&mut sources)
+            .map_err(|text| vec![Reason { kind: ReasonKind::Object, text }])?;
         for source in &mut sources {
             complete(source, &metadata, context.kernel.as_deref());
         }
@@ -192,52 +187,21 @@ impl GadgetPlan {
             planned.set(&settings.operators);
         }
 
+        let planning = Planning {
+            gadget,
+            context,
+            metadata: &metadata,
+            object: object.as_ref(),
+            operators: &settings.operators,
+            statistics: &statistics,
+        };
         let mut planned = Vec::new();
         for source in sources {
-            let mut columns = Columns::plan(&source, &context.format);
-            let of_operator = statistics.planned.iter().find(|planned| planned.source.name == source.name);
-            if let Err(error) = add_columns(&source, of_operator, &settings.operators, context, &mut columns) {
-                reasons.push(fault(gadget, &error));
-            }
-            let stacks = stacks::add(&source, object.as_ref(), &settings.operators, &mut columns, &mut warnings);
-            let stacks = stacks.unwrap_or_else(|error| {
-                reasons.push(fault(gadget, &error));
-                None
-            });
-            match sinks::plan(gadget, &source, &columns, &metadata, &settings.operators, &context.limits) {
-                Ok(planned_sinks) => {
-                    let opened = context.sinks.as_ref().map(|sinks| sinks.open(&gadget.name, &source, &columns));
-                    let opened = opened.unwrap_or_else(|| Ok(Vec::new())).unwrap_or_else(|problem| {
-                        reasons.push(fault(gadget, &problem));
-                        Vec::new()
-                    });
-                    let wishes = schedule::Wishes {
-                        interval: gadget.interval,
-                        map_interval: settings.operators.map_interval(&source.name),
-                        map_count: settings.operators.map_count(&source.name),
-                        statistics: of_operator.map(|planned| planned.timing),
-                    };
-                    planned.push(SourcePlan {
-                        columns,
-                        stacks,
-                        filter: planned_sinks.filter,
-                        expression: planned_sinks.expression,
-                        sort: planned_sinks.sort,
-                        limit: planned_sinks.limit,
-                        measures: planned_sinks.measures,
-                        place: planned_sinks.place,
-                        sinks: opened,
-                        schedule: schedule::plan(&source, wishes, context.purpose),
-                        statistics: of_operator.map(|planned| planned.statistics.clone()),
-                        source,
-                    });
-                }
-                Err(faults) => reasons.extend(faults),
-            }
+            planned.extend(planning.source(source, &mut reasons, &mut warnings));
         }
         let names: Vec<&str> = planned.iter().map(|plan| plan.source.name.as_str()).collect();
         reasons.extend(sinks::unknown_sources(gadget, &names));
-        let hooks = object.as_ref().map(|object| hooks::plan(object, &metadata)).unwrap_or_else(|| Ok(BTreeMap::new()));
+        let hooks = object.as_ref().map_or_else(|| Ok(BTreeMap::new()), |object| hooks::plan(object, &metadata));
         let hooks = hooks.unwrap_or_else(|faults| {
             reasons.extend(faults.into_iter().map(|text| Reason { kind: ReasonKind::Object, text }));
             BTreeMap::new()
@@ -271,6 +235,71 @@ impl GadgetPlan {
                 .collect(),
         };
         Ok(Self { name: gadget.name.clone(), object, kernel_types, programs, sources: planned, params, metadata, warnings })
+    }
+}
+
+/// What the plan of every data source is made from.
+struct Planning<'a> {
+    gadget: &'a Gadget,
+    context: &'a PlanContext,
+    metadata: &'a Metadata,
+    object: Option<&'a Object>,
+    operators: &'a variables::OperatorParams,
+    statistics: &'a stats::Found,
+}
+
+impl Planning<'_> {
+    /// Plans what happens to the records of `source`; `None` with reasons if that cannot be.
+    fn source(
+        &self,
+        source: DataSource,
+        reasons: &mut Vec<Reason>,
+        warnings: &mut Vec<String>,
+    ) -> Option<SourcePlan> {
+        let Self { gadget, context, metadata, object, operators, statistics } = *self;
+        let mut columns = Columns::plan(&source, &context.format);
+        let of_operator = statistics.of(&source.name);
+        if let Err(error) = add_columns(&source, of_operator, operators, context, &mut columns) {
+            reasons.push(fault(gadget, &error));
+        }
+        let stacks = stacks::add(&source, object, operators, &mut columns, warnings);
+        let stacks = stacks.unwrap_or_else(|error| {
+            reasons.push(fault(gadget, &error));
+            None
+        });
+        let planned_sinks = sinks::plan(gadget, &source, &columns, metadata, operators, &context.limits);
+        let planned_sinks = match planned_sinks {
+            Ok(planned_sinks) => planned_sinks,
+            Err(faults) => {
+                reasons.extend(faults);
+                return None;
+            }
+        };
+        let opened = context.sinks.as_ref().map(|sinks| sinks.open(&gadget.name, &source, &columns));
+        let opened = opened.unwrap_or_else(|| Ok(Vec::new())).unwrap_or_else(|problem| {
+            reasons.push(fault(gadget, &problem));
+            Vec::new()
+        });
+        let wishes = schedule::Wishes {
+            interval: gadget.interval,
+            map_interval: operators.map_interval(&source.name),
+            map_count: operators.map_count(&source.name),
+            statistics: of_operator.map(|planned| planned.timing),
+        };
+        Some(SourcePlan {
+            columns,
+            stacks,
+            filter: planned_sinks.filter,
+            expression: planned_sinks.expression,
+            sort: planned_sinks.sort,
+            limit: planned_sinks.limit,
+            measures: planned_sinks.measures,
+            place: planned_sinks.place,
+            sinks: opened,
+            schedule: schedule::plan(&source, wishes, context.purpose),
+            statistics: of_operator.map(|planned| planned.statistics.clone()),
+            source,
+        })
     }
 }
 

@@ -33,7 +33,8 @@ impl StackMap for IdMap {
         // Entries come and go meanwhile: no walk is longer than the map is large.
         while ids.len() <= self.capacity.next_power_of_two() {
             let last = ids.last().map(|id| id.to_ne_bytes());
-            if bpf::map_next_key(self.fd.as_fd(), last.as_ref().map(<[u8; 4]>::as_slice), &mut next).is_err() {
+            if bpf::map_next_key(self.fd.as_fd(), last.as_ref().map(<[u8; 4]>::as_slice), &mut next).is_err()
+            {
                 break;
             }
             ids.push(u32::from_ne_bytes(next));
@@ -53,7 +54,8 @@ impl StackMap for IdMap {
 pub(crate) fn find(loaded: &Loaded) -> io::Result<Arc<StackMaps>> {
     let open = |name: &str, value: usize| -> io::Result<Option<Box<dyn StackMap>>> {
         let fits = |map: &&Map| {
-            bpf::entry_sizes(map.fd.as_fd()).is_ok_and(|sizes| sizes.key == 4 && sizes.value as usize == value)
+            bpf::entry_sizes(map.fd.as_fd())
+                .is_ok_and(|sizes| sizes.key == 4 && sizes.value as usize == value)
         };
         let Some(map) = loaded.map(name).filter(fits) else { return Ok(None) };
         let capacity = map.max_entries as usize;

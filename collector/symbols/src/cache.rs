@@ -14,8 +14,11 @@ use crate::{
     table::SymbolTable,
 };
 
-/// Time after which the mappings of a process are worth another look.
-const LOOK_AGAIN: Duration = Duration::from_secs(1);
+/// Time after which the mappings of a process are worth another look; twice as long after each that told nothing new.
+/// Stacks of code without frame pointers are full of addresses that are nowhere.
+pub(crate) const LOOK_AGAIN: Duration = Duration::from_secs(1);
+/// Longest time between two looks.
+const LOOK_SELDOM: Duration = Duration::from_secs(16);
 /// Time after which hidden kernel addresses are worth another look.
 const HIDDEN_AGAIN: Duration = Duration::from_secs(60);
 
@@ -92,7 +95,11 @@ pub(crate) struct Space {
     pub(crate) jit: Option<Jit>,
     /// When its perf map was looked for.
     pub(crate) jit_seen: Option<Instant>,
+    /// Time until it is looked for again.
+    pub(crate) jit_patience: Duration,
     pub(crate) read: Instant,
+    /// Time until the mappings are read again.
+    pub(crate) patience: Duration,
     pub(crate) used: Instant,
     /// The process is gone, or is another by now.
     pub(crate) is_gone: bool,
@@ -152,12 +159,11 @@ impl State {
         };
         for address in addresses {
             found.frames += 1;
-            match table.and_then(|table| table.find(*address)) {
-                Some(name) => out.push_str(&String::from_utf8_lossy(name)),
-                None => {
-                    found.unknown += 1;
-                    out.push_str("[unknown]");
-                }
+            if let Some(name) = table.and_then(|table| table.find(*address)) {
+                out.push_str(&String::from_utf8_lossy(name));
+            } else {
+                found.unknown += 1;
+                out.push_str("[unknown]");
             }
             out.push_str(SEPARATOR);
         }
@@ -196,7 +202,7 @@ impl State {
         let Some(space) = self.spaces.get_mut(process) else { return Answer::Missing };
         space.used = now;
         let mapping = find(&space.mappings, address);
-        let may_change = !space.is_gone && now.duration_since(space.read) > LOOK_AGAIN;
+        let may_change = space.is_due(now);
         let unknown = if may_change { Answer::Missing } else { Answer::Unknown };
         let Some(mapping) = mapping else {
             // A file of a process that is gone still has its fixed addresses.
@@ -206,7 +212,8 @@ impl State {
             return cached.module.at_fixed(address, functions).map_or(Answer::Unknown, Answer::Name);
         };
         if mapping.content == Content::Memory {
-            let looked = space.jit_seen.is_some_and(|seen| now.duration_since(seen) <= LOOK_AGAIN);
+            let looked =
+                space.jit_seen.is_some_and(|seen| now.saturating_duration_since(seen) <= space.jit_patience);
             return match space.jit.as_ref().and_then(|jit| jit.table.find(address)) {
                 Some(name) => Answer::Text(readable(name) + SEPARATOR),
                 None if looked || space.is_gone => Answer::Unknown,
@@ -250,7 +257,17 @@ enum Part {
     Module(FileId),
 }
 
+/// Time until another look after one that told something new, or nothing.
+pub(crate) fn next_patience(last: Duration, is_new: bool) -> Duration {
+    if is_new { LOOK_AGAIN } else { (last * 2).min(LOOK_SELDOM) }
+}
+
 impl Space {
+    /// Whether the mappings are worth another look.
+    pub(crate) fn is_due(&self, now: Instant) -> bool {
+        !self.is_gone && now.saturating_duration_since(self.read) > self.patience
+    }
+
     fn bytes(&self) -> usize {
         let path = |mapping: &Mapping| match &mapping.content {
             Content::File(path) => path.as_os_str().len(),

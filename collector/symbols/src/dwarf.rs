@@ -240,7 +240,7 @@ impl<'a> Reader<'_, 'a> {
     fn collect_ranges(&mut self, unit: &Unit<Slice<'a>>, function: &Function<'a>) {
         self.ranges.clear();
         if let Some(ranges) = &function.ranges {
-            if let Ok(Some(mut ranges)) = self.dwarf.attr_ranges(unit, ranges.clone()) {
+            if let Ok(Some(mut ranges)) = self.dwarf.attr_ranges(unit, *ranges) {
                 while let Ok(Some(range)) = ranges.next() {
                     self.ranges.push((range.begin, range.end));
                     if self.ranges.len() >= MAX_RANGES {
@@ -251,7 +251,7 @@ impl<'a> Reader<'_, 'a> {
         } else if let (Some(low), Some(high)) = (function.low, &function.high) {
             let end = match high.udata_value() {
                 Some(size) => low.saturating_add(size),
-                None => self.dwarf.attr_address(unit, high.clone()).ok().flatten().unwrap_or(0),
+                None => self.dwarf.attr_address(unit, *high).ok().flatten().unwrap_or(0),
             };
             self.ranges.push((low, end));
         }

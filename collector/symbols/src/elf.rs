@@ -219,13 +219,20 @@ fn symbols<'a, E, S>(
         }
         let Some(name) = names.get(symbol.st_name(endian) as usize..) else { continue };
         let name = name.split(|byte| *byte == 0).next().unwrap_or_default();
+        // `free@GLIBC_2.2.5`: the version says nothing about the function.
+        let (name, is_versioned) = match name.iter().position(|byte| *byte == b'@') {
+            Some(at) if at > 0 => (name.get(..at).unwrap_or_default(), true),
+            _ => (name, false),
+        };
         let size: u64 = symbol.st_size(endian).into();
         let rank = match symbol.st_bind() {
             STB_GLOBAL => 2,
             STB_LOCAL => 0,
             _ => 1,
         };
-        if !name.is_empty() && !builder.push(value, size, 2 * rank + u8::from(size > 0), name) {
+        // Of several names the one that people know: `free`, not `__libc_free` or the old `cfree`.
+        let is_public = u8::from(!is_versioned) * 16 + u8::from(!name.starts_with(b"__")) * 8;
+        if !name.is_empty() && !builder.push(value, size, is_public + 2 * rank + u8::from(size > 0), name) {
             return;
         }
     }

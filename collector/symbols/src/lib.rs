@@ -41,7 +41,9 @@ pub fn check_symbol_file(bytes: &[u8]) -> Result<usize, String> {
             functions.at(address, &mut stack);
         }
         stack.extend(read.symbols.find(address));
-        stack.iter().for_each(|raw| drop(name::readable(raw)));
+        for raw in &stack {
+            drop(name::readable(raw));
+        }
     }
     Ok(read.symbols.len() + functions)
 }

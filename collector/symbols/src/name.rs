@@ -95,7 +95,7 @@ mod tests {
                 "_ZNSt6vectorIiSaIiEE9push_backERKi",
                 "std::vector<int, std::allocator<int> >::push_back(int const&)",
             ),
-            ("_ZN3foo3barEv.cold", "foo::bar().cold"),
+            ("_ZN3foo3barEv.cold", "foo::bar() [clone .cold]"),
             ("_ZN4core3fmt5Write9write_fmt17h0123456789abcdefE", "core::fmt::Write::write_fmt"),
             ("_RNvCs4fqI2P2rA04_4demo5inner", "demo::inner"),
             ("_Znot a name", "_Znot a name"),

@@ -16,13 +16,13 @@ const FUSE: i64 = 0x6573_5546;
 pub(crate) fn in_root(root: impl AsFd, path: &Path) -> io::Result<File> {
     let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
     let flags = OFlags::PATH | OFlags::CLOEXEC;
-    regular(File::from(openat2(root, path, flags, Mode::empty(), resolve)?))
+    regular(&File::from(openat2(root, path, flags, Mode::empty(), resolve)?))
 }
 
 /// Opens the regular file that a link of /proc stands for.
 pub(crate) fn by_link(link: &Path) -> io::Result<File> {
     let flags = OFlags::PATH | OFlags::CLOEXEC;
-    regular(File::from(rustix::fs::open(link, flags, Mode::empty())?))
+    regular(&File::from(rustix::fs::open(link, flags, Mode::empty())?))
 }
 
 /// A directory as the root of lookups.
@@ -32,17 +32,12 @@ pub(crate) fn root(path: &Path) -> io::Result<File> {
 }
 
 /// Nothing is opened for good before it is known to be no pipe, no device, and not at the mercy of a process.
-fn regular(found: File) -> io::Result<File> {
+fn regular(found: &File) -> io::Result<File> {
     let refuse = |reason| Err(io::Error::new(io::ErrorKind::InvalidInput, reason));
     if !found.metadata()?.is_file() {
         return refuse("no regular file");
     }
-    #[expect(
-        clippy::useless_conversion,
-        clippy::allow_attributes,
-        reason = "the width differs between machines"
-    )]
-    let kind = i64::from(fstatfs(&found)?.f_type);
+    let kind = fstatfs(found)?.f_type;
     if kind == FUSE {
         return refuse("on a file system that a process serves");
     }

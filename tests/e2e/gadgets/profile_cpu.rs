@@ -7,7 +7,9 @@ use std::{
     time::Duration,
 };
 
-use ig_tests::{collector::Collector, exposition::Sample, wait_for};
+use ig_tests::{collector::Collector, exposition::Sample, ig, store, wait_for};
+
+use super::has;
 
 /// The number that stands for no stack.
 const NO_STACK: &str = "4294967295";
@@ -55,7 +57,7 @@ fn samples_of(collector: &Collector, pid: &str) -> Vec<Sample> {
         let found: Vec<Sample> = collector
             .samples()
             .into_iter()
-            .filter(|sample| sample.name == "seen_total" && sample.labels["proc_pid"] == pid)
+            .filter(|sample| sample.name == "seen_total" && has(&sample.labels, &[("proc_pid", pid)]))
             .collect();
         (found.iter().map(|sample| sample.value).sum::<f64>() >= ENOUGH).then_some(found)
     })
@@ -104,4 +106,52 @@ fn user_stacks_of_one_process() {
     assert!(with(&[("user_stack_raw_inode", &inode), ("user_stack_raw_tgid_level0", &pid)]) > 0, "{found:?}");
     let others = collector.samples().into_iter().filter(|sample| sample.name == "seen_total");
     assert!(others.into_iter().all(|sample| sample.labels["proc_pid"] == pid));
+}
+
+/// Scenario: the stacks of a process that copies zeroes are printed for flame graphs, with kernel symbols.
+/// Guarantees: lines are stack and count, begin with the program and lead to the function it is busy in.
+#[test]
+fn folded_stacks_lead_to_the_work() {
+    let copying = Busy::start(Command::new("dd").args(["if=/dev/zero", "of=/dev/null", "bs=1M"]));
+    let mut command = Command::new(ig());
+    command.args(["run", "--store"]).arg(store());
+    command.args(["profile_cpu", "--kernel-stacks-only", "-o", "folded", "--timeout", "5", "--pid"]);
+    let output = command.arg(copying.pid()).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let stacks = String::from_utf8(output.stdout).unwrap();
+    for line in stacks.lines() {
+        let (stack, count) = line.rsplit_once(' ').unwrap();
+        assert!(count.parse::<u64>().unwrap() > 0 && stack.starts_with("dd;"), "{line}");
+    }
+    assert!(stacks.contains(";vfs_read;read_zero"), "{stacks}");
+}
+
+/// A program that computes in a function within a function.
+const SPIN: &str = "static volatile unsigned long sum;\n\
+    static inline __attribute__((always_inline)) void hot(void) { for (int i = 0; i < 100000; i++) sum += i; }\n\
+    __attribute__((noinline)) static void burn(void) { hot(); __asm__ volatile(\"\" ::: \"memory\"); }\n\
+    __attribute__((noinline)) void work(void) { burn(); __asm__ volatile(\"\" ::: \"memory\"); }\n\
+    int main(void) { for (;;) work(); }\n";
+
+/// Scenario: the stacks of a C program are printed for flame graphs, with symbols from its debug information.
+/// Guarantees: they lead from `main` to the inlined function that computes; symbol tables alone leave that one out.
+#[test]
+fn folded_user_stacks_have_names() {
+    let folder = tempfile::tempdir().unwrap();
+    let (source, program) = (folder.path().join("spin.c"), folder.path().join("spin"));
+    fs::write(&source, SPIN).unwrap();
+    let flags = ["-O1", "-g", "-fno-omit-frame-pointer", "-o"];
+    let built = Command::new("cc").args(flags).args([&program, &source]).status().unwrap();
+    assert!(built.success(), "the program cannot be compiled");
+    let spinning = Busy::start(&mut Command::new(&program));
+    for (symbolizers, expected) in [("auto", "main;work;burn;hot "), ("symtab", "main;work;burn ")] {
+        let mut command = Command::new(ig());
+        command.args(["run", "--store"]).arg(store());
+        command.args(["profile_cpu", "--collect-ustack", "--symbolizers", symbolizers]);
+        command.args(["-o", "folded", "--timeout", "5", "--pid"]);
+        let output = command.arg(spinning.pid()).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let stacks = String::from_utf8(output.stdout).unwrap();
+        assert!(stacks.contains(expected), "{symbolizers}: {stacks}");
+    }
 }

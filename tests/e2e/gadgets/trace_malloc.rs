@@ -34,7 +34,7 @@ type Counts = BTreeMap<(String, String, String), u64>;
 fn recorded(collector: &Collector, wanted: &Counts) -> Counts {
     let mut found = Counts::new();
     for sample in collector.samples().into_iter().filter(|sample| sample.name == "seen_total") {
-        let label = |name: &str| sample.labels[name].clone();
+        let label = |name: &str| sample.labels.get(name).cloned().unwrap_or_default();
         let key = (label("operation"), label("addr"), label("size"));
         if wanted.contains_key(&key) {
             #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a small count")]

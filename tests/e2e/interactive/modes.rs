@@ -1,6 +1,12 @@
 //! What each mode and each flag makes of real records.
 
-use std::{fs, io::Write as _, path::PathBuf, process::Command};
+use std::{
+    fs,
+    io::{Read as _, Write as _},
+    net::UdpSocket,
+    path::PathBuf,
+    process::Command,
+};
 
 use ig_tests::events::Probe;
 use serde_json::{Value, json};
@@ -90,10 +96,7 @@ fn sort_limit_and_filters_do_as_told() {
     expected.reverse();
     assert_eq!(pids(&["-F", "comm~^ig-sort-", "--sort", "-pid"]), expected);
     assert_eq!(pids(&["-F", "comm~^ig-sort-", "--sort", "-pid", "--max-entries", "2"]), expected[..2]);
-    assert_eq!(
-        pids(&["-E", "comm startsWith \"ig-sort-\" && pid > 0", "--sort", "-pid"]),
-        expected
-    );
+    assert_eq!(pids(&["-E", "comm startsWith \"ig-sort-\" && pid > 0", "--sort", "-pid"]), expected);
     assert_eq!(pids(&["-F", "comm==ig-sort-1,pid!=0"]), [sleepers[1].0.id()]);
 }
 
@@ -123,8 +126,7 @@ fn an_interrupt_prints_what_is_left() {
     Probe::new(watch.folder(), "ig-burst").run_times(200);
     let ended = watch.interrupt();
     assert_eq!(ended.status.code(), Some(0), "{}", ended.stderr);
-    let rows: Vec<Value> =
-        ended.stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let rows: Vec<Value> = ended.stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     assert_eq!(rows.len(), 200);
     assert!(rows.iter().all(|row| row["proc"]["comm"] == "ig-burst" && row["error_raw"] == 0));
 }
@@ -168,11 +170,62 @@ fn a_broken_pipe_is_success() {
         let ig = command(image, &["-o", "json"]);
         let mut shell = Command::new("bash");
         shell.args(["-c", "log=$1; shift; \"$@\" 2> \"$log\" | head -n 1; exit ${PIPESTATUS[0]}", "pipe"]);
-        let output =
-            shell.arg(&log).arg(ig.get_program()).args(ig.get_args()).output().unwrap();
+        let output = shell.arg(&log).arg(ig.get_program()).args(ig.get_args()).output().unwrap();
         let said = fs::read_to_string(&log).unwrap();
         assert_eq!(output.status.code(), Some(0), "{image}: {said}");
         assert!(serde_json::from_slice::<Value>(&output.stdout).is_ok(), "{image}");
         assert!(!said.to_lowercase().contains("error"), "{image}: {said}");
     }
+}
+
+/// Scenario: a program that never rests is sampled, as folded stacks and as a pprof profile.
+/// Guarantees: each line is a stack that begins with its name, and a count; the profile is what `gunzip` unpacks.
+#[test]
+fn profiles_have_their_own_modes() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("ig-busy");
+    fs::copy("/bin/bash", &path).unwrap();
+    let mut busy = Command::new(&path).args(["-c", "while :; do :; done"]).spawn().unwrap();
+    let sampled = ["folded", "pprof"]
+        .map(|mode| run("profile_cpu", &["-o", mode, "-F", "proc.comm==ig-busy", "-t", "3"]));
+    busy.kill().unwrap();
+    busy.wait().unwrap();
+    let [folded, pprof] = sampled;
+    assert!(folded.status.success() && pprof.status.success(), "{}{}", folded.stderr, pprof.stderr);
+    assert!(!folded.stdout.is_empty(), "{}", folded.stderr);
+    for line in folded.stdout.lines() {
+        let (stack, count) = line.rsplit_once(' ').unwrap();
+        assert!(stack.starts_with("ig-busy;") && count.parse::<u64>().unwrap() > 0, "{line}");
+    }
+    let mut profile = Vec::new();
+    flate2::read::GzDecoder::new(pprof.raw.as_slice()).read_to_end(&mut profile).unwrap();
+    assert!(profile.windows(7).any(|window| window == b"ig-busy"));
+}
+
+/// Scenario: datagrams over loopback while packets to their port are captured as pcap-ng.
+/// Guarantees: the real tcpdump reads each of them, once on its way out and once on its way in, and nothing else.
+#[test]
+fn packets_are_read_by_tcpdump() {
+    let receiver = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let port = receiver.local_addr().unwrap().port();
+    let watch =
+        Watch::start("tcpdump", &["--iface", "lo", "--pf", &format!("udp dst port {port}"), "-o", "pcap-ng"]);
+    let sender = UdpSocket::bind("127.0.0.1:0").unwrap();
+    for _ in 0..3 {
+        sender.send_to(b"hello", ("127.0.0.1", port)).unwrap();
+    }
+    for _ in 0..3 {
+        assert_eq!(receiver.recv(&mut [0; 16]).unwrap(), 5);
+    }
+    let ended = watch.interrupt();
+    assert!(ended.status.success(), "{}", ended.stderr);
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("packets.pcapng");
+    fs::write(&file, &ended.raw).unwrap();
+    let path = format!("{}:/usr/sbin:/sbin", std::env::var("PATH").unwrap());
+    let output = Command::new("tcpdump").arg("-nr").arg(&file).env("PATH", path).output().unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert_eq!(text.lines().count(), 6, "{text}");
+    assert!(text.lines().all(|line| line.contains(&format!("127.0.0.1.{port}: UDP, length 5"))), "{text}");
 }

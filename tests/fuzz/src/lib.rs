@@ -51,6 +51,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("signature", trust::signature),
     ("signing_key", trust::signing_key),
     ("sources", object::sources),
+    ("symbol_file", symbol_file),
     ("trust_policy", trust::trust_policy),
 ];
 
@@ -97,6 +98,12 @@ fn packet_filter(bytes: &[u8]) {
         Ok(insns) => assert!(insns.len() <= 32_010, "{} instructions", insns.len()),
         Err(error) => assert!((1..=text.chars().count() + 1).contains(&error.column()), "{error}"),
     });
+}
+
+/// Executables and libraries: segments, symbols, debug information, demangled names.
+fn symbol_file(bytes: &[u8]) {
+    // Most are refused.
+    drop(ig_symbols::check_symbol_file(bytes));
 }
 
 /// A runtime configuration, without the environment and the files of this machine.

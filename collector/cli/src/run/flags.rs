@@ -2,9 +2,7 @@
 
 use std::{collections::BTreeMap, ffi::OsString, path::PathBuf, time::Duration};
 
-use clap::{
-    Arg, ArgAction, Args, Command, FromArgMatches as _, builder::PossibleValuesParser, value_parser,
-};
+use clap::{Arg, ArgAction, Args, Command, FromArgMatches as _, value_parser};
 
 use ig_image::{Store, access::PullPolicy};
 use ig_runtime::images::ImageFlags;
@@ -56,7 +54,7 @@ fn timeout(text: &str) -> Result<Duration, String> {
     if let Ok(seconds) = text.parse::<u64>() {
         return Ok(Duration::from_secs(seconds));
     }
-    ig_config::value::duration(text).map_err(|_| "expected seconds, or a duration such as 1m30s".to_owned())
+    ig_config::value::duration(text).map_err(|_hint| "expected seconds, or a duration such as 1m30s".to_owned())
 }
 
 impl Common {
@@ -84,10 +82,7 @@ impl Common {
             ("operator.sort.sort", &self.sort),
             ("operator.limiter.max-entries", &self.max_entries),
         ];
-        flags
-            .into_iter()
-            .filter_map(|(key, value)| Some((key.to_owned(), value.clone()?)))
-            .collect()
+        flags.into_iter().filter_map(|(key, value)| Some((key.to_owned(), value.clone()?))).collect()
     }
 }
 
@@ -124,8 +119,42 @@ pub(super) struct Parsed {
 /// The common flags among arguments that hold flags of a gadget not known yet.
 pub(super) fn peek(arguments: &[OsString]) -> Option<Common> {
     let command = command("IMAGE", &[], String::new()).ignore_errors(true).disable_help_flag(true);
-    let matches = command.try_get_matches_from(arguments).ok()?;
+    let matches = command.try_get_matches_from(common_only(arguments)).ok()?;
     Common::from_arg_matches(&matches).ok()
+}
+
+/// Leaves out what is no common flag: clap understands nothing behind the first flag that it does not know.
+fn common_only(arguments: &[OsString]) -> Vec<OsString> {
+    let known = Common::augment_args(Command::new("ig run"));
+    let mut kept = vec![OsString::from("IMAGE")];
+    let mut arguments = arguments.iter();
+    while let Some(argument) = arguments.next() {
+        let text = argument.to_string_lossy();
+        let (flag, is_whole) = match text.strip_prefix("--") {
+            Some("") => break,
+            Some(long) => {
+                let (name, value) =
+                    long.split_once('=').map_or((long, None), |(name, value)| (name, Some(value)));
+                let named = |arg: &&Arg| {
+                    arg.get_long() == Some(name)
+                        || arg.get_all_aliases().is_some_and(|all| all.contains(&name))
+                };
+                (known.get_arguments().find(named), value.is_some())
+            }
+            None => {
+                let mut letters = text.strip_prefix('-').unwrap_or_default().chars();
+                let letter = letters.next();
+                let flag = known.get_arguments().find(|arg| letter.is_some() && arg.get_short() == letter);
+                (flag, letters.next().is_some())
+            }
+        };
+        let Some(flag) = flag else { continue };
+        kept.push(argument.clone());
+        if !is_whole && flag.get_action().takes_values() && !flag.is_require_equals_set() {
+            kept.extend(arguments.next().cloned());
+        }
+    }
+    kept
 }
 
 /// Parses the arguments after `run` now that the gadget's flags are known.
@@ -203,10 +232,13 @@ fn command(image: &str, flags: &[GadgetFlag], after_help: String) -> Command {
 fn argument(flag: &GadgetFlag) -> Arg {
     let mut help = flag.description.clone();
     if help.is_empty() {
-        help = usual_meaning(&flag.name).to_owned();
+        usual_meaning(&flag.name).clone_into(&mut help);
     }
     if !flag.default.is_empty() {
         help.push_str(&format!(" [default: {}]", flag.default));
+    }
+    if !flag.possible.is_empty() {
+        help.push_str(&format!(" [possible values: {}]", flag.possible.join(", ")));
     }
     let is_own = ["operator.oci.", "custom."].iter().any(|prefix| flag.parameter.starts_with(prefix));
     let arg = Arg::new(flag.parameter.clone())
@@ -216,11 +248,6 @@ fn argument(flag: &GadgetFlag) -> Arg {
         .hide(flag.description.starts_with("Accepted for compatibility"))
         .value_parser(value_parser!(String))
         .allow_hyphen_values(true);
-    let arg = if flag.possible.is_empty() {
-        arg
-    } else {
-        arg.value_parser(PossibleValuesParser::new(flag.possible.clone()))
-    };
     if flag.hint == "bool" {
         arg.num_args(0..=1).require_equals(true).default_missing_value("true").value_name("BOOL")
     } else {
@@ -238,5 +265,32 @@ fn usual_meaning(name: &str) -> &'static str {
         "gid" => "Only this group; 4294967295 for all",
         "comm" => "Only tasks of this name, at most 15 bytes",
         _ => "",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn peeked(line: &str) -> Common {
+        let arguments: Vec<OsString> = line.split_whitespace().map(OsString::from).collect();
+        peek(&arguments).unwrap()
+    }
+
+    /// Scenario: common flags stand behind, before and between flags of a gadget, its image and `--help`.
+    /// Guarantees: each is found with its value; what follows `--` is none.
+    #[test]
+    fn common_flags_are_found_among_others() {
+        for line in [
+            "--store /there -Fpid==1 --annotate a:b=c gadget --paths",
+            "gadget --pid 5 --paths --store /there -F pid==1 --annotate=a:b=c",
+            "gadget --help --sort -pid --store=/there --filter=pid==1 --annotate a:b=c -- --store /elsewhere",
+        ] {
+            let common = peeked(line);
+            assert_eq!(common.store.as_deref(), Some(std::path::Path::new("/there")), "{line}");
+            assert_eq!(common.filter.as_deref(), Some("pid==1"), "{line}");
+            assert_eq!(common.annotate, ["a:b=c"], "{line}");
+        }
+        assert_eq!(peeked("gadget --sort -pid --max-entries -1").sort.as_deref(), Some("-pid"));
     }
 }

@@ -52,9 +52,9 @@ impl Rows {
     ///
     /// # Errors
     /// Such an option, with the nearest name.
-    pub(super) fn check<'a>(&self, sources: impl Iterator<Item = &'a str> + Clone) -> Result<(), Failure> {
+    pub(super) fn check(&self, sources: &[&str]) -> Result<(), Failure> {
         for option in self.modes.iter().chain(&self.fields) {
-            option.check(sources.clone()).map_err(|error| Failure::config(error.to_string()))?;
+            option.check(sources.iter().copied()).map_err(|error| Failure::config(error.to_string()))?;
         }
         Ok(())
     }
@@ -63,9 +63,6 @@ impl Rows {
         let modes = supported(source)?;
         let wanted = self.modes.as_ref().and_then(|modes| modes.of(&source.name));
         let mode = wanted.map_or_else(|| Ok(modes.default.clone()), |name| modes.choose(name))?;
-        if mode == Mode::None {
-            return Ok(Vec::new());
-        }
         let options = ConsoleOptions {
             fields: self.fields.as_ref().and_then(|fields| fields.of(&source.name)).map(str::to_owned),
             label: match self.label {
@@ -75,7 +72,9 @@ impl Rows {
                 Label::Gadget => Some(format!("{gadget}/{}", source.name)),
             },
         };
-        Ok(vec![sink(&mode, source, columns, &options, &self.output)?])
+        let sink = sink(&mode, source, columns, &options, &self.output)?;
+        // Without a sink, nothing is even read.
+        Ok(if mode == Mode::None { Vec::new() } else { vec![sink] })
     }
 }
 

@@ -77,7 +77,7 @@ pub(super) async fn watch(image: &str, before: &flags::Common, arguments: &[OsSt
     let sources: Vec<&str> = described.sources.iter().map(|plan| plan.source.name.as_str()).collect();
     let label = if sources.len() > 1 { Label::Source } else { Label::None };
     let rows = Rows::open(&parsed.common, label)?;
-    rows.check(sources.iter().copied())?;
+    rows.check(&sources)?;
     drop(described);
     let spec = Gadget { params: parsed.params, ..spec };
     // Once without rows: a table prints its header when it is opened, and a wrong flag must print nothing.
@@ -98,13 +98,10 @@ pub(super) async fn watch(image: &str, before: &flags::Common, arguments: &[OsSt
         _ = output.closed() => {}
         () = tokio::time::sleep(timeout), if !timeout.is_zero() => {}
     }
-    let ledger = match tokio::time::timeout(STOP_PATIENCE, running.stop()).await {
-        Ok(ledger) => ledger,
-        Err(_) => {
-            tracing::warn!(name: "gadget.stop.late", "the last drain took too long and was given up");
-            BTreeMap::new()
-        }
-    };
+    let ledger = tokio::time::timeout(STOP_PATIENCE, running.stop()).await.unwrap_or_else(|_elapsed| {
+        tracing::warn!(name: "gadget.stop.late", "the last drain took too long and was given up");
+        BTreeMap::new()
+    });
     let written = output.finish(STOP_PATIENCE).await;
     report_losses(&ledger, output.dropped().rows);
     written.map_err(|error| Failure::new(error.as_ref()))

@@ -203,7 +203,7 @@ impl<'c> Checker<'c> {
         let (left, right) = (self.check(left)?, self.check(right)?);
         match operator {
             Binary::Compare(comparison) => self.compare(at, comparison, left, right).map(Typed::Bool),
-            Binary::In => self.is_in(at, left, right).map(Typed::Bool),
+            Binary::In => Self::is_in(at, left, right).map(Typed::Bool),
             Binary::Default => {
                 let pair = match (left, right) {
                     (Typed::Nil, right) => return Ok(right),
@@ -257,12 +257,11 @@ impl<'c> Checker<'c> {
                 Ok(Typed::Text(Text::Joined(Box::new((left, right)))))
             }
             (Typed::Int(left), Typed::Int(right)) if !matches!(math, Math::Divide | Math::Power) => {
-                Ok(Typed::Int(match (&left, &right) {
-                    (Int::Constant(left), Int::Constant(right)) => Int::Constant(
-                        calculate(math, *left, *right).map_err(|trap| Fault::new(at, trap.to_string()))?,
-                    ),
-                    _ => Int::Math(math, Box::new((left, right))),
-                }))
+                let known = match (&left, &right) {
+                    (Int::Constant(left), Int::Constant(right)) => calculate(math, *left, *right).ok(),
+                    _ => None,
+                };
+                Ok(Typed::Int(known.map_or_else(|| Int::Math(math, Box::new((left, right))), Int::Constant)))
             }
             (left @ (Typed::Int(_) | Typed::Float(_)), right @ (Typed::Int(_) | Typed::Float(_)))
                 if math != Math::Remainder =>
@@ -311,17 +310,19 @@ fn path(ast: &Ast) -> Option<String> {
 
 /// One of two values: by the condition, or the second where the first is missing.
 fn choose(condition: Option<Bool>, pair: Pair) -> Typed {
-    fn choice<T>(condition: Option<Bool>, first: T, second: T) -> Box<Choice<T>> {
-        Box::new(match condition {
+    fn choice<T>(condition: Option<Bool>, first: T, second: T) -> Choice<T> {
+        match condition {
             Some(condition) => Choice::If(condition, first, second),
             None => Choice::Default(first, second),
-        })
+        }
     }
     match pair {
-        Pair::Bools(first, second) => Typed::Bool(Bool::Choice(choice(condition, first, second))),
-        Pair::Ints(first, second) => Typed::Int(Int::Choice(choice(condition, first, second))),
-        Pair::Floats(first, second) => Typed::Float(Float::Choice(choice(condition, first, second))),
-        Pair::Texts(first, second) => Typed::Text(Text::Choice(choice(condition, first, second))),
+        Pair::Bools(first, second) => Typed::Bool(Bool::Choice(Box::new(choice(condition, first, second)))),
+        Pair::Ints(first, second) => Typed::Int(Int::Choice(Box::new(choice(condition, first, second)))),
+        Pair::Floats(first, second) => {
+            Typed::Float(Float::Choice(Box::new(choice(condition, first, second))))
+        }
+        Pair::Texts(first, second) => Typed::Text(Text::Choice(Box::new(choice(condition, first, second)))),
     }
 }
 

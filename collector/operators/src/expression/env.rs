@@ -80,7 +80,7 @@ pub(super) trait Node {
     fn eval<'r>(&'r self, env: &mut Env<'r, '_>) -> Result<Self::Value<'r>, Trap>;
 }
 
-impl<'r> Piece<'r> {
+impl Piece<'_> {
     /// A part of the text.
     pub(super) fn part(self, from: usize, to: usize) -> Self {
         match self {

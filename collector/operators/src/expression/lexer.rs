@@ -66,7 +66,7 @@ pub(super) fn tokens(text: &str) -> Result<Vec<Placed>, Fault> {
         if first.is_whitespace() {
             at += first.len_utf8();
         } else if let Some(comment) = comment(rest) {
-            at += comment.ok_or_else(|| Fault::new(at, "the comment has no end"))?;
+            at += comment.map_err(|reason| Fault::new(at, reason))?;
         } else {
             let (token, len) = token(rest, first).map_err(|reason| Fault::new(at, reason))?;
             found.push((at, token));
@@ -77,13 +77,13 @@ pub(super) fn tokens(text: &str) -> Result<Vec<Placed>, Fault> {
     Ok(found)
 }
 
-/// Length of the comment that `rest` starts with; `Some(None)` if it does not end.
-fn comment(rest: &str) -> Option<Option<usize>> {
+/// Length of the comment that `rest` starts with, if it starts with one.
+fn comment(rest: &str) -> Option<Result<usize, &'static str>> {
     if rest.starts_with("//") {
-        return Some(Some(rest.find('\n').unwrap_or(rest.len())));
+        return Some(Ok(rest.find('\n').unwrap_or(rest.len())));
     }
     let body = rest.strip_prefix("/*")?;
-    Some(body.find("*/").map(|end| end + 4))
+    Some(body.find("*/").map(|end| end + 4).ok_or("the comment has no end"))
 }
 
 fn token(rest: &str, first: char) -> Result<(Token, usize), String> {

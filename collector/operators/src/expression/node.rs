@@ -162,14 +162,14 @@ impl Node for Bool {
                 parts.1.any(env, &mut |_env, item| {
                     Ok(match item {
                         Item::Int(item) => item == value,
-                        Item::Float(item) => item == value as f64,
+                        Item::Float(item) => is_same(item, value as f64),
                         _ => false,
                     })
                 })?
             }
             Self::FloatIsIn(parts) => {
                 let value = parts.0.eval(env)?;
-                parts.1.any(env, &mut |_env, item| Ok(number::float(item)? == value))?
+                parts.1.any(env, &mut |_env, item| Ok(is_same(number::float(item)?, value)))?
             }
             Self::TextIsIn(parts) => {
                 let value = parts.0.eval(env)?;
@@ -203,6 +203,10 @@ fn holds<'r>(condition: &'r Bool, env: &mut Env<'r, '_>, item: Item<'r>) -> Resu
     let held = condition.eval(env);
     env.element = outer;
     held
+}
+
+fn is_same(left: f64, right: f64) -> bool {
+    left.partial_cmp(&right).is_some_and(std::cmp::Ordering::is_eq)
 }
 
 fn truth(item: Item<'_>) -> Result<bool, Trap> {

@@ -70,9 +70,9 @@ fn record(values: &Values, ip: &str) -> Vec<u8> {
     bytes.extend(2u32.to_ne_bytes());
     bytes.extend(ip.as_bytes());
     bytes.resize(88, 0);
-    [1u32, 2, 3, 40].iter().for_each(|slot| bytes.extend(slot.to_ne_bytes()));
+    bytes.extend([1u32, 2, 3, 40].map(u32::to_ne_bytes).concat());
     bytes.extend([0xab, 0xcd, 7, 0, 0, 0, 0, 0]);
-    [0.5f64, 1.5].iter().for_each(|weight| bytes.extend(weight.to_ne_bytes()));
+    bytes.extend([0.5, 1.5].map(f64::to_ne_bytes).concat());
     bytes
 }
 
@@ -154,6 +154,7 @@ fn expressions_mean_what_they_say() {
 /// Guarantees: each refusal says where and what would be right.
 #[test]
 fn wrong_expressions_are_named() {
+    let mut unexpected = Vec::new();
     for (text, expected) in [
         ("", "column 1: the expression ends where a value is expected"),
         ("proc.comm = 'x'", "column 11, at `= 'x'`: unexpected `=`; equality is `==`"),
@@ -161,7 +162,7 @@ fn wrong_expressions_are_named() {
             "proc.comn == 'x'",
             "column 1, at `proc.comn == 'x'`: data source `events` has no field `proc.comn`; did you mean `proc.comm`?",
         ),
-        ("pid == 1", "did you mean `proc.pid`?"),
+        ("pid == 1", "data source `events` has no field `pid` (it has: big,"),
         (
             "flag and\n  proc == 1",
             "line 2, column 3, at `proc == 1`: `proc` is a group without a value of its own (it has: comm, pid)",
@@ -187,7 +188,6 @@ fn wrong_expressions_are_named() {
         ("proc.comm contains 4", "text is looked for in text"),
         ("proc.comm + 1 == ''", "`+` adds numbers or joins texts, not text and a whole number"),
         ("1.5 % 2 == 1", "`%` needs whole numbers"),
-        ("1 % 0 == 1", "division by zero"),
         ("# == 1", "`#` is an element"),
         ("any(slots, #index == 1)", "`#index` is not supported"),
         ("any(slots)", "any() needs an array and a condition"),
@@ -225,8 +225,11 @@ fn wrong_expressions_are_named() {
         ("proc.pid == \u{1}", r"`\u{1}` starts nothing"),
     ] {
         let error = refusal(text);
-        assert!(error.starts_with("filter expression: ") && error.contains(expected), "{text}: {error}");
+        if !(error.starts_with("filter expression: ") && error.contains(expected)) {
+            unexpected.push(format!("{text}: {error}"));
+        }
     }
+    assert!(unexpected.is_empty(), "{}", unexpected.join("\n"));
 }
 
 /// Scenario: values that have no result: a remainder by zero, text that is no number, elements that are not there.
@@ -236,6 +239,7 @@ fn failures_have_no_verdict() {
     let bash = bash();
     for (text, expected) in [
         ("1 % (proc.pid - 42) == 0", Trap::DivisionByZero),
+        ("1 % 0 == 0", Trap::DivisionByZero),
         ("int(proc.comm) == 0", Trap::Conversion),
         ("float('x') == 0", Trap::Conversion),
         ("int(1 / 0) == 0", Trap::Conversion),

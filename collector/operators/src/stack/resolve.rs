@@ -44,12 +44,16 @@ struct UserStack {
 impl Resolver for KernelNames {
     fn text(&self, input: &[u8], out: &mut String) {
         let Ok(id) = input.try_into().map(u32::from_ne_bytes) else { return };
-        self.0.stack(|maps| maps.kernel.as_ref(), id, |addresses, counts| {
-            let found = self.0.symbols.kernel(addresses, out);
-            if found.is_late {
-                StackCounts::add(&counts.late);
-            }
-        });
+        self.0.stack(
+            |maps| maps.kernel.as_ref(),
+            id,
+            |addresses, counts| {
+                let found = self.0.symbols.kernel(addresses, out);
+                if found.is_late {
+                    StackCounts::add(&counts.late);
+                }
+            },
+        );
     }
 }
 

@@ -253,15 +253,12 @@ fn path(escaped: &[u8]) -> PathBuf {
             .filter(|digits| *first == b'\\' && digits.iter().all(|d| (b'0'..=b'7').contains(d)));
         let byte =
             octal.map(|digits| digits.iter().fold(0_u32, |byte, digit| byte * 8 + u32::from(digit - b'0')));
-        match byte.and_then(|byte| u8::try_from(byte).ok()) {
-            Some(byte) => {
-                bytes.push(byte);
-                rest = tail.get(3..).unwrap_or_default();
-            }
-            None => {
-                bytes.push(*first);
-                rest = tail;
-            }
+        if let Some(byte) = byte.and_then(|byte| u8::try_from(byte).ok()) {
+            bytes.push(byte);
+            rest = tail.get(3..).unwrap_or_default();
+        } else {
+            bytes.push(*first);
+            rest = tail;
         }
     }
     PathBuf::from(std::ffi::OsString::from_vec(bytes))

@@ -66,7 +66,7 @@ pub(super) enum Mode<'a> {
         /// The configuration in force.
         from: &'a RuntimeConfig,
         /// Another way to images than before.
-        route: Option<Route>,
+        route: Option<Box<Route>>,
     },
 }
 
@@ -95,7 +95,7 @@ enum Prepared {
     /// Same programs, new sinks.
     Rewire(Vec<SourcePlan>),
     /// New programs, attached and waiting.
-    Switch(Built),
+    Switch(Box<Built>),
     /// Its image is not here yet.
     ToFetch,
     /// Cannot run on this machine.
@@ -134,43 +134,19 @@ impl Gadgets {
         mode: Mode<'_>,
         stop: &CancellationToken,
     ) -> Result<Changes, Vec<String>> {
-        let wanted: BTreeSet<&str> = config.gadgets.iter().map(|gadget| gadget.name.as_str()).collect();
         let mut changes = Changes::default();
-        let mut changed = Vec::new();
-        for gadget in &config.gadgets {
-            let known = self.entries.get(&gadget.name);
-            if let (Some(entry), Mode::Reload { from, route: None }) = (known, &mode)
-                && entry.spec == *gadget
-                && from.limits == config.limits
-            {
-                changes.untouched += 1;
-                continue;
-            }
-            if known.is_none() {
-                self.announce(gadget);
-            }
-            changed.push(gadget);
-        }
+        let changed = self.changed(config, &mode, &mut changes);
         let is_start = matches!(mode, Mode::Start);
         let same_limits = matches!(&mode, Mode::Reload { from, .. } if from.limits == config.limits);
         let route = match mode {
-            Mode::Reload { route: Some(route), .. } => route,
+            Mode::Reload { route: Some(route), .. } => *route,
             _ => self.supply.route(),
         };
         let images = if is_start {
             changed.iter().map(|gadget| self.supply.stock(gadget)).collect()
         } else {
             // All that can take long comes first, and nothing is changed before it is over.
-            let acquired = join_all(changed.iter().map(|gadget| route.acquire(gadget)));
-            // Cancel-safe: what was fetched stays for another try.
-            let acquired = tokio::select! {
-                () = stop.cancelled() => return Err(vec!["stopped while images were fetched".to_owned()]),
-                acquired = acquired => acquired,
-            };
-            acquired
-                .into_iter()
-                .map(|image| image.map_or_else(Stock::Refused, |image| Stock::Here(Box::new(image))))
-                .collect::<Vec<_>>()
+            fetch_all(&route, &changed, stop).await?
         };
 
         // Held so that the kernel's types are parsed once for all gadgets of this change.
@@ -190,6 +166,8 @@ impl Gadgets {
             }
             let running = self.running(&gadget.name).map(|running| running.programs.clone());
             let is_replacement = running.is_some();
+            let was_refused =
+                self.entries.get(&gadget.name).is_some_and(|entry| !is_replacement && entry.spec == *gadget);
             let outcome = match image {
                 Stock::Here(image) => self.prepare(gadget, *image, running, &config.limits, kernel.clone()).await,
                 Stock::ToFetch => Ok(Prepared::ToFetch),
@@ -202,7 +180,8 @@ impl Gadgets {
                         reasons.iter().all(|reason| reason.kind != ReasonKind::Config)
                     } else {
                         // One file may serve a fleet of kernels.
-                        !is_replacement && reasons.iter().all(|reason| reason.kind.is_of_the_machine())
+                        was_refused
+                            || !is_replacement && reasons.iter().all(|reason| reason.kind.is_of_the_machine())
                     };
                     if tolerated {
                         prepared.push((gadget, Prepared::Refused(join(reasons))));
@@ -224,16 +203,7 @@ impl Gadgets {
         for (gadget, change) in prepared {
             self.carry_out(gadget, change, &mut changes).await;
         }
-        let gone: Vec<String> =
-            self.entries.keys().filter(|name| !wanted.contains(name.as_str())).cloned().collect();
-        for name in gone {
-            if let Some(Entry { running: Some(running), .. }) = self.entries.remove(&name) {
-                running.stop().await;
-            }
-            self.status.with(|board| board.gadgets.remove(&name));
-            info!(name: "gadget.stopped", gadget = name);
-            changes.stopped += 1;
-        }
+        self.remove_all_but(config, &mut changes).await;
         // Positions may have moved without a change of meaning.
         for gadget in &config.gadgets {
             if let Some(entry) = self.entries.get_mut(&gadget.name) {
@@ -247,6 +217,45 @@ impl Gadgets {
         self.pin();
         ig_kernel::sys::memory::malloc_trim();
         Ok(changes)
+    }
+
+    /// The gadgets that are new, differ from what is in force, or may have another image now.
+    fn changed<'c>(
+        &self,
+        config: &'c RuntimeConfig,
+        mode: &Mode<'_>,
+        changes: &mut Changes,
+    ) -> Vec<&'c Gadget> {
+        let mut changed = Vec::new();
+        for gadget in &config.gadgets {
+            let known = self.entries.get(&gadget.name);
+            if let (Some(entry), Mode::Reload { from, route: None }) = (known, mode)
+                && entry.spec == *gadget
+                && from.limits == config.limits
+            {
+                changes.untouched += 1;
+                continue;
+            }
+            if known.is_none() {
+                self.announce(gadget);
+            }
+            changed.push(gadget);
+        }
+        changed
+    }
+
+    async fn remove_all_but(&mut self, config: &RuntimeConfig, changes: &mut Changes) {
+        let wanted: BTreeSet<&str> = config.gadgets.iter().map(|gadget| gadget.name.as_str()).collect();
+        let gone: Vec<String> =
+            self.entries.keys().filter(|name| !wanted.contains(name.as_str())).cloned().collect();
+        for name in gone {
+            if let Some(Entry { running: Some(running), .. }) = self.entries.remove(&name) {
+                running.stop().await;
+            }
+            self.status.with(|board| board.gadgets.remove(&name));
+            info!(name: "gadget.stopped", gadget = name);
+            changes.stopped += 1;
+        }
     }
 
     /// Looks in the background for newer images of running gadgets, where the configuration wants it.
@@ -447,6 +456,21 @@ impl Gadgets {
     }
 }
 
+/// Fetches and verifies the images of all these gadgets at the same time.
+async fn fetch_all(
+    route: &Route,
+    gadgets: &[&Gadget],
+    stop: &CancellationToken,
+) -> Result<Vec<Stock>, Vec<String>> {
+    // Cancel-safe: what was fetched stays for another try.
+    let acquired = tokio::select! {
+        () = stop.cancelled() => return Err(vec!["stopped while images were fetched".to_owned()]),
+        acquired = join_all(gadgets.iter().map(|gadget| route.acquire(gadget))) => acquired,
+    };
+    let stock = |image: Result<_, _>| image.map_or_else(Stock::Refused, |image| Stock::Here(Box::new(image)));
+    Ok(acquired.into_iter().map(stock).collect())
+}
+
 /// The blocking part of a preparation.
 fn prepare(
     acquired: Acquired,
@@ -471,7 +495,9 @@ fn prepare(
     if running == Some(&plan.programs) {
         return Ok(Prepared::Rewire(plan.sources));
     }
-    Built::new(plan).map(Prepared::Switch).map_err(|reason| vec![reason])
+    Built::new(plan)
+        .map(|built| Prepared::Switch(Box::new(built)))
+        .map_err(|reason| vec![reason])
 }
 
 fn join(reasons: Vec<Reason>) -> Reason {

@@ -22,9 +22,11 @@ pub(super) fn add(
 ) -> Result<Option<StackSlot>, String> {
     let (symbolizers, absent) = Symbolizers::parse(operators.symbolizers().unwrap_or("auto"))
         .map_err(|problem| format!("parameter `{}`: {problem}", key::SYMBOLIZERS))?;
-    let slot = stack::add(source, symbolizers, &Symbols::of_this_machine(), columns).map_err(|error| chain(&error))?;
+    let slot = stack::add(source, symbolizers, &Symbols::of_this_machine(), columns)
+        .map_err(|error| chain(&error))?;
     let Some(slot) = slot else { return Ok(None) };
-    if let Some(missing) = slot.maps.iter().find(|map| object.is_none_or(|object| object.map(map).is_none())) {
+    if let Some(missing) = slot.maps.iter().find(|map| object.is_none_or(|object| object.map(map).is_none()))
+    {
         return Err(format!(
             "data source `{}` has stacks, but the object has no map `{missing}` that holds them; hint: include \
              gadget/kernel_stack_map.h or gadget/user_stack_map.h",

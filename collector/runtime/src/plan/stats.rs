@@ -89,6 +89,30 @@ fn duration(path: &str, text: &str, faults: &mut Vec<String>) -> Option<Duration
     }
 }
 
+impl Found {
+    /// Adds the sources to those of the eBPF object.
+    ///
+    /// # Errors
+    /// Both have one of the same name.
+    pub(super) fn join(&self, sources: &mut Vec<DataSource>) -> Result<(), String> {
+        for planned in &self.planned {
+            let name = &planned.source.name;
+            if sources.iter().any(|source| source.name == *name) {
+                return Err(format!(
+                    "data source `{name}` is declared twice: by the eBPF object and under `operator`"
+                ));
+            }
+            sources.push(planned.source.clone());
+        }
+        Ok(())
+    }
+
+    /// The plan of the source of this name, if it is one of these.
+    pub(super) fn of(&self, name: &str) -> Option<&Planned> {
+        self.planned.iter().find(|planned| planned.source.name == name)
+    }
+}
+
 impl Planned {
     /// Takes in what parameters say.
     pub(super) fn set(&mut self, params: &OperatorParams) {

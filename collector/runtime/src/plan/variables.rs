@@ -54,7 +54,12 @@ const WITHOUT_EFFECT: [&str; 8] = [
 /// Every parameter that a gadget takes, as clients see them: its variables, those of its WASM module, those that
 /// gadget.yaml defines, and those of operators that have something to do with its data.
 pub fn describe_params(params: &[Param], metadata: &Metadata, sources: &[&DataSource]) -> Vec<ParamDesc> {
-    let mut described: Vec<ParamDesc> = params.iter().map(ParamDesc::from).collect();
+    let variable = |param: &Param| {
+        let listed = ["params.ebpf", "ebpfParams"]
+            .map(|section| metadata.list(&format!("{section}.{}.possibleValues", param.variable)));
+        ParamDesc { possible_values: listed.concat(), ..ParamDesc::from(param) }
+    };
+    let mut described: Vec<ParamDesc> = params.iter().map(variable).collect();
     described.extend(metadata.wasm_params().into_iter().map(ParamDesc::wasm));
     described.extend(metadata.custom_params().into_iter().map(ParamDesc::custom));
     for param in instance_params(sources) {

@@ -15,7 +15,7 @@ use tracing::{debug, warn};
 
 use super::Shared;
 use crate::{
-    cache::{Backing, CachedModule, Jit, Job, Kernel, Space, State},
+    cache::{Backing, CachedModule, Jit, Job, Kernel, LOOK_AGAIN, Space, State, next_patience},
     kernel,
     module::{FileId, Module},
     open, perf_map,
@@ -96,9 +96,10 @@ impl Shared {
 
     /// Reads the mappings if they are not known, or may have changed since an address lay outside of them.
     fn refresh(&self, process: &Process, addresses: &[u64], folder: &Path) {
+        let now = Instant::now();
         let is_known = |space: &Space| {
             let is_mapped = |address: &u64| space::find(&space.mappings, *address).is_some();
-            space.is_gone || addresses.iter().all(is_mapped)
+            !space.is_due(now) || addresses.iter().all(is_mapped)
         };
         if self.state().spaces.get(process).is_some_and(is_known) {
             return;
@@ -179,6 +180,7 @@ impl Shared {
         })();
         if let Some(space) = self.state().spaces.get_mut(process) {
             space.jit_seen = Some(Instant::now());
+            space.jit_patience = next_patience(space.jit_patience, read.is_some());
             space.jit = read.or_else(|| space.jit.take());
         }
     }
@@ -294,8 +296,14 @@ impl State {
             old.files.get(index).copied()
         };
         let files = mappings.iter().map(|mapping| backing(mapping).unwrap_or(Backing::NotOpened)).collect();
-        let (jit, jit_seen) = old.map(|old| (old.jit, old.jit_seen)).unwrap_or_default();
-        let space = Space { mappings, files, jit, jit_seen, read: now, used: now, is_gone };
+        let patience = match &old {
+            Some(old) => next_patience(old.patience, old.mappings != mappings),
+            None => LOOK_AGAIN,
+        };
+        let (jit, jit_seen, jit_patience) =
+            old.map_or((None, None, LOOK_AGAIN), |old| (old.jit, old.jit_seen, old.jit_patience));
+        let space =
+            Space { mappings, files, jit, jit_seen, jit_patience, read: now, patience, used: now, is_gone };
         self.spaces.insert(*process, space);
     }
 

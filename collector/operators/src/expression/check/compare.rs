@@ -69,7 +69,7 @@ impl Checker<'_> {
         }
     }
 
-    pub(super) fn is_in(&self, at: usize, value: Typed, list: Typed) -> Result<Bool, Fault> {
+    pub(super) fn is_in(at: usize, value: Typed, list: Typed) -> Result<Bool, Fault> {
         let list = match (list, &value) {
             (Typed::Nets(nets), _) => {
                 return match value {

@@ -3,7 +3,7 @@
 use super::{Bool, Float, Int, Text, holds};
 use crate::{
     column::Column,
-    expression::env::{Env, Item, Node, Trap},
+    expression::env::{Env, Item, Node as _, Trap},
 };
 
 /// Gives elements of one kind.

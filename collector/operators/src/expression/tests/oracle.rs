@@ -125,7 +125,7 @@ fn ours(text: &str, values: &Values) -> Option<bool> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(300))]
+    #![proptest_config(ProptestConfig::with_cases(1000))]
 
     /// Scenario: random conditions of the kinds that filters are made of, over random records.
     /// Guarantees: all are planned, and the verdict, or that there is none, is the same on both sides.
@@ -139,6 +139,9 @@ proptest! {
         flag: bool,
     ) {
         let values = Values { comm: comm.into_bytes(), pid, ret, big: 0, ratio, flag };
-        prop_assert_eq!(ours(&text, &values), other(&text, &values), "{}", text);
+        let (ours, other) = (ours(&text, &values), other(&text, &values));
+        // The original makes an array whole before it looks into it; here an element that is not reached cannot fail.
+        let is_lazy = other.is_none() && text.contains('[');
+        prop_assert!(is_lazy || ours == other, "{}: {:?}, {:?}", text, ours, other);
     }
 }

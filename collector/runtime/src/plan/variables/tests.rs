@@ -115,6 +115,8 @@ fn operators_are_told() {
         &[
             ("filter", "a==1"),
             ("operator.filter.filter.open", "b==2"),
+            ("filter-expr", "a == 1"),
+            ("operator.filter.filter-expr.top", "b == 2"),
             ("sort", "top:-pid"),
             ("max-entries", "top:20"),
             ("map-fetch-interval", "500ms"),
@@ -128,6 +130,8 @@ fn operators_are_told() {
     assert!(faults.len() == 1 && faults[0].contains("otel-metrics-name"), "{faults:?}");
     assert_eq!(operators.filters("open").collect::<Vec<_>>(), ["a==1", "b==2"]);
     assert_eq!(operators.filters("top").collect::<Vec<_>>(), ["a==1"]);
+    assert_eq!(operators.expressions("top").collect::<Vec<_>>(), ["a == 1", "b == 2"]);
+    assert_eq!(operators.expressions("open").collect::<Vec<_>>(), ["a == 1"]);
     assert_eq!((operators.sort("top"), operators.sort("open")), (Some("-pid"), None));
     assert_eq!((operators.limit("top"), operators.limit("open")), (Some(Limit { most: 20 }), None));
     assert_eq!(operators.map_interval("top"), Some(Duration::from_millis(500)));
