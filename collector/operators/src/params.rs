@@ -61,7 +61,7 @@ pub fn instance_params(sources: &[&DataSource]) -> Vec<ParamDesc> {
             ParamDesc::new(
                 "operator.ustack.",
                 "symbolizers",
-                "How user stacks become names: none, auto, or a list of symtab, debuginfod-cache, otel-ebpf-profiler",
+                "How user stacks become names: none, auto (all there is), or a list of symtab, dwarf",
             )
             .of_type("string", "auto"),
         );

@@ -54,7 +54,8 @@ fn timeout(text: &str) -> Result<Duration, String> {
     if let Ok(seconds) = text.parse::<u64>() {
         return Ok(Duration::from_secs(seconds));
     }
-    ig_config::value::duration(text).map_err(|_hint| "expected seconds, or a duration such as 1m30s".to_owned())
+    ig_config::value::duration(text)
+        .map_err(|_hint| "expected seconds, or a duration such as 1m30s".to_owned())
 }
 
 impl Common {

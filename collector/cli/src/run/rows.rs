@@ -59,7 +59,12 @@ impl Rows {
         Ok(())
     }
 
-    fn sink(&self, gadget: &str, source: &DataSource, columns: &Columns) -> Result<Vec<Box<dyn Sink>>, ConsoleError> {
+    fn sink(
+        &self,
+        gadget: &str,
+        source: &DataSource,
+        columns: &Columns,
+    ) -> Result<Vec<Box<dyn Sink>>, ConsoleError> {
         let modes = supported(source)?;
         let wanted = self.modes.as_ref().and_then(|modes| modes.of(&source.name));
         let mode = wanted.map_or_else(|| Ok(modes.default.clone()), |name| modes.choose(name))?;
@@ -79,7 +84,12 @@ impl Rows {
 }
 
 impl SinkFactory for Rows {
-    fn open(&self, gadget: &str, source: &DataSource, columns: &Columns) -> Result<Vec<Box<dyn Sink>>, String> {
+    fn open(
+        &self,
+        gadget: &str,
+        source: &DataSource,
+        columns: &Columns,
+    ) -> Result<Vec<Box<dyn Sink>>, String> {
         self.sink(gadget, source, columns).map_err(|error| error.to_string())
     }
 }

@@ -25,7 +25,11 @@ use crate::{failure::Failure, image::access};
 const STOP_PATIENCE: Duration = Duration::from_secs(5);
 
 /// Prepares and runs the gadget of `image`; `arguments` is everything after `run`.
-pub(super) async fn watch(image: &str, before: &flags::Common, arguments: &[OsString]) -> Result<(), Failure> {
+pub(super) async fn watch(
+    image: &str,
+    before: &flags::Common,
+    arguments: &[OsString],
+) -> Result<(), Failure> {
     let mut events = signals::listen().map_err(|error| Failure::new(&error))?;
     let reference = Reference::parse(image).map_err(|error| Failure::config(error.to_string()))?;
     // Flags after the image count as well: they may say where it comes from.
@@ -86,8 +90,7 @@ pub(super) async fn watch(image: &str, before: &flags::Common, arguments: &[OsSt
     let context = PlanContext { sinks: Some(Arc::new(rows) as Arc<dyn SinkFactory>), ..context };
     let plan = GadgetPlan::new(&spec, &parts, &context).map_err(refusal)?;
     drop(context);
-    let running =
-        Interactive::start(plan, image.to_owned()).await.map_err(|error| Failure::new(&error))?;
+    let running = Interactive::start(plan, image.to_owned()).await.map_err(|error| Failure::new(&error))?;
     tracing::debug!(name: "gadget.started", image, digest);
 
     let timeout = parsed.common.timeout;
@@ -110,16 +113,21 @@ pub(super) async fn watch(image: &str, before: &flags::Common, arguments: &[OsSt
 /// Finds flags that mean nothing to this gadget: they would be ignored, or be refused by a name nobody wrote.
 fn check_flags(parsed: &Parsed, plan: &GadgetPlan) -> Result<(), Failure> {
     let known = plan.describe_params();
-    for (flag, parameter) in [("--sort", "operator.sort.sort"), ("--max-entries", "operator.limiter.max-entries")] {
+    for (flag, parameter) in
+        [("--sort", "operator.sort.sort"), ("--max-entries", "operator.limiter.max-entries")]
+    {
         if parsed.params.contains_key(parameter) && !known.iter().any(|param| param.full_key() == parameter) {
-            return Err(Failure::config(format!("{flag}: this gadget has no data source that is read at once"))
-                .hint("events are printed as they come; `--help` says of what kind each data source is"));
+            return Err(Failure::config(format!(
+                "{flag}: this gadget has no data source that is read at once"
+            ))
+            .hint("events are printed as they come; `--help` says of what kind each data source is"));
         }
     }
     // Entries of another form are refused where they are applied.
     let targets = parsed.common.annotate.iter().filter_map(|entry| entry.split_once(':'));
     for (target, _) in targets {
-        let (name, field) = target.split_once('.').map_or((target, None), |(name, field)| (name, Some(field)));
+        let (name, field) =
+            target.split_once('.').map_or((target, None), |(name, field)| (name, Some(field)));
         let sources = || plan.sources.iter().map(|plan| plan.source.name.as_str());
         let Some(found) = plan.sources.iter().find(|plan| plan.source.name == name) else {
             return Err(unknown("--annotate: there is no data source", name, sources()));

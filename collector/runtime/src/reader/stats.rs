@@ -1,6 +1,6 @@
 //! Statistics: read from procfs, cgroupfs and the kernel's list of eBPF objects, at intervals.
 //!
-//! A reading of ten thousand processes takes a third of a second, and a file of procfs can block behind a lock of the
+//! A reading of ten thousand processes takes some hundred milliseconds, and a file of procfs can block behind a lock of the
 //! process it is about. So readings are made on a thread that may wait, at ordinary priority, and only what they gave
 //! comes to the reader thread. The first reading gives no records: what is reported are differences.
 //!
