@@ -49,7 +49,8 @@ impl Workshop {
             fs::copy(&path, copy.join(path.file_name().unwrap())).unwrap();
         }
         let metadata = fs::read_to_string(copy.join("gadget.yaml")).unwrap();
-        fs::write(copy.join("gadget.yaml"), format!("{metadata}\nannotations:\n  example.note: {note}\n")).unwrap();
+        fs::write(copy.join("gadget.yaml"), format!("{metadata}\nannotations:\n  example.note: {note}\n"))
+            .unwrap();
         build_gadget(&self.store(), &copy, image);
     }
 
@@ -76,7 +77,9 @@ fn state(collector: &Collector) -> String {
 }
 
 fn wait_running(collector: &Collector) {
-    wait_for("the gadget to run", PATIENCE, || state(collector).starts_with("gadget exec: running").then_some(()));
+    wait_for("the gadget to run", PATIENCE, || {
+        state(collector).starts_with("gadget exec: running").then_some(())
+    });
 }
 
 fn counts(collector: &Collector) {
@@ -221,7 +224,10 @@ fn a_kernel_without_types_is_served_by_the_image() {
         fs::copy("/sys/kernel/btf/vmlinux", place.join(format!("{release}.btf"))).unwrap();
         let gadget = root().join("gadgets/trace_exec");
         let archive = archive.to_str().unwrap();
-        ig_image(&store, &["build", gadget.to_str().unwrap(), "-t", name, "--btfgen", "--btfhub-archive", archive]);
+        ig_image(
+            &store,
+            &["build", gadget.to_str().unwrap(), "-t", name, "--btfgen", "--btfhub-archive", archive],
+        );
     };
     build("fitting", &release);
     build("other", "1.2.3-other");

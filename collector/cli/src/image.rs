@@ -7,15 +7,15 @@ use ig_image::{ImageDescriptor, Reference, Store};
 
 use crate::failure::Failure;
 
-mod age;
 pub(crate) mod access;
+mod age;
 mod build;
 mod export;
 mod fsck;
 mod gc;
 mod import;
-mod key;
 mod inspect;
+mod key;
 mod list;
 mod output;
 mod pull;

@@ -12,9 +12,9 @@ mod log;
 mod login;
 mod logout;
 mod object;
+mod pages;
 mod progress;
 mod registry;
-mod pages;
 mod run;
 
 use std::process::ExitCode;

@@ -8,8 +8,10 @@ use clap_complete::Shell;
 use crate::failure::Failure;
 
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  ig completion bash > /etc/bash_completion.d/ig\n  ig completion zsh > \"${fpath[1]}/_ig\"\n  \
-    ig completion fish > ~/.config/fish/completions/ig.fish")]
+#[command(
+    after_help = "Examples:\n  ig completion bash > /etc/bash_completion.d/ig\n  ig completion zsh > \"${fpath[1]}/_ig\"\n  \
+    ig completion fish > ~/.config/fish/completions/ig.fish"
+)]
 pub(crate) struct CompletionArguments {
     /// The shell to complete for
     shell: Shell,

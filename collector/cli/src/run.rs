@@ -58,7 +58,11 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let result = runtime.block_on(async {
         match (&arguments.file, arguments.image.first()) {
             (Some(file), _) => {
-                let rows = arguments.common.output.as_ref().map(|_| rows::Rows::open(&arguments.common, rows::Label::Gadget));
+                let rows = arguments
+                    .common
+                    .output
+                    .as_ref()
+                    .map(|_| rows::Rows::open(&arguments.common, rows::Label::Gadget));
                 collect::collect(file, &arguments.common, rows.transpose()?).await
             }
             (None, Some(image)) => {

@@ -63,8 +63,20 @@ const TEMPLATES: &[(&str, &[(&str, &str)])] = &[
 /// Types that imply the template of the same name without `gadget_`.
 ///
 /// The reference forgets `gadget_ptid`, so that two columns of its tables are called TID.
-const IMPLIED: [&str; 12] =
-    ["comm", "pcomm", "uid", "gid", "pid", "tid", "ppid", "ptid", "timestamp", "mntns_id", "netns_id", "user_stack"];
+const IMPLIED: [&str; 12] = [
+    "comm",
+    "pcomm",
+    "uid",
+    "gid",
+    "pid",
+    "tid",
+    "ppid",
+    "ptid",
+    "timestamp",
+    "mntns_id",
+    "netns_id",
+    "user_stack",
+];
 
 /// The annotations of a template, `None` if there is none of this name.
 pub fn template(name: &str) -> Option<&'static [(&'static str, &'static str)]> {

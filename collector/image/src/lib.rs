@@ -10,8 +10,8 @@
 
 pub mod access;
 mod arch;
-pub mod auth;
 pub mod archive;
+pub mod auth;
 pub mod btfgen;
 pub mod build;
 mod digest;
@@ -28,5 +28,6 @@ pub use digest::{Digest, ParseDigestError};
 pub use error::ErrorKind;
 pub use reference::{Reference, ReferenceError};
 pub use store::{
-    BlobWriter, Gadget, ImageDescriptor, IngestError, ListedImage, LoadImageError, Pin, ResolveError, Store, StoreError,
+    BlobWriter, Gadget, ImageDescriptor, IngestError, ListedImage, LoadImageError, Pin, ResolveError, Store,
+    StoreError,
 };

@@ -125,9 +125,7 @@ fn oci() -> Vec<ParamDesc> {
 fn ebpf(sources: &[&DataSource]) -> Vec<ParamDesc> {
     let new = |key, description| ParamDesc::new(EBPF_PREFIX, key, description);
     let mut params = Vec::new();
-    let is_of_programs = |source: &&DataSource| {
-        matches!(&source.origin, Origin::Operator { operator } if operator == bpfstats::OPERATOR)
-    };
+    let is_of_programs = |source: &&DataSource| matches!(&source.origin, Origin::Operator { operator } if operator == bpfstats::OPERATOR);
     if sources.iter().any(is_of_programs) {
         let new = |key, description| ParamDesc::new("operator.ebpf.", key, description);
         params.push(new("statistics-interval", "Time between reports").of_type("duration", "1000ms"));

@@ -160,7 +160,14 @@ impl Collector {
         let mut outputs =
             Outputs::new(registry.clone(), status.clone(), drains.clone(), tasks.clone(), options.version);
         outputs.prepare(&config.exporters).await?.commit(&mut outputs);
-        let mut gadgets = Gadgets::new(Supply::new(route, tasks.clone()), reader, registry.clone(), status.clone(), format, options.sinks.clone());
+        let mut gadgets = Gadgets::new(
+            Supply::new(route, tasks.clone()),
+            reader,
+            registry.clone(),
+            status.clone(),
+            format,
+            options.sinks.clone(),
+        );
         if let Err(faults) = gadgets.apply(&config, Mode::Start, &CancellationToken::new()).await {
             outputs.stop(Instant::now() + Duration::from_secs(1)).await;
             return Err(StartError::Config(faults));
@@ -294,7 +301,9 @@ impl Collector {
         let route = if forced || policy_changed || *images != self.config.images {
             match Route::open(images, &self.options.images, &self.options.store) {
                 Ok(route) => Some(Box::new(route)),
-                Err(error) => return self.refuse(vec![format!("{}: {}", images.at, ig_model::chain(&error))]),
+                Err(error) => {
+                    return self.refuse(vec![format!("{}: {}", images.at, ig_model::chain(&error))]);
+                }
             }
         } else {
             None

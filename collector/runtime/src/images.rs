@@ -61,8 +61,10 @@ pub fn open(images: &Images, flags: &ImageFlags, store: &Path) -> Result<Access,
     let policy = Policy::new(machine, std::iter::once(configured).chain(flags.trust.iter().cloned()))?;
 
     let mut mirrors = Mirrors::default();
-    let written = images.mirrors.iter().flat_map(|(registry, list)| list.iter().map(move |mirror| (registry, mirror)));
-    for (registry, mirror) in flags.mirrors.iter().map(|(registry, mirror)| (registry, mirror)).chain(written) {
+    let written =
+        images.mirrors.iter().flat_map(|(registry, list)| list.iter().map(move |mirror| (registry, mirror)));
+    for (registry, mirror) in flags.mirrors.iter().map(|(registry, mirror)| (registry, mirror)).chain(written)
+    {
         mirrors.add(registry, mirror)?;
     }
     let mut options = RegistryOptions::default();

@@ -6,7 +6,8 @@ use ig_datasource::Origin;
 use ig_exporters::series::Registry;
 use ig_kernel::{btf::Btf, sys::bpf};
 use ig_loader::{
-    AttachError, AttachOptions, ErrorKind, Link, LoadError, Loaded, Loader, Map, MapKind, Object, ProgramKind, SkipReason,
+    AttachError, AttachOptions, ErrorKind, Link, LoadError, Loaded, Loader, Map, MapKind, Object,
+    ProgramKind, SkipReason,
 };
 use ig_model::KtimeNs;
 use ig_operators::{Measure, stack::StackMaps, stats::bpfstats::Owner};
@@ -16,8 +17,8 @@ use crate::{
     owners::Place,
     pipeline::{Handover, Outlets, Pipeline},
     plan::{GadgetPlan, ProgramKey, SourcePlan},
-    stacks,
     reader::{Feed, IteratorFeed, MapFeed, PerfFeed, Reader, RingFeed, SourceHandle, StatsFeed},
+    stacks,
     status::{Reason, ReasonKind, Status},
 };
 
@@ -121,11 +122,19 @@ impl Built {
         let Some(object) = object else {
             let sources = feeds(sources, None, &[])?;
             let owner = Owner { name: name.clone(), ..Owner::default() };
-            return Ok(Self { name, programs, sources, links: Links(Vec::new()), owner, stacks: Arc::default() });
+            return Ok(Self {
+                name,
+                programs,
+                sources,
+                links: Links(Vec::new()),
+                owner,
+                stacks: Arc::default(),
+            });
         };
         let loaded = load(&object, kernel_types, &programs, &sources)?;
         if loaded.programs().is_empty() && !loaded.skipped().is_empty() {
-            let reasons = loaded.skipped().iter().map(|skipped| format!("`{}`: {}", skipped.program, skipped.reason));
+            let reasons =
+                loaded.skipped().iter().map(|skipped| format!("`{}`: {}", skipped.program, skipped.reason));
             let text = reasons.collect::<Vec<_>>().join("; ");
             return Err(Reason { kind: ReasonKind::MissingHook, text });
         }
@@ -178,8 +187,7 @@ impl Built {
         }
         let image = status.with(|board| board.gadgets.get(&self.name).map(|gadget| gadget.image.clone()));
         let place = reader.owners().enter(Owner { image: image.unwrap_or_default(), ..self.owner });
-        let running =
-            Running {
+        let running = Running {
             name: self.name,
             programs: self.programs,
             sources,
@@ -193,12 +201,7 @@ impl Built {
 
 impl Running {
     /// Puts new sinks behind the same programs; not one record is missed or seen twice.
-    pub async fn rewire(
-        &self,
-        plans: Vec<SourcePlan>,
-        registry: &Registry,
-        status: &Status,
-    ) -> Vec<Reason> {
+    pub async fn rewire(&self, plans: Vec<SourcePlan>, registry: &Registry, status: &Status) -> Vec<Reason> {
         let mut refusals = Vec::new();
         for plan in plans {
             if let Some(source) = self.sources.iter().find(|source| source.name == plan.source.name) {
@@ -463,7 +466,8 @@ fn feed<'a>(
     match &plan.source.origin {
         Origin::Operator { operator } => {
             let statistics = plan.statistics.as_ref();
-            let statistics = statistics.ok_or_else(|| missing(format!("operator `{operator}` is unknown")))?;
+            let statistics =
+                statistics.ok_or_else(|| missing(format!("operator `{operator}` is unknown")))?;
             StatsFeed::open(gadget, &source, statistics, plan.schedule)
                 .map(Feed::Statistics)
                 .map_err(|error| Reason::new(error.reason_kind(), &error))

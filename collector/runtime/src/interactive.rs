@@ -57,9 +57,8 @@ impl Interactive {
         status.with(|board| board.gadgets.insert(plan.name.clone(), state));
         let registry = Registry::new(RegistryLimits { series_total: 0 });
         let built = tokio::task::spawn_blocking(move || Built::new(plan)).await;
-        let built = built
-            .map_err(|panic| StartError::Panicked(panic.to_string()))?
-            .map_err(StartError::Refused)?;
+        let built =
+            built.map_err(|panic| StartError::Panicked(panic.to_string()))?.map_err(StartError::Refused)?;
         ig_kernel::sys::memory::malloc_trim();
         let (running, _) = built.start(&reader, &registry, &status, None).await;
         Ok(Self { running, status, _reader: reader })
@@ -73,8 +72,6 @@ impl Interactive {
     /// Drains a last time and detaches in the background; the numbers of each data source.
     pub async fn stop(self) -> BTreeMap<String, Arc<SourceStats>> {
         self.running.stop().await;
-        self.status.with(|board| {
-            board.gadgets.values().flat_map(|gadget| gadget.sources.clone()).collect()
-        })
+        self.status.with(|board| board.gadgets.values().flat_map(|gadget| gadget.sources.clone()).collect())
     }
 }

@@ -16,7 +16,10 @@ use ig_config::{
 use ig_datasource::{DataSource, Discovered, Param, ParamDesc, discover};
 use ig_kernel::btf::Btf;
 use ig_loader::Object;
-use ig_operators::{Columns, Expression, Filter, FormatContext, Limit, MeasurePlan, Sink, Sort, env, measure::TablePlace, spec::split_escaped, stack::StackSlot, stats::Statistics};
+use ig_operators::{
+    Columns, Expression, Filter, FormatContext, Limit, MeasurePlan, Sink, Sort, env, measure::TablePlace,
+    spec::split_escaped, stack::StackSlot, stats::Statistics,
+};
 
 pub use hooks::Hook;
 pub use variables::describe_params;
@@ -41,7 +44,12 @@ pub trait SinkFactory: Send + Sync + Debug {
     ///
     /// # Errors
     /// When what the user asked for does not fit the data source, in words.
-    fn open(&self, gadget: &str, source: &DataSource, columns: &Columns) -> Result<Vec<Box<dyn Sink>>, String>;
+    fn open(
+        &self,
+        gadget: &str,
+        source: &DataSource,
+        columns: &Columns,
+    ) -> Result<Vec<Box<dyn Sink>>, String>;
 }
 
 /// What the collector knows when it plans.
@@ -156,7 +164,8 @@ impl GadgetPlan {
             .transpose()
             .map_err(|error| vec![Reason::new(ReasonKind::Object, &error)])?;
         let kernel_types = image.kernel_types.map(|bytes| Btf::parse(bytes, None)).transpose();
-        let kernel_types = kernel_types.map_err(|error| vec![Reason::new(ReasonKind::Object, &error)])?.map(Arc::new);
+        let kernel_types =
+            kernel_types.map_err(|error| vec![Reason::new(ReasonKind::Object, &error)])?.map(Arc::new);
         let mut metadata =
             Metadata::parse(image.metadata).map_err(|error| vec![Reason::new(ReasonKind::Object, &error)])?;
         let mut reasons = annotate(gadget, &mut metadata);
@@ -173,9 +182,7 @@ impl GadgetPlan {
         let mut statistics = stats::find(&metadata);
         warnings.append(&mut statistics.warnings);
         reasons.extend(statistics.faults.iter().map(|text| fault(gadget, text)));
-        statistics
-            .join(&mut sources)
-            .map_err(|text| vec![Reason { kind: ReasonKind::Object, text }])?;
+        statistics.join(&mut sources).map_err(|text| vec![Reason { kind: ReasonKind::Object, text }])?;
         for source in &mut sources {
             complete(source, &metadata, context.kernel.as_deref());
         }
@@ -201,13 +208,15 @@ impl GadgetPlan {
         }
         let names: Vec<&str> = planned.iter().map(|plan| plan.source.name.as_str()).collect();
         reasons.extend(sinks::unknown_sources(gadget, &names));
-        let hooks = object.as_ref().map_or_else(|| Ok(BTreeMap::new()), |object| hooks::plan(object, &metadata));
+        let hooks =
+            object.as_ref().map_or_else(|| Ok(BTreeMap::new()), |object| hooks::plan(object, &metadata));
         let hooks = hooks.unwrap_or_else(|faults| {
             reasons.extend(faults.into_iter().map(|text| Reason { kind: ReasonKind::Object, text }));
             BTreeMap::new()
         });
         if object.is_none() && planned.is_empty() {
-            let text = "image has nothing to run: no eBPF program, and no operator that its gadget.yaml asks for";
+            let text =
+                "image has nothing to run: no eBPF program, and no operator that its gadget.yaml asks for";
             reasons.push(Reason { kind: ReasonKind::Image, text: text.to_owned() });
         }
         if !reasons.is_empty() {
@@ -234,7 +243,16 @@ impl GadgetPlan {
                 .filter_map(|plan| Some((plan.source.name.clone(), plan.statistics.clone()?)))
                 .collect(),
         };
-        Ok(Self { name: gadget.name.clone(), object, kernel_types, programs, sources: planned, params, metadata, warnings })
+        Ok(Self {
+            name: gadget.name.clone(),
+            object,
+            kernel_types,
+            programs,
+            sources: planned,
+            params,
+            metadata,
+            warnings,
+        })
     }
 }
 

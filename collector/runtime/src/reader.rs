@@ -200,7 +200,9 @@ async fn run(job: Job) {
             stream::run(*feed, owner, pipeline, handover, orders).await;
         }
         Feed::Map(feed) => fetch::run(fetch::Fetcher::Map(feed), pipeline, handover, orders, exhausted).await,
-        Feed::Iterator(feed) => fetch::run(fetch::Fetcher::Iterator(feed), pipeline, handover, orders, exhausted).await,
+        Feed::Iterator(feed) => {
+            fetch::run(fetch::Fetcher::Iterator(feed), pipeline, handover, orders, exhausted).await
+        }
         Feed::Statistics(feed) => {
             fetch::run(fetch::Fetcher::Statistics(feed), pipeline, handover, orders, exhausted).await;
         }

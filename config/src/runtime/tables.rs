@@ -265,7 +265,12 @@ pub(crate) static IMAGE_LIMITS: Object = Object {
             "4MiB",
             "Most bytes of an index or manifest.",
         ),
-        Key::defaults("layer", Kind::Size { min: 64 << 10, max: 16 << 30 }, "512MiB", "Most bytes of a layer."),
+        Key::defaults(
+            "layer",
+            Kind::Size { min: 64 << 10, max: 16 << 30 },
+            "512MiB",
+            "Most bytes of a layer.",
+        ),
     ],
 };
 

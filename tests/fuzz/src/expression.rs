@@ -59,7 +59,9 @@ mod tests {
     /// Guarantees: each is a whole expression, so that the fuzzer starts behind the parser.
     #[test]
     fn seeds_are_understood() {
-        for seed in std::fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus/expression")).unwrap() {
+        for seed in
+            std::fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus/expression")).unwrap()
+        {
             let path = seed.unwrap().path();
             let bytes = std::fs::read(&path).unwrap();
             expression(&bytes);

@@ -22,8 +22,8 @@ mod expression;
 mod gadget;
 mod image;
 mod object;
-mod trust;
 mod record;
+mod trust;
 
 /// A parser under test.
 pub type Target = fn(&[u8]);

@@ -65,12 +65,15 @@ impl Flags {
 
     fn settings(&self) -> Result<Settings, Failure> {
         let flag = |name: &str| Origin::Flag(name.to_owned());
-        let allowed = self.allowed_gadgets.iter().map(|name| Stated::new(name.clone(), flag("--allowed-gadgets")));
+        let allowed =
+            self.allowed_gadgets.iter().map(|name| Stated::new(name.clone(), flag("--allowed-gadgets")));
         let allowed: Vec<_> = allowed.collect();
         Ok(Settings {
             verify: self.verify_image.map(|value| Stated::new(value, flag("--verify-image"))),
             allowed_gadgets: (!allowed.is_empty()).then(|| Stated::new(allowed, flag("--allowed-gadgets"))),
-            disallow_pulling: self.disallow_pulling.map(|value| Stated::new(value, flag("--disallow-pulling"))),
+            disallow_pulling: self
+                .disallow_pulling
+                .map(|value| Stated::new(value, flag("--disallow-pulling"))),
             ..self.trust.settings(self.connection.insecure())?
         })
     }
@@ -80,7 +83,11 @@ impl Flags {
 ///
 /// # Errors
 /// Why the image does not run, with a hint.
-pub(crate) async fn acquire(access: &Access, reference: &Reference, pull: PullPolicy) -> Result<Acquired, Failure> {
+pub(crate) async fn acquire(
+    access: &Access,
+    reference: &Reference,
+    pull: PullPolicy,
+) -> Result<Acquired, Failure> {
     let transfer = Transfer::on_stderr();
     let acquired = access
         .acquire(reference, pull, &transfer)

@@ -46,7 +46,11 @@ pub(super) async fn collect(file: &Path, common: &Common, rows: Option<Rows>) ->
 /// Says what runs and where to look.
 fn greet(file: &str, collector: &Collector) {
     let board = collector.board();
-    let running = board.gadgets.values().filter(|gadget| matches!(gadget.state, State::Running | State::Degraded)).count();
+    let running = board
+        .gadgets
+        .values()
+        .filter(|gadget| matches!(gadget.state, State::Running | State::Degraded))
+        .count();
     eprintln!("{running} of {} gadgets of {file} are running", board.gadgets.len());
     eprint!("{}", table(&board));
     match collector.metrics_address() {
@@ -67,4 +71,3 @@ fn table(board: &Board) -> String {
         })
         .collect()
 }
-

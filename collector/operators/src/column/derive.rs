@@ -264,7 +264,12 @@ fn add(columns: &mut Columns, column: Column) {
 }
 
 /// The full name of a formatter's output, if it has one.
-pub(crate) fn target(source: &DataSource, field: &Field, annotation: &str, fallback: Option<&str>) -> Option<String> {
+pub(crate) fn target(
+    source: &DataSource,
+    field: &Field,
+    annotation: &str,
+    fallback: Option<&str>,
+) -> Option<String> {
     let annotated = field.annotations.get(annotation).map(String::as_str).filter(|name| !name.is_empty());
     let name = annotated.or_else(|| field.name.strip_suffix("_raw")).or(fallback)?;
     Some(match field.parent.and_then(|parent| source.fields.get(parent)) {

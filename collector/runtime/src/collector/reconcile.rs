@@ -7,11 +7,11 @@ use std::{
     time::Duration,
 };
 
+use futures_util::future::join_all;
 use ig_config::runtime::{Gadget, Limits, RuntimeConfig};
 use ig_exporters::series::Registry;
 use ig_image::{Digest, access::Acquired};
 use ig_operators::FormatContext;
-use futures_util::future::join_all;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
@@ -169,7 +169,9 @@ impl Gadgets {
             let was_refused =
                 self.entries.get(&gadget.name).is_some_and(|entry| !is_replacement && entry.spec == *gadget);
             let outcome = match image {
-                Stock::Here(image) => self.prepare(gadget, *image, running, &config.limits, kernel.clone()).await,
+                Stock::Here(image) => {
+                    self.prepare(gadget, *image, running, &config.limits, kernel.clone()).await
+                }
                 Stock::ToFetch => Ok(Prepared::ToFetch),
                 Stock::Refused(reason) => Err(vec![reason]),
             };
@@ -261,8 +263,10 @@ impl Gadgets {
     /// Looks in the background for newer images of running gadgets, where the configuration wants it.
     pub(super) fn refresh(&mut self) {
         let entries = self.entries.values().filter(|entry| entry.running.is_some());
-        let followed: Vec<Gadget> =
-            entries.filter(|entry| self.supply.follows(&entry.spec)).map(|entry| entry.spec.clone()).collect();
+        let followed: Vec<Gadget> = entries
+            .filter(|entry| self.supply.follows(&entry.spec))
+            .map(|entry| entry.spec.clone())
+            .collect();
         for gadget in &followed {
             self.supply.fetch(gadget);
         }
@@ -291,7 +295,11 @@ impl Gadgets {
         let running = entry.running.as_ref().map(|running| running.programs.clone());
         let is_replacement = running.is_some();
         let change = match delivery.result {
-            Ok(image) if running.as_ref().is_some_and(|key| key.digest == image.gadget.digest.to_string()) => return,
+            Ok(image)
+                if running.as_ref().is_some_and(|key| key.digest == image.gadget.digest.to_string()) =>
+            {
+                return;
+            }
             Ok(image) => {
                 let kernel = ig_kernel::btf::vmlinux().ok();
                 self.prepare(&gadget, image, running, &config.limits, kernel).await
@@ -387,9 +395,8 @@ impl Gadgets {
         };
         let gadget = gadget.clone();
         let status = self.status.clone();
-        let work = tokio::task::spawn_blocking(move || {
-            prepare(image, &gadget, running.as_ref(), &context, &status)
-        });
+        let work =
+            tokio::task::spawn_blocking(move || prepare(image, &gadget, running.as_ref(), &context, &status));
         work.await.unwrap_or_else(|panic| {
             Err(vec![Reason { kind: ReasonKind::Object, text: format!("loading panicked: {panic}") }])
         })
@@ -495,9 +502,7 @@ fn prepare(
     if running == Some(&plan.programs) {
         return Ok(Prepared::Rewire(plan.sources));
     }
-    Built::new(plan)
-        .map(|built| Prepared::Switch(Box::new(built)))
-        .map_err(|reason| vec![reason])
+    Built::new(plan).map(|built| Prepared::Switch(Box::new(built))).map_err(|reason| vec![reason])
 }
 
 fn join(reasons: Vec<Reason>) -> Reason {

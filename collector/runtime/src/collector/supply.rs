@@ -71,7 +71,11 @@ impl Route {
     ///
     /// # Errors
     /// [`ImagesError`].
-    pub(super) fn open(images: &Images, flags: &ImageFlags, store: &std::path::Path) -> Result<Self, ImagesError> {
+    pub(super) fn open(
+        images: &Images,
+        flags: &ImageFlags,
+        store: &std::path::Path,
+    ) -> Result<Self, ImagesError> {
         let store: PathBuf = images.store.clone().unwrap_or_else(|| store.to_owned());
         Ok(Self {
             access: open(images, flags, &store)?,
@@ -185,8 +189,7 @@ impl Supply {
 
 async fn acquire(access: &Access, gadget: &Gadget, pull: PullPolicy) -> Result<Acquired, Reason> {
     let reference = reference(gadget)?;
-    let acquired =
-        access.acquire(&reference, pull, &()).await.map_err(|error| refusal(gadget, &error))?;
+    let acquired = access.acquire(&reference, pull, &()).await.map_err(|error| refusal(gadget, &error))?;
     if let Some(error) = &acquired.pull_failure {
         warn!(
             name: "image.fetch.failed",

@@ -74,16 +74,19 @@ pub(super) fn plan(object: &Object, metadata: &Metadata) -> Result<BTreeMap<Stri
 
 fn sample_frequency(name: &str, metadata: &Metadata) -> Result<u64, String> {
     let setting = |key: &str| metadata.get(&format!("programs.{name}.{key}"));
-    let known = [
-        ("perf.type", "software"),
-        ("perf.config", "count_sw_cpu_clock"),
-        ("perf.sampleType", "sample_raw"),
-    ];
+    let known =
+        [("perf.type", "software"), ("perf.config", "count_sw_cpu_clock"), ("perf.sampleType", "sample_raw")];
     for (key, only) in known {
         match setting(key) {
             Some(value) if value == only => {}
-            Some(value) => return Err(format!("gadget.yaml: `programs.{name}.{key}` is `{value}`; only `{only}` is known")),
-            None => return Err(format!("gadget.yaml: `programs.{name}.{key}` is missing; expected `{only}`")),
+            Some(value) => {
+                return Err(format!(
+                    "gadget.yaml: `programs.{name}.{key}` is `{value}`; only `{only}` is known"
+                ));
+            }
+            None => {
+                return Err(format!("gadget.yaml: `programs.{name}.{key}` is missing; expected `{only}`"));
+            }
         }
     }
     let key = format!("programs.{name}.sampler.frequency");

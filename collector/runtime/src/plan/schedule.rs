@@ -59,7 +59,8 @@ pub(super) fn plan(source: &DataSource, wishes: Wishes, purpose: Purpose) -> Sch
             }
         }
         (Origin::Iterator { .. }, Purpose::Collect) => {
-            let stated = || annotated("fetch-interval").and_then(duration).filter(|interval| !interval.is_zero());
+            let stated =
+                || annotated("fetch-interval").and_then(duration).filter(|interval| !interval.is_zero());
             let interval = wishes.interval.or_else(stated).unwrap_or(ITERATOR_INTERVAL);
             Schedule { interval, first: None, count: 0, at_start: true, at_end: false }
         }

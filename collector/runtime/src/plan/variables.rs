@@ -152,8 +152,11 @@ impl Resolver<'_> {
         }
         if name.eq_ignore_ascii_case(key::ENV_VARS) {
             // Set here alone: `paramDefaults` of an image must not open the environment to it.
-            self.settings.operators.env_vars =
-                split_escaped(value).iter().map(|name| name.trim().to_owned()).filter(|name| !name.is_empty()).collect();
+            self.settings.operators.env_vars = split_escaped(value)
+                .iter()
+                .map(|name| name.trim().to_owned())
+                .filter(|name| !name.is_empty())
+                .collect();
             return;
         }
         let matches = |param: &&ParamDesc| param.full_key() == name;

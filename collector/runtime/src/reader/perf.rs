@@ -10,7 +10,10 @@ use std::{
 };
 
 use aya::{
-    maps::{Map, MapData, MapError, PerfEventArray, perf::{PerfBufferError, PerfEvent, PerfEventArrayBuffer}},
+    maps::{
+        Map, MapData, MapError, PerfEventArray,
+        perf::{PerfBufferError, PerfEvent, PerfEventArrayBuffer},
+    },
     util::online_cpus,
 };
 use rustix::event::epoll;

@@ -81,7 +81,8 @@ fn source() -> DataSource {
 /// One record; `number` tells commands apart.
 pub(crate) fn record(number: u32) -> Vec<u8> {
     let mut record = vec![0; 320];
-    let mut put = |at: usize, bytes: &[u8]| record.splice(at..at + bytes.len(), bytes.iter().copied()).for_each(drop);
+    let mut put =
+        |at: usize, bytes: &[u8]| record.splice(at..at + bytes.len(), bytes.iter().copied()).for_each(drop);
     put(0, &1_787_312_356_455_283_441_u64.to_ne_bytes());
     put(8, format!("cat-{number}").as_bytes());
     put(24, &(number + 1).to_ne_bytes());
@@ -100,7 +101,8 @@ pub(crate) fn pipeline(operators: Operators) -> (Pipeline, Arc<SourceStats>) {
     let columns = Columns::plan(&source, &context);
     let registry = Registry::new(RegistryLimits { series_total: 10_000 });
     let mut request = MetricRequest::new("opens", RequestedKind::Counter);
-    request.labels = ["proc.comm", "error", "proc.creds.uid"].map(|name| (name.to_owned(), name.to_owned())).into();
+    request.labels =
+        ["proc.comm", "error", "proc.creds.uid"].map(|name| (name.to_owned(), name.to_owned())).into();
     let place = TablePlace {
         gadget: "open".to_owned(),
         scope: "open".to_owned(),
@@ -120,8 +122,8 @@ pub(crate) fn pipeline(operators: Operators) -> (Pipeline, Arc<SourceStats>) {
         }
         Operators::None | Operators::Filter => Vec::new(),
     };
-    let filter = (operators != Operators::None)
-        .then(|| Filter::plan("proc.comm!=runc,proc.pid>0", &columns).unwrap());
+    let filter =
+        (operators != Operators::None).then(|| Filter::plan("proc.comm!=runc,proc.pid>0", &columns).unwrap());
     let outlets = Outlets::new(measures.collect(), sinks, Arc::clone(&stats));
     (Pipeline::new(&source, outlets).with_filter(filter), stats)
 }

@@ -143,8 +143,9 @@ impl OperatorParams {
                 self.map_counts = counts;
             }
             key::STATISTICS_INTERVAL => {
-                let interval = ig_config::value::duration(value)
-                    .map_err(|hint| format!("`{value}` is no duration; expected one like 1s or 500ms: {hint}"))?;
+                let interval = ig_config::value::duration(value).map_err(|hint| {
+                    format!("`{value}` is no duration; expected one like 1s or 500ms: {hint}")
+                })?;
                 self.statistics_interval = Some(interval).filter(|interval| !interval.is_zero());
             }
             key::GADGETS_ONLY => self.gadgets_only = value.eq_ignore_ascii_case("true"),
