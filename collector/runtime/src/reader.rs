@@ -201,7 +201,7 @@ async fn run(job: Job) {
         }
         Feed::Map(feed) => fetch::run(fetch::Fetcher::Map(feed), pipeline, handover, orders, exhausted).await,
         Feed::Iterator(feed) => {
-            fetch::run(fetch::Fetcher::Iterator(feed), pipeline, handover, orders, exhausted).await
+            fetch::run(fetch::Fetcher::Iterator(feed), pipeline, handover, orders, exhausted).await;
         }
         Feed::Statistics(feed) => {
             fetch::run(fetch::Fetcher::Statistics(feed), pipeline, handover, orders, exhausted).await;
