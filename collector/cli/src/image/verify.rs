@@ -84,6 +84,12 @@ impl Trust {
     }
 }
 
+/// The machine's policy and the environment's settings.
+pub(crate) fn machine_policy() -> Result<Policy, Failure> {
+    let machine = MachinePolicy::read(&policy_path(), Trustee::User(0)).map_err(|error| of_policy(&error))?;
+    Policy::new(machine, [from_environment()?]).map_err(|error| of_policy(&error))
+}
+
 /// The settings in the environment.
 pub(crate) fn from_environment() -> Result<Settings, Failure> {
     let variable = |name: &str| {

@@ -70,7 +70,7 @@ mod tests {
     use super::Module;
 
     /// A module that imports `ig.gadgetLog`, exports `gadgetAPIVersion` and returns 1 from it.
-    const MODULE: &[u8] = b"\0asm\x01\0\0\0\x01\x09\x02\x60\x02\x7f\x7e\0\x60\0\x01\x7e\
+    const MODULE: &[u8] = b"\0asm\x01\0\0\0\x01\x0a\x02\x60\x02\x7f\x7e\0\x60\0\x01\x7e\
         \x02\x10\x01\x02ig\x09gadgetLog\0\0\x03\x02\x01\x01\x07\x14\x01\x10gadgetAPIVersion\0\x01\
         \x0a\x06\x01\x04\0\x42\x01\x0b";
 
