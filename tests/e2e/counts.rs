@@ -148,5 +148,7 @@ fn past_the_limit_sums_stay_exact() {
         exposition::sum(&samples, "ig_series_overflow_events_total", &[("gadget", "exec")]),
         Some(30.0)
     );
-    assert_eq!(exposition::sum(&samples, "ig_series_refused_total", &[("gadget", "exec")]), Some(15.0));
+    // How many different ones were refused is an estimate: two may fall on the same bit.
+    let refused = exposition::sum(&samples, "ig_series_refused_total", &[("gadget", "exec")]).unwrap();
+    assert!((14.0..=15.0).contains(&refused), "{refused}");
 }
