@@ -24,7 +24,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Matches the connection over loopback, and has instructions of every kind.
 const FILTER: &str = "src net 127.0.0.0/8 and tcp[tcpflags] & 0xff != 0 and ip[ip[0] % 8] * 3 + len > ip[1] >> 2 \
-                      and not (ip6 host ::1 or port 1 or portrange 2-3 or ether broadcast) or vlan 5 and arp";
+                      and not (ip6 host ::1 or port 1 or portrange 2-3 or ether broadcast) or (vlan 5 and arp)";
 
 fn main() -> ExitCode {
     let mut failed = false;
