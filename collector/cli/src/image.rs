@@ -17,7 +17,7 @@ mod import;
 mod inspect;
 mod key;
 mod list;
-mod output;
+pub(crate) mod output;
 mod pull;
 mod push;
 mod remove;

@@ -7,6 +7,7 @@ use std::{
     time::Duration,
 };
 
+use crate::image::output::printable;
 use ig_image::{
     Digest,
     registry::{Progress, TransferEvent},
@@ -76,9 +77,9 @@ impl Progress for Transfer {
                 }
             }
             TransferEvent::Retrying { reason, wait } => {
-                self.line(&format!("{}; trying again in {}", escaped(&reason), seconds(wait)));
+                self.line(&format!("{}; trying again in {}", printable(&reason), seconds(wait)));
             }
-            TransferEvent::Warning { text } => self.line(&format!("warning: {}", escaped(&text))),
+            TransferEvent::Warning { text } => self.line(&format!("warning: {}", printable(&text))),
             _ => {}
         }
     }
@@ -91,9 +92,4 @@ fn short(digest: Digest) -> String {
 
 fn seconds(wait: Duration) -> String {
     format!("{:.1} s", wait.as_secs_f64())
-}
-
-/// What a registry says must not steer the terminal.
-fn escaped(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
 }

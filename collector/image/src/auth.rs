@@ -5,7 +5,6 @@
 
 use std::env;
 use std::ffi::OsString;
-use std::fmt;
 use std::path::{Path, PathBuf};
 
 mod document;
@@ -17,14 +16,11 @@ mod tests;
 
 use document::Document;
 pub use error::AuthError;
+pub use ig_config::runtime::Secret;
 pub use login::Logins;
 
 /// Where the collector keeps credentials unless told otherwise.
 pub const DEFAULT_AUTHFILE: &str = "/var/lib/ig/config.json";
-
-/// Text that must not be shown.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Secret(String);
 
 /// What a client shows to a registry to be let in.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -73,24 +69,6 @@ pub struct Keychain {
     file: Option<Document>,
 }
 
-impl Secret {
-    /// Hides `text`.
-    pub fn new(text: impl Into<String>) -> Self {
-        Self(text.into())
-    }
-
-    /// The text, for the one place that sends or stores it.
-    pub fn expose(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Debug for Secret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("<secret>")
-    }
-}
-
 impl Default for CredentialSources {
     /// The default file and this process's environment.
     fn default() -> Self {
@@ -110,7 +88,7 @@ impl AuthEnvironment {
             docker_auth_config: env::var("DOCKER_AUTH_CONFIG")
                 .ok()
                 .filter(|text| !text.is_empty())
-                .map(Secret),
+                .map(Secret::new),
             registry_auth_file: path("REGISTRY_AUTH_FILE"),
             docker_config: path("DOCKER_CONFIG"),
             home: path("HOME"),

@@ -15,6 +15,7 @@ use thiserror::Error;
 
 use crate::{
     column::{Column, Columns, Render, Value, ValueKind, ValueScratch},
+    comparison::Comparison,
     format,
     spec::split_escaped,
 };
@@ -47,16 +48,6 @@ enum Test {
     Matches { pattern: Regex, wanted: bool },
     Number(Comparison, Number),
     Bool { value: bool, wanted: bool },
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Comparison {
-    Equal,
-    NotEqual,
-    Less,
-    LessOrEqual,
-    Greater,
-    GreaterOrEqual,
 }
 
 /// A filter that cannot be planned.
@@ -132,19 +123,6 @@ impl Test {
             Self::Text(comparison, wanted) => comparison.accepts(text.cmp(wanted)),
             Self::Matches { pattern, wanted } => pattern.is_match(text) == *wanted,
             Self::Number(..) | Self::Bool { .. } => false,
-        }
-    }
-}
-
-impl Comparison {
-    fn accepts(self, order: std::cmp::Ordering) -> bool {
-        match self {
-            Self::Equal => order.is_eq(),
-            Self::NotEqual => order.is_ne(),
-            Self::Less => order.is_lt(),
-            Self::LessOrEqual => order.is_le(),
-            Self::Greater => order.is_gt(),
-            Self::GreaterOrEqual => order.is_ge(),
         }
     }
 }

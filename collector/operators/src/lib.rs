@@ -7,6 +7,7 @@ pub mod arrange;
 pub mod batch;
 pub mod column;
 pub mod combine;
+mod comparison;
 pub mod env;
 pub mod expression;
 pub mod filter;

@@ -17,7 +17,7 @@ use crate::{
     owners::Place,
     pipeline::{Handover, Outlets, Pipeline},
     plan::{GadgetPlan, ProgramKey, SourcePlan},
-    reader::{Feed, IteratorFeed, MapFeed, PerfFeed, Reader, RingFeed, SourceHandle, StatsFeed},
+    reader::{Feed, Fetcher, PerfFeed, Reader, RingFeed, SourceHandle, SourceName, StatsFeed},
     stacks,
     status::{Reason, ReasonKind, Status},
 };
@@ -114,7 +114,7 @@ impl Built {
         }
         let feeds = |sources: Vec<SourcePlan>, loaded: Option<&Loaded>, links: &[(String, Arc<Link>)]| {
             let open = |source: SourcePlan| {
-                let feed = feed(&name, &source, &|map| loaded?.map(map), links)?;
+                let feed = feed(&source, &|map| loaded?.map(map), links)?;
                 Ok((source, feed))
             };
             sources.into_iter().map(open).collect::<Result<Vec<_>, Reason>>()
@@ -179,7 +179,8 @@ impl Built {
             let name = plan.source.name.clone();
             let pipeline = wire(&self.name, plan, &self.stacks, registry, status, &mut refusals);
             let stamped = matches!(feed, Feed::Ring(_) | Feed::Perf(_)) && pipeline.has_timestamp();
-            let handle = reader.read(feed, pipeline, handover);
+            let source = SourceName { gadget: self.name.clone(), source: name.clone() };
+            let handle = reader.read(source, feed, pipeline, handover);
             sources.push(RunningSource { name, handle, stamped });
         }
         if let Some(old) = replaces {
@@ -456,59 +457,46 @@ fn ring_bytes(declared: u32, record: usize) -> u32 {
 
 /// Opens the kernel side of a source.
 fn feed<'a>(
-    gadget: &str,
     plan: &SourcePlan,
     map: &dyn Fn(&str) -> Option<&'a Map>,
     links: &[(String, Arc<Link>)],
 ) -> Result<Feed, Reason> {
-    let source = plan.source.name.clone();
     let missing = |what: String| Reason { kind: ReasonKind::Object, text: what };
-    match &plan.source.origin {
+    let map = |name: &str| map(name).ok_or_else(|| missing(format!("the object has no map `{name}`")));
+    let copy = |map: &Map| map.fd.try_clone().map_err(|error| Reason::new(ReasonKind::Transient, &error));
+    let fetcher = match &plan.source.origin {
+        Origin::Tracer { map: name } => {
+            let buffer = map(name)?;
+            if buffer.kind == MapKind::PERF_EVENT_ARRAY {
+                return PerfFeed::open(name, copy(buffer)?)
+                    .map(|perf| Feed::Perf(Box::new(perf)))
+                    .map_err(|error| Reason::new(ReasonKind::Transient, &error));
+            }
+            let lost = map(&format!("{name}_lost_samples")).ok().map(copy).transpose()?;
+            return RingFeed::open(name, copy(buffer)?, buffer.max_entries as usize, lost)
+                .map(|ring| Feed::Ring(Box::new(ring)))
+                .map_err(|error| Reason::new(ReasonKind::Transient, &error));
+        }
         Origin::Operator { operator } => {
             let statistics = plan.statistics.as_ref();
             let statistics =
                 statistics.ok_or_else(|| missing(format!("operator `{operator}` is unknown")))?;
-            StatsFeed::open(gadget, &source, statistics, plan.schedule)
-                .map(Feed::Statistics)
-                .map_err(|error| Reason::new(error.reason_kind(), &error))
+            let feed =
+                StatsFeed::open(statistics).map_err(|error| Reason::new(error.reason_kind(), &error))?;
+            Fetcher::Statistics(feed)
         }
-        Origin::Tracer { map: name } => {
-            let ring = map(name).ok_or_else(|| missing(format!("the object has no map `{name}`")))?;
-            let fd = ring.fd.try_clone().map_err(|error| Reason::new(ReasonKind::Transient, &error))?;
-            if ring.kind == MapKind::PERF_EVENT_ARRAY {
-                return PerfFeed::open(gadget, &source, name, fd)
-                    .map(|perf| Feed::Perf(Box::new(perf)))
-                    .map_err(|error| Reason::new(ReasonKind::Transient, &error));
-            }
-            let lost = map(&format!("{name}_lost_samples"))
-                .map(|lost| lost.fd.try_clone())
-                .transpose()
-                .map_err(|error| Reason::new(ReasonKind::Transient, &error))?;
-            RingFeed::open(gadget, &source, name, fd, ring.max_entries as usize, lost)
-                .map(|ring| Feed::Ring(Box::new(ring)))
-                .map_err(|error| Reason::new(ReasonKind::Transient, &error))
-        }
-        Origin::MapIterator { map: name, .. } => {
-            let hash = map(name).ok_or_else(|| missing(format!("the object has no map `{name}`")))?;
-            let fd = hash.fd.try_clone().map_err(|error| Reason::new(ReasonKind::Transient, &error))?;
-            Ok(Feed::Map(MapFeed { fd, schedule: plan.schedule, gadget: gadget.to_owned(), source }))
-        }
+        Origin::MapIterator { map: name, .. } => Fetcher::Map(copy(map(name)?)?),
         Origin::Iterator { programs } => {
             let mut iterators = Vec::new();
             for program in programs {
                 let link = links.iter().find(|(name, _)| name == program).map(|(_, link)| Arc::clone(link));
                 iterators.push(link.ok_or_else(|| missing(format!("iterator `{program}` is not attached")))?);
             }
-            let open = Box::new(move || {
+            Fetcher::Iterator(Box::new(move || {
                 let open = |link: &Arc<Link>| link.iter_reader().map_err(std::io::Error::other);
                 iterators.iter().map(open).collect()
-            });
-            Ok(Feed::Iterator(IteratorFeed {
-                open,
-                schedule: plan.schedule,
-                gadget: gadget.to_owned(),
-                source,
             }))
         }
-    }
+    };
+    Ok(Feed::Fetched(fetcher, plan.schedule))
 }

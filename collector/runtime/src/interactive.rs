@@ -50,7 +50,7 @@ impl Interactive {
             state: State::Running,
             reason: None,
             image,
-            digest: Some(plan.programs.digest.clone()),
+            digest: Some(plan.programs.digest.to_string()),
             restarts: 0,
             sources: BTreeMap::new(),
         };

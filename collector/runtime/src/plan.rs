@@ -14,6 +14,7 @@ use ig_config::{
     runtime::{Gadget, Limits},
 };
 use ig_datasource::{DataSource, Discovered, Param, ParamDesc, discover};
+use ig_image::{Digest, access::Acquired};
 use ig_kernel::btf::Btf;
 use ig_loader::Object;
 use ig_operators::{
@@ -63,15 +64,13 @@ pub struct PlanContext {
     pub limits: Limits,
     /// What the gadget runs for.
     pub purpose: Purpose,
-    /// Makes sinks beside metrics, if there are to be any.
-    pub sinks: Option<Arc<dyn SinkFactory>>,
 }
 
 /// The parts of an image a plan needs.
 #[derive(Clone, Debug)]
 pub struct ImageParts<'a> {
     /// Digest of the image.
-    pub digest: &'a str,
+    pub digest: Digest,
     /// The eBPF object; gadgets that operators alone feed have none.
     pub ebpf: Option<&'a [u8]>,
     /// gadget.yaml.
@@ -105,7 +104,7 @@ pub struct GadgetPlan {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ProgramKey {
     /// Digest of the image.
-    pub digest: String,
+    pub digest: Digest,
     /// Variables written before load, with their bytes.
     pub variables: BTreeMap<String, Vec<u8>>,
     /// Packet filters, by the name of their hook.
@@ -231,7 +230,7 @@ impl GadgetPlan {
             })
             .collect();
         let programs = ProgramKey {
-            digest: image.digest.to_owned(),
+            digest: image.digest,
             variables: settings.variables,
             packet_filters: settings.packet_filters,
             attach_to,
@@ -293,11 +292,6 @@ impl Planning<'_> {
                 return None;
             }
         };
-        let opened = context.sinks.as_ref().map(|sinks| sinks.open(&gadget.name, &source, &columns));
-        let opened = opened.unwrap_or_else(|| Ok(Vec::new())).unwrap_or_else(|problem| {
-            reasons.push(fault(gadget, &problem));
-            Vec::new()
-        });
         let wishes = schedule::Wishes {
             interval: gadget.interval,
             map_interval: operators.map_interval(&source.name),
@@ -313,7 +307,7 @@ impl Planning<'_> {
             limit: planned_sinks.limit,
             measures: planned_sinks.measures,
             place: planned_sinks.place,
-            sinks: opened,
+            sinks: Vec::new(),
             schedule: schedule::plan(&source, wishes, context.purpose),
             statistics: of_operator.map(|planned| planned.statistics.clone()),
             source,
@@ -321,7 +315,34 @@ impl Planning<'_> {
     }
 }
 
+impl<'a> From<&'a Acquired> for ImageParts<'a> {
+    fn from(acquired: &'a Acquired) -> Self {
+        let Acquired { gadget, kernel_types, .. } = acquired;
+        Self {
+            digest: gadget.digest,
+            ebpf: gadget.ebpf.as_deref(),
+            metadata: gadget.metadata.as_deref().unwrap_or_default(),
+            kernel_types: kernel_types.as_deref(),
+        }
+    }
+}
+
 impl GadgetPlan {
+    /// Gives every data source the sinks that `factory` makes for it.
+    ///
+    /// # Errors
+    /// What does not fit the data sources, in words.
+    pub fn open_sinks(&mut self, factory: &dyn SinkFactory) -> Result<(), Vec<String>> {
+        let mut problems = Vec::new();
+        for plan in &mut self.sources {
+            match factory.open(&self.name, &plan.source, &plan.columns) {
+                Ok(sinks) => plan.sinks = sinks,
+                Err(problem) => problems.push(problem),
+            }
+        }
+        if problems.is_empty() { Ok(()) } else { Err(problems) }
+    }
+
     /// Every parameter that the gadget takes.
     pub fn describe_params(&self) -> Vec<ParamDesc> {
         let sources: Vec<&DataSource> = self.sources.iter().map(|plan| &plan.source).collect();

@@ -20,11 +20,10 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-pub use fetch::{IteratorFeed, MapFeed, Schedule};
+pub use fetch::{Fetcher, Schedule};
 pub use perf::{PerfError, PerfFeed};
 pub use ring::{RingError, RingFeed};
 pub use stats::{StatsError, StatsFeed};
-use stream::Owner;
 
 use crate::{
     owners::Owners,
@@ -44,18 +43,23 @@ pub struct Reader {
     owners: Owners,
 }
 
+/// Whose records these are, for the log.
+#[derive(Clone, Debug)]
+pub struct SourceName {
+    /// Name of the gadget.
+    pub gadget: String,
+    /// Name of the data source.
+    pub source: String,
+}
+
 /// Where a source's records come from.
 pub enum Feed {
     /// A ring buffer.
     Ring(Box<RingFeed>),
     /// A perf event array.
     Perf(Box<PerfFeed>),
-    /// A map that is drained at intervals.
-    Map(MapFeed),
-    /// Iterator programs that are run at intervals.
-    Iterator(IteratorFeed),
-    /// Files and system calls that are read at intervals.
-    Statistics(StatsFeed),
+    /// Something that is read whole, at intervals.
+    Fetched(Fetcher, Schedule),
 }
 
 impl std::fmt::Debug for Feed {
@@ -63,14 +67,15 @@ impl std::fmt::Debug for Feed {
         f.write_str(match self {
             Self::Ring(_) => "Ring",
             Self::Perf(_) => "Perf",
-            Self::Map(_) => "Map",
-            Self::Iterator(_) => "Iterator",
-            Self::Statistics(_) => "Statistics",
+            Self::Fetched(Fetcher::Map(_), _) => "Map",
+            Self::Fetched(Fetcher::Iterator(_), _) => "Iterator",
+            Self::Fetched(Fetcher::Statistics(_), _) => "Statistics",
         })
     }
 }
 
 struct Job {
+    name: SourceName,
     feed: Feed,
     pipeline: Pipeline,
     handover: Handover,
@@ -128,15 +133,17 @@ impl Reader {
     }
 
     /// Starts reading a source. With [`Handover::After`] the source waits for [`SourceHandle::take_over`].
-    pub fn read(&self, feed: Feed, pipeline: Pipeline, handover: Handover) -> SourceHandle {
+    pub fn read(&self, name: SourceName, feed: Feed, pipeline: Pipeline, handover: Handover) -> SourceHandle {
         let (orders, inbox) = mpsc::channel(ORDERS);
         let feed = match feed {
-            Feed::Statistics(feed) => Feed::Statistics(feed.knowing(self.owners.clone())),
+            Feed::Fetched(Fetcher::Statistics(feed), schedule) => {
+                Feed::Fetched(Fetcher::Statistics(feed.knowing(self.owners.clone())), schedule)
+            }
             other => other,
         };
         // The thread outlives every sender; if it is gone the process is ending and orders answer at once.
         let exhausted = CancellationToken::new();
-        let job = Job { feed, pipeline, handover, orders: inbox, exhausted: exhausted.clone() };
+        let job = Job { name, feed, pipeline, handover, orders: inbox, exhausted: exhausted.clone() };
         drop(self.jobs.send(job));
         SourceHandle { orders, exhausted }
     }
@@ -189,22 +196,12 @@ impl SourceHandle {
 }
 
 async fn run(job: Job) {
-    let Job { feed, pipeline, handover, orders, exhausted } = job;
+    let Job { name, feed, pipeline, handover, orders, exhausted } = job;
     match feed {
-        Feed::Ring(feed) => {
-            let owner = Owner { gadget: feed.gadget.clone(), source: feed.source.clone() };
-            stream::run(*feed, owner, pipeline, handover, orders).await;
-        }
-        Feed::Perf(feed) => {
-            let owner = Owner { gadget: feed.gadget.clone(), source: feed.source.clone() };
-            stream::run(*feed, owner, pipeline, handover, orders).await;
-        }
-        Feed::Map(feed) => fetch::run(fetch::Fetcher::Map(feed), pipeline, handover, orders, exhausted).await,
-        Feed::Iterator(feed) => {
-            fetch::run(fetch::Fetcher::Iterator(feed), pipeline, handover, orders, exhausted).await;
-        }
-        Feed::Statistics(feed) => {
-            fetch::run(fetch::Fetcher::Statistics(feed), pipeline, handover, orders, exhausted).await;
+        Feed::Ring(feed) => stream::run(*feed, name, pipeline, handover, orders).await,
+        Feed::Perf(feed) => stream::run(*feed, name, pipeline, handover, orders).await,
+        Feed::Fetched(fetcher, schedule) => {
+            fetch::run(fetcher, schedule, name, pipeline, handover, orders, exhausted).await;
         }
     }
 }

@@ -14,7 +14,7 @@ use ig_operators::stack::StackCounts;
 /// Numbers of one data source since the gadget was first started under its name.
 ///
 /// The ledger: `received = delivered + filtered + unjudged + limited + undecoded + superseded`, and what programs produced is
-/// `received + lost_in_ring`.
+/// `received + lost_in_buffer`.
 #[derive(Debug, Default)]
 pub struct SourceStats {
     /// Records taken out of the kernel.
@@ -32,7 +32,7 @@ pub struct SourceStats {
     /// Records of an instance being replaced that its successor had seen too, or the other way round.
     pub superseded: Counter,
     /// Records the program could not put into the ring buffer.
-    pub lost_in_ring: Counter,
+    pub lost_in_buffer: Counter,
     /// Values an instrument could not take (a negative increment of a counter).
     pub rejected_values: Counter,
     /// Stacks that have no text; their records are delivered.

@@ -45,7 +45,7 @@ pub(super) fn write(text: &str) -> Result<(), Failure> {
 }
 
 /// Text of others as it can stand in a line on a terminal.
-pub(super) fn printable(text: &str) -> String {
+pub(crate) fn printable(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
         if is_printable(c) {

@@ -8,6 +8,7 @@ use ig_image::trust::{
     VerifyError, material, policy_path,
 };
 use ig_image::{ErrorKind, ImageDescriptor, Store};
+use ig_operators::spec::split_escaped;
 
 use super::output::{Form, print, printable, write};
 use super::{parse, with_hint};
@@ -115,26 +116,10 @@ pub(crate) fn from_environment() -> Result<Settings, Failure> {
     })
 }
 
-/// Parts between commas; `\,` and `\\` stand for a comma and a backslash, and an empty last part for nothing.
+/// Parts between commas; an empty last part stands for nothing.
 fn split(text: &str) -> Vec<String> {
-    let mut parts = vec![String::new()];
-    let mut chars = text.chars();
-    while let Some(c) = chars.next() {
-        let c = match c {
-            ',' => {
-                parts.push(String::new());
-                continue;
-            }
-            '\\' => chars.next().unwrap_or('\\'),
-            c => c,
-        };
-        if let Some(part) = parts.last_mut() {
-            part.push(c);
-        }
-    }
-    if parts.last().is_some_and(String::is_empty) {
-        parts.pop();
-    }
+    let mut parts = split_escaped(text);
+    parts.pop_if(|last| last.is_empty());
     parts
 }
 

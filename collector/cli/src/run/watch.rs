@@ -10,7 +10,7 @@ use ig_operators::{FormatContext, format::Accounts};
 use ig_runtime::{
     collector::Event,
     interactive::Interactive,
-    plan::{GadgetPlan, ImageParts, PlanContext, Purpose, SinkFactory},
+    plan::{GadgetPlan, ImageParts, PlanContext, Purpose},
     status::{Reason, SourceStats},
 };
 
@@ -41,27 +41,19 @@ pub(super) async fn watch(
     // Cancel-safe: a pull that is cut short leaves the store as it was, and its partial blobs for the next one.
     let acquired = tokio::select! {
         biased; // a stop must not wait behind a registry
-        _ = events.recv() => return Err(Failure::text("stopped before the gadget was started")),
+        () = stop_requested(&mut events) => return Err(Failure::text("stopped before the gadget was started")),
         acquired = access::acquire(&access, &reference, pull) => acquired?,
     };
-    let gadget_image = acquired.gadget;
-    for warning in &gadget_image.warnings {
+    for warning in &acquired.gadget.warnings {
         tracing::warn!(name: "image.warning", image, "{warning}");
     }
-
-    let digest = gadget_image.digest.to_string();
-    let parts = ImageParts {
-        digest: &digest,
-        ebpf: gadget_image.ebpf.as_deref(),
-        metadata: gadget_image.metadata.as_deref().unwrap_or(""),
-        kernel_types: acquired.kernel_types.as_deref(),
-    };
+    let parts = ImageParts::from(&acquired);
     let context = PlanContext {
         format: FormatContext { clock: BootClock::measure(), accounts: Arc::new(Accounts::default()) },
+        // Held until the gadget is loaded, so that the kernel's types are parsed once.
         kernel: ig_kernel::btf::vmlinux().ok(),
         limits: Limits::default(),
         purpose: Purpose::Watch,
-        sinks: None,
     };
     let spec = Gadget {
         name: short_name(image).to_owned(),
@@ -84,14 +76,15 @@ pub(super) async fn watch(
     rows.check(&sources)?;
     drop(described);
     let spec = Gadget { params: parsed.params, ..spec };
-    // Once without rows: a table prints its header when it is opened, and a wrong flag must print nothing.
-    GadgetPlan::new(&spec, &parts, &context).map_err(refusal)?;
+    let mut plan = GadgetPlan::new(&spec, &parts, &context).map_err(refusal)?;
     let output = rows.output();
-    let context = PlanContext { sinks: Some(Arc::new(rows) as Arc<dyn SinkFactory>), ..context };
-    let plan = GadgetPlan::new(&spec, &parts, &context).map_err(refusal)?;
-    drop(context);
+    // Last of all: a table prints its header when it is opened, and a wrong flag must print nothing.
+    plan.open_sinks(&rows).map_err(|problems| Failure::config(problems.join("\n")))?;
+    drop(rows);
     let running = Interactive::start(plan, image.to_owned()).await.map_err(|error| Failure::new(&error))?;
-    tracing::debug!(name: "gadget.started", image, digest);
+    drop(context);
+    tracing::debug!(name: "gadget.started", image, digest = %acquired.gadget.digest);
+    drop(acquired);
 
     let timeout = parsed.common.timeout;
     // Cancel-safe: nothing is lost by dropping any of them; the run ends with the first.
@@ -162,7 +155,7 @@ async fn stop_requested(events: &mut tokio::sync::mpsc::Receiver<Event>) {
 fn report_losses(ledger: &BTreeMap<String, Arc<SourceStats>>, dropped: u64) {
     for (source, stats) in ledger {
         let losses = [
-            ("found the buffer to user space full", stats.lost_in_ring.load()),
+            ("found the buffer to user space full", stats.lost_in_buffer.load()),
             ("could not be decoded", stats.undecoded.load()),
             ("gave the filter expression no verdict", stats.unjudged.load()),
             ("fetches failed", stats.failed_fetches.load()),

@@ -12,10 +12,11 @@ use super::error::{Fault, RegistryError};
 use super::http::Http;
 use super::progress::Progress;
 use super::pull::{PARALLEL, remote_name, within};
-use super::signatures::{self, fallback_tag, is_signing, legacy_tag};
+use super::signatures::{self, fallback_tag, is_signing};
 use super::{Registry, upload};
 use crate::manifest::{Annotations, Descriptor, Index, to_json};
 use crate::store::{ResolveError, Store, is_document};
+use crate::trust::legacy_tag;
 use crate::{Digest, Reference};
 
 /// What is sent beside the image.

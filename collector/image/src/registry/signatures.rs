@@ -17,6 +17,7 @@ use super::pull::copy as copy_graph;
 use super::token::Action;
 use crate::manifest::{Descriptor, EMPTY, INDEX, Index};
 use crate::store::Store;
+use crate::trust::legacy_tag;
 use crate::{Digest, Reference};
 
 /// Artifact types that sign: cosign's, notation's, and the bundle of both worlds.
@@ -38,11 +39,6 @@ pub(super) enum Referrers {
     Tagged(Box<Document>, Vec<Descriptor>),
     /// The registry keeps none, and nobody else does.
     None,
-}
-
-/// The tag of cosign's first format.
-pub(super) fn legacy_tag(digest: Digest) -> String {
-    format!("{}.sig", fallback_tag(digest))
 }
 
 /// The tag under which referrers are listed where the registry does not.

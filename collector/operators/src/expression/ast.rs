@@ -1,5 +1,7 @@
 //! What was written, as a tree.
 
+use crate::comparison::Comparison;
+
 /// A part of an expression.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Ast {
@@ -50,16 +52,6 @@ pub(super) enum Binary {
     Default,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Comparison {
-    Equal,
-    NotEqual,
-    Less,
-    LessOrEqual,
-    Greater,
-    GreaterOrEqual,
-}
-
 /// Where one text is in another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Part {
@@ -106,19 +98,6 @@ impl Ast {
             Kind::Joined(_, parts) | Kind::Call(_, parts) | Kind::Array(parts) => add(parts),
         }
         Self { at, depth: depth + 1, size, kind }
-    }
-}
-
-impl Comparison {
-    pub(super) fn accepts(self, order: std::cmp::Ordering) -> bool {
-        match self {
-            Self::Equal => order.is_eq(),
-            Self::NotEqual => order.is_ne(),
-            Self::Less => order.is_lt(),
-            Self::LessOrEqual => order.is_le(),
-            Self::Greater => order.is_gt(),
-            Self::GreaterOrEqual => order.is_ge(),
-        }
     }
 }
 

@@ -12,11 +12,11 @@ use regex::bytes::Regex;
 pub(super) use text::Text;
 
 use super::{
-    ast::{Comparison, Part},
+    ast::Part,
     env::{Env, Item, Node, Trap},
     net::Net,
 };
-use crate::column::Column;
+use crate::{column::Column, comparison::Comparison};
 
 /// A checked part of any kind.
 #[derive(Debug)]

@@ -2,9 +2,10 @@
 
 use super::{
     Fault, MAX_DEPTH, MAX_PARTS, MAX_TWICE,
-    ast::{Ast, Binary, Comparison, Kind, Math, Part},
+    ast::{Ast, Binary, Kind, Math, Part},
     lexer::{Placed, Token},
 };
+use crate::comparison::Comparison;
 
 /// Reads a whole expression.
 pub(super) fn parse(tokens: Vec<Placed>) -> Result<Ast, Fault> {

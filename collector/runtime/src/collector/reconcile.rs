@@ -19,7 +19,7 @@ use tracing::{info, warn};
 use super::supply::{Delivery, Route, Stock, Supply};
 use crate::{
     instance::{Built, Running},
-    plan::{GadgetPlan, ImageParts, PlanContext, ProgramKey, Purpose, SinkFactory, SourcePlan},
+    plan::{GadgetPlan, PlanContext, ProgramKey, Purpose, SinkFactory, SourcePlan},
     reader::{Reader, SourceHandle},
     status::{GadgetStatus, Reason, ReasonKind, State, Status},
 };
@@ -46,8 +46,15 @@ struct Entry {
     spec: Gadget,
     running: Option<Running>,
     retry: Option<Retry>,
-    /// The image that runs, and the one that ran before it.
-    digests: [Option<Digest>; 2],
+    /// The image that ran before the one that runs.
+    previous: Option<Digest>,
+}
+
+impl Entry {
+    /// The image that runs.
+    fn digest(&self) -> Option<Digest> {
+        self.running.as_ref().map(|running| running.programs.digest)
+    }
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -158,8 +165,7 @@ impl Gadgets {
             if let (Some(entry), Stock::Here(image)) = (self.entries.get(&gadget.name), &image)
                 && entry.spec == *gadget
                 && same_limits
-                && entry.running.is_some()
-                && entry.digests.first() == Some(&Some(image.gadget.digest))
+                && entry.digest() == Some(image.gadget.digest)
             {
                 changes.untouched += 1;
                 continue;
@@ -295,9 +301,7 @@ impl Gadgets {
         let running = entry.running.as_ref().map(|running| running.programs.clone());
         let is_replacement = running.is_some();
         let change = match delivery.result {
-            Ok(image)
-                if running.as_ref().is_some_and(|key| key.digest == image.gadget.digest.to_string()) =>
-            {
+            Ok(image) if running.as_ref().is_some_and(|key| key.digest == image.gadget.digest) => {
                 return;
             }
             Ok(image) => {
@@ -328,7 +332,7 @@ impl Gadgets {
 
     fn pin(&mut self) {
         let digests: BTreeSet<Digest> =
-            self.entries.values().flat_map(|entry| entry.digests).flatten().collect();
+            self.entries.values().flat_map(|entry| [entry.digest(), entry.previous]).flatten().collect();
         self.supply.pin(&digests.into_iter().collect::<Vec<_>>());
     }
 
@@ -386,17 +390,13 @@ impl Gadgets {
         limits: &Limits,
         kernel: Option<Arc<ig_kernel::btf::Btf>>,
     ) -> Result<Prepared, Vec<Reason>> {
-        let context = PlanContext {
-            format: self.format.clone(),
-            kernel,
-            limits: *limits,
-            purpose: Purpose::Collect,
-            sinks: self.sinks.clone(),
-        };
+        let context =
+            PlanContext { format: self.format.clone(), kernel, limits: *limits, purpose: Purpose::Collect };
+        let sinks = self.sinks.clone();
         let gadget = gadget.clone();
-        let status = self.status.clone();
-        let work =
-            tokio::task::spawn_blocking(move || prepare(image, &gadget, running.as_ref(), &context, &status));
+        let work = tokio::task::spawn_blocking(move || {
+            prepare(&image, &gadget, running.as_ref(), &context, sinks.as_deref())
+        });
         work.await.unwrap_or_else(|panic| {
             Err(vec![Reason { kind: ReasonKind::Object, text: format!("loading panicked: {panic}") }])
         })
@@ -406,8 +406,9 @@ impl Gadgets {
         let name = gadget.name.as_str();
         let previous = self.entries.remove(name);
         let tries = previous.as_ref().and_then(|entry| entry.retry).map_or(0, |retry| retry.tries);
-        let digests = previous.as_ref().map_or([None; 2], |entry| entry.digests);
-        let mut entry = Entry { spec: gadget.clone(), running: None, retry: None, digests };
+        let ran = previous.as_ref().and_then(Entry::digest);
+        let ran_before = previous.as_ref().and_then(|entry| entry.previous);
+        let mut entry = Entry { spec: gadget.clone(), running: None, retry: None, previous: ran_before };
         let refusals = match change {
             Prepared::ToFetch => {
                 entry.retry = Some(Retry { at: Instant::now() + LAST_RETRY, tries });
@@ -445,10 +446,11 @@ impl Gadgets {
                 }
                 let (running, refusals) =
                     built.start(&self.reader, &self.registry, &self.status, replaced).await;
-                let digest = running.programs.digest.parse().ok();
-                if digest != digests[0] {
-                    entry.digests = [digest, digests[0]];
+                let digest = running.programs.digest;
+                if ran.is_some_and(|ran| ran != digest) {
+                    entry.previous = ran;
                 }
+                self.status.gadget(name, |status| status.digest = Some(digest.to_string()));
                 entry.running = Some(running);
                 info!(name: "gadget.started", gadget = name, image = gadget.image);
                 refusals
@@ -480,25 +482,22 @@ async fn fetch_all(
 
 /// The blocking part of a preparation.
 fn prepare(
-    acquired: Acquired,
+    image: &Acquired,
     gadget: &Gadget,
     running: Option<&ProgramKey>,
     context: &PlanContext,
-    status: &Status,
+    sinks: Option<&dyn SinkFactory>,
 ) -> Result<Prepared, Vec<Reason>> {
-    let image = acquired.gadget;
-    for warning in &image.warnings {
+    for warning in &image.gadget.warnings {
         warn!(name: "image.warning", gadget = gadget.name, "{warning}");
     }
-    let digest = image.digest.to_string();
-    status.gadget(&gadget.name, |status| status.digest = Some(digest.clone()));
-    let parts = ImageParts {
-        digest: &digest,
-        ebpf: image.ebpf.as_deref(),
-        metadata: image.metadata.as_deref().unwrap_or(""),
-        kernel_types: acquired.kernel_types.as_deref(),
-    };
-    let plan = GadgetPlan::new(gadget, &parts, context)?;
+    let mut plan = GadgetPlan::new(gadget, &image.into(), context)?;
+    if let Some(sinks) = sinks {
+        let reasons = |problems: Vec<String>| {
+            problems.into_iter().map(|text| Reason { kind: ReasonKind::Config, text }).collect::<Vec<_>>()
+        };
+        plan.open_sinks(sinks).map_err(reasons)?;
+    }
     if running == Some(&plan.programs) {
         return Ok(Prepared::Rewire(plan.sources));
     }

@@ -129,7 +129,7 @@ fn gadgets(board: &Board, put: &mut dyn FnMut(&'static str, &[&str], f64)) {
             put("ig_gadget_events_received", &[name, source], stats.received.load() as f64);
             put("ig_gadget_events_delivered", &[name, source], stats.delivered.load() as f64);
             for (reason, lost) in [
-                ("ringbuf", &stats.lost_in_ring),
+                ("ringbuf", &stats.lost_in_buffer),
                 ("filter", &stats.filtered),
                 ("expression", &stats.unjudged),
                 ("decode", &stats.undecoded),

@@ -3,7 +3,7 @@
 use std::{
     fs::File,
     io::{self, Read as _},
-    os::fd::{AsFd as _, OwnedFd},
+    os::fd::{AsFd as _, BorrowedFd, OwnedFd},
     time::{Duration, Instant},
 };
 
@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
 use super::{
-    Order,
+    Order, SourceName,
     stats::{StatsError, StatsFeed},
 };
 use crate::pipeline::{Handover, Pipeline};
@@ -45,33 +45,13 @@ pub struct Schedule {
     pub at_end: bool,
 }
 
-/// A hash map whose entries are taken out at each fetch.
-pub struct MapFeed {
-    /// The map.
-    pub fd: OwnedFd,
-    /// When it is read.
-    pub schedule: Schedule,
-    /// Name of the gadget, for the log.
-    pub gadget: String,
-    /// Name of the data source, for the log.
-    pub source: String,
-}
-
-/// Iterator programs whose outputs make one fetch.
-pub struct IteratorFeed {
-    /// Starts one run of every program.
-    pub open: Box<dyn Fn() -> io::Result<Vec<File>> + Send>,
-    /// When they are run.
-    pub schedule: Schedule,
-    /// Name of the gadget, for the log.
-    pub gadget: String,
-    /// Name of the data source, for the log.
-    pub source: String,
-}
-
-pub(super) enum Fetcher {
-    Map(MapFeed),
-    Iterator(IteratorFeed),
+/// What is read whole.
+pub enum Fetcher {
+    /// A hash map whose entries are taken out at each fetch.
+    Map(OwnedFd),
+    /// Iterator programs whose outputs make one fetch; the function starts one run of every program.
+    Iterator(Box<dyn Fn() -> io::Result<Vec<File>> + Send>),
+    /// Statistics that no eBPF program gathers.
     Statistics(StatsFeed),
 }
 
@@ -89,18 +69,15 @@ enum FetchError {
 
 pub(super) async fn run(
     mut fetcher: Fetcher,
+    schedule: Schedule,
+    name: SourceName,
     mut pipeline: Pipeline,
     handover: Handover,
     mut orders: mpsc::Receiver<Order>,
     exhausted: CancellationToken,
 ) {
-    let schedule = match &fetcher {
-        Fetcher::Map(feed) => feed.schedule,
-        Fetcher::Iterator(feed) => feed.schedule,
-        Fetcher::Statistics(feed) => feed.schedule,
-    };
     if let Fetcher::Statistics(feed) = &mut fetcher {
-        feed.prime().await;
+        feed.prime(&name).await;
     }
     let interval = schedule.interval.max(SHORTEST_INTERVAL);
     let first = if schedule.at_start { Duration::ZERO } else { schedule.first.unwrap_or(interval) };
@@ -132,8 +109,8 @@ pub(super) async fn run(
                 Some(Order::TakeOver(_, done)) => {
                     // The predecessor's map had the same counts up to now.
                     match &mut fetcher {
-                        Fetcher::Map(feed) => discard(feed, &mut buffers),
-                        Fetcher::Statistics(feed) => feed.prime().await,
+                        Fetcher::Map(map) => discard(map.as_fd(), &mut buffers),
+                        Fetcher::Statistics(feed) => feed.prime(&name).await,
                         Fetcher::Iterator(_) => {}
                     }
                     waiting = false;
@@ -145,7 +122,7 @@ pub(super) async fn run(
                 }
                 Some(Order::Stop(done)) => {
                     if schedule.at_end && left && !waiting {
-                        fetch(&mut fetcher, &mut pipeline, &mut buffers).await;
+                        fetch(&mut fetcher, &name, &mut pipeline, &mut buffers).await;
                     }
                     pipeline.finish();
                     done.send(()).ok();
@@ -153,25 +130,25 @@ pub(super) async fn run(
                 }
             },
             _ = ticks.tick(), if left && by_clock && !waiting => {
-                fetch(&mut fetcher, &mut pipeline, &mut buffers).await;
+                fetch(&mut fetcher, &name, &mut pipeline, &mut buffers).await;
                 fetched += 1;
             }
         }
     }
 }
 
-async fn fetch(fetcher: &mut Fetcher, pipeline: &mut Pipeline, buffers: &mut BatchBuffers) {
+async fn fetch(
+    fetcher: &mut Fetcher,
+    name: &SourceName,
+    pipeline: &mut Pipeline,
+    buffers: &mut BatchBuffers,
+) {
     let started = Instant::now();
     pipeline.begin_fetch();
-    let (gadget, source, result) = match fetcher {
-        Fetcher::Map(feed) => {
-            (&feed.gadget, &feed.source, fetch_map(feed.fd.as_fd(), pipeline, buffers).await)
-        }
-        Fetcher::Iterator(feed) => (&feed.gadget, &feed.source, fetch_iterator(&feed.open, pipeline).await),
-        Fetcher::Statistics(feed) => {
-            let result = feed.fetch(pipeline).await.map_err(FetchError::from);
-            (&feed.gadget, &feed.source, result)
-        }
+    let result = match fetcher {
+        Fetcher::Map(map) => fetch_map(map.as_fd(), pipeline, buffers).await,
+        Fetcher::Iterator(open) => fetch_iterator(open, pipeline).await,
+        Fetcher::Statistics(feed) => feed.fetch(pipeline).await.map_err(FetchError::from),
     };
     pipeline.end_fetch();
     let stats = pipeline.stats();
@@ -183,12 +160,13 @@ async fn fetch(fetcher: &mut Fetcher, pipeline: &mut Pipeline, buffers: &mut Bat
             stats.received.add(1);
         }
         stats.failed_fetches.add(1);
+        let SourceName { gadget, source } = name;
         warn!(name: "source.fetch.failed", gadget, source, error = &cause as &dyn std::error::Error);
     }
 }
 
 async fn fetch_map(
-    map: std::os::fd::BorrowedFd<'_>,
+    map: BorrowedFd<'_>,
     pipeline: &mut Pipeline,
     buffers: &mut BatchBuffers,
 ) -> Result<(), FetchError> {
@@ -206,8 +184,8 @@ async fn fetch_map(
     Ok(())
 }
 
-fn discard(feed: &MapFeed, buffers: &mut BatchBuffers) {
-    let Ok(mut walk) = batch_lookup_and_delete(feed.fd.as_fd(), buffers) else { return };
+fn discard(map: BorrowedFd<'_>, buffers: &mut BatchBuffers) {
+    let Ok(mut walk) = batch_lookup_and_delete(map, buffers) else { return };
     while let Ok(Some(_)) = walk.next_batch() {}
 }
 

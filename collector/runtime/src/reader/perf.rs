@@ -32,8 +32,6 @@ pub struct PerfFeed {
     /// A record that wraps around the end of its buffer, put together.
     whole: Vec<u8>,
     lost: u64,
-    pub(super) gadget: String,
-    pub(super) source: String,
 }
 
 /// A map that is no usable perf event array.
@@ -62,7 +60,7 @@ impl PerfFeed {
     ///
     /// # Errors
     /// When the descriptor is no perf event array or the kernel has no buffer to give.
-    pub fn open(gadget: &str, source: &str, map: &str, array: OwnedFd) -> Result<Self, PerfError> {
+    pub fn open(map: &str, array: OwnedFd) -> Result<Self, PerfError> {
         let open = || -> Result<_, PerfCause> {
             let mut array = PerfEventArray::try_from(Map::from_map_data(MapData::from_fd(array)?)?)?;
             let cpus = online_cpus().map_err(|(_, cause)| PerfCause::Cpus(cause))?;
@@ -79,14 +77,7 @@ impl PerfFeed {
             Ok((any, buffers))
         };
         let (any, buffers) = open().map_err(|cause| PerfError { map: map.to_owned(), cause })?;
-        Ok(Self {
-            any,
-            buffers,
-            whole: Vec::new(),
-            lost: 0,
-            gadget: gadget.to_owned(),
-            source: source.to_owned(),
-        })
+        Ok(Self { any, buffers, whole: Vec::new(), lost: 0 })
     }
 }
 

@@ -13,8 +13,6 @@ pub struct RingFeed {
     lost: Option<PerCpuArray<MapData, u64>>,
     lost_total: u64,
     size: usize,
-    pub(super) gadget: String,
-    pub(super) source: String,
 }
 
 /// A map that is no usable ring buffer.
@@ -31,14 +29,7 @@ impl RingFeed {
     ///
     /// # Errors
     /// When a descriptor is no map of the right type, or cannot be mapped into memory.
-    pub fn open(
-        gadget: &str,
-        source: &str,
-        map: &str,
-        ring: OwnedFd,
-        size: usize,
-        lost: Option<OwnedFd>,
-    ) -> Result<Self, RingError> {
+    pub fn open(map: &str, ring: OwnedFd, size: usize, lost: Option<OwnedFd>) -> Result<Self, RingError> {
         let open = || {
             let ring = RingBuf::try_from(Map::from_map_data(MapData::from_fd(ring)?)?)?;
             let lost = lost
@@ -47,7 +38,7 @@ impl RingFeed {
             Ok((ring, lost))
         };
         let (ring, lost) = open().map_err(|cause| RingError { map: map.to_owned(), cause })?;
-        Ok(Self { ring, lost, lost_total: 0, size, gadget: gadget.to_owned(), source: source.to_owned() })
+        Ok(Self { ring, lost, lost_total: 0, size })
     }
 }
 

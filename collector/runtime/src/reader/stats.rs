@@ -18,7 +18,7 @@ use std::{io, path::PathBuf};
 use ig_operators::{Batch, stats::Statistics};
 use thiserror::Error;
 
-use super::Schedule;
+use super::SourceName;
 use crate::{
     owners::Owners,
     pipeline::{Handover, Pipeline},
@@ -36,12 +36,6 @@ pub struct StatsFeed {
     /// Away while a reading is under way.
     gatherer: Option<Box<Gatherer>>,
     batch: Batch,
-    /// When it is read.
-    pub schedule: Schedule,
-    /// Name of the gadget, for the log.
-    pub gadget: String,
-    /// Name of the data source, for the log.
-    pub source: String,
 }
 
 /// What makes readings.
@@ -114,24 +108,13 @@ impl StatsFeed {
     ///
     /// # Errors
     /// When the system does not give it.
-    pub fn open(
-        gadget: &str,
-        source: &str,
-        statistics: &Statistics,
-        schedule: Schedule,
-    ) -> Result<Self, StatsError> {
+    pub fn open(statistics: &Statistics) -> Result<Self, StatsError> {
         let gatherer = match statistics {
             Statistics::Process(shown) => Gatherer::Process(process::Processes::open(shown)?),
             Statistics::Cgroup => Gatherer::Cgroup(cgroup::Cgroups::open()?),
             Statistics::Bpf(scope) => Gatherer::Bpf(bpf::Programs::open(*scope)?),
         };
-        Ok(Self {
-            gatherer: Some(Box::new(gatherer)),
-            batch: Batch::default(),
-            schedule,
-            gadget: gadget.to_owned(),
-            source: source.to_owned(),
-        })
+        Ok(Self { gatherer: Some(Box::new(gatherer)), batch: Batch::default() })
     }
 
     /// The same feed, which knows whose programs are whose.
@@ -144,10 +127,11 @@ impl StatsFeed {
     }
 
     /// Makes a reading that the next one is compared with.
-    pub(super) async fn prime(&mut self) {
+    pub(super) async fn prime(&mut self, name: &SourceName) {
         if let Err(error) = self.gather().await {
             // The next reading says it again, where it counts.
-            tracing::debug!(name: "source.prime.failed", gadget = self.gadget, source = self.source,
+            let SourceName { gadget, source } = name;
+            tracing::debug!(name: "source.prime.failed", gadget, source,
                 error = &error as &dyn std::error::Error);
         }
         self.batch.clear();

@@ -10,7 +10,7 @@ use std::{io, os::fd::AsRawFd, time::Duration};
 use tokio::sync::mpsc;
 use tracing::{error, warn};
 
-use super::{Order, sys::watch};
+use super::{Order, SourceName, sys::watch};
 use crate::pipeline::{Handover, Pipeline};
 
 /// Pause between drains at ordinary rates.
@@ -34,15 +34,8 @@ pub(super) trait Stream: AsRawFd {
     fn size(&self) -> usize;
 }
 
-/// Whose records these are, for the log.
-#[derive(Clone, Debug)]
-pub(super) struct Owner {
-    pub(super) gadget: String,
-    pub(super) source: String,
-}
-
 struct StreamReader {
-    owner: Owner,
+    name: SourceName,
     lost_so_far: u64,
     pipeline: Pipeline,
     handover: Handover,
@@ -57,12 +50,12 @@ enum Wait {
 
 pub(super) async fn run<S: Stream>(
     mut stream: S,
-    owner: Owner,
+    name: SourceName,
     pipeline: Pipeline,
     handover: Handover,
     mut orders: mpsc::Receiver<Order>,
 ) {
-    let mut reader = StreamReader { owner, lost_so_far: 0, pipeline, handover, pause: BUSY };
+    let mut reader = StreamReader { name, lost_so_far: 0, pipeline, handover, pause: BUSY };
     loop {
         if reader.drain_while_busy(&mut stream, &mut orders).await {
             return;
@@ -71,7 +64,7 @@ pub(super) async fn run<S: Stream>(
             Ok((_, Wait::End)) => return,
             Ok((idle, Wait::Records)) => stream = idle,
             Err(cause) => {
-                let Owner { gadget, source } = &reader.owner;
+                let SourceName { gadget, source } = &reader.name;
                 error!(name: "stream.watch.failed", gadget, source, error = %cause, "its records are not read any more");
                 return;
             }
@@ -198,9 +191,9 @@ impl StreamReader {
         let total = stream.lost_total();
         let news = total.saturating_sub(self.lost_so_far);
         if news > 0 {
-            self.pipeline.stats().lost_in_ring.add(news);
+            self.pipeline.stats().lost_in_buffer.add(news);
             self.lost_so_far = total;
-            let Owner { gadget, source } = &self.owner;
+            let SourceName { gadget, source } = &self.name;
             warn!(name: "stream.records.lost", gadget, source, lost = news, "the buffer to user space was full");
         }
     }

@@ -3,9 +3,9 @@
 use super::{Checker, ElementKind, Pair};
 use crate::{
     column::Render,
+    comparison::Comparison,
     expression::{
         Fault,
-        ast::Comparison,
         node::{Bool, Float, Int, List, Text, Typed},
     },
 };
