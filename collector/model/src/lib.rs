@@ -5,11 +5,17 @@
 
 pub mod chain;
 pub mod clock;
+pub mod hint;
+pub mod instrument;
 pub mod kind;
+pub mod loss;
 pub mod nearest;
 pub mod text;
 
 pub use chain::{causes, chain};
 pub use clock::{BootClock, KtimeNs, UnixNs};
+pub use hint::Hint;
+pub use instrument::{InstrumentKind, Temporality};
 pub use kind::FieldKind;
+pub use loss::{Loss, LossCounters, LossStage, Losses};
 pub use nearest::nearest;

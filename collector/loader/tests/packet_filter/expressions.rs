@@ -51,11 +51,23 @@ fn primitive() -> impl Strategy<Value = String> {
         "netbeui",
         "aarp",
     ]);
-    let relation = (number(), select(vec!["=", "!=", "<", "<=", ">", ">=", "=="]), number());
+    let relation = (frame_number(), select(vec!["=", "!=", "<", "<=", ">", ">=", "=="]), number());
     prop_oneof![
         3 => qualified.prop_map(|(protocol, direction, id)| format!("{protocol}{direction}{id}")),
         2 => plain.prop_map(str::to_owned),
         2 => relation.prop_map(|(left, relation, right)| format!("{left} {relation} {right}")),
+    ]
+}
+
+/// A number that the frame has a part in: what is compared with constants alone is known before a byte is looked at,
+/// and libpcap looks at the bytes before it nevertheless, unless its optimiser sees through it.
+fn frame_number() -> impl Strategy<Value = String> {
+    let first =
+        select(vec!["len", "ether[12:2]", "ip[0]", "ip[2:2]", "tcp[tcpflags]", "udp[4:2]", "arp[6:2]"]);
+    let joint = select(vec!["+", "-", "*", "&", "|"]);
+    prop_oneof![
+        first.clone().prop_map(str::to_owned),
+        (first, joint, number()).prop_map(|(first, joint, other)| format!("{first} {joint} ({other})")),
     ]
 }
 

@@ -15,7 +15,7 @@ mod machine;
 mod oracle;
 
 use ig_loader::packet_filter::compile;
-use proptest::prelude::*;
+use proptest::{prelude::*, test_runner::RngSeed};
 
 use corpus::{ACCEPTED, LENIENT, REFUSED};
 use frames::Frame;
@@ -131,6 +131,28 @@ fn nothing_and_everything() {
     assert!(machine::Filter::new(&compile("1 = 1").unwrap()).matches(&frame, None));
 }
 
+/// Scenario: conditions that no frame can change, beside some that look at bytes which a short frame does not have.
+/// Guarantees: on whole frames the verdict is tcpdump's; on the short one it is what the words say, where libpcap refuses
+/// the frame for bytes that it need not have looked at.
+#[test]
+fn constants_are_known_before_any_byte() {
+    let (whole, short) = (frames::tcp4([10, 0, 0, 1], [10, 0, 0, 2], 1, 2), [0; 12]);
+    for (expression, verdict) in [
+        ("ip or 2 != -0", true),
+        ("tcp[0] > 1 or 1 != 2", true),
+        ("not (arp and 1 = 2)", true),
+        ("ip6 and 1 = 2", false),
+    ] {
+        let filter = machine::Filter::new(&compile(expression).unwrap());
+        assert_eq!(
+            check(expression, &filter, &Oracle::new(expression).unwrap(), &whole),
+            verdict,
+            "{expression}"
+        );
+        assert_eq!(filter.matches(&short, None), verdict, "{expression}");
+    }
+}
+
 /// Guarantees: size and depth are limited, with an error and not with the stack's end; what is allowed is compiled.
 #[test]
 fn size_is_limited() {
@@ -168,8 +190,18 @@ proptest! {
     }
 }
 
+/// The same expressions in every run: a difference to libpcap is something to look at, not the fault of whatever change
+/// happens to meet it. `PROPTEST_RNG_SEED=N` looks elsewhere.
+fn settled() -> ProptestConfig {
+    let config = ProptestConfig { cases: 256, ..ProptestConfig::default() };
+    match config.rng_seed {
+        RngSeed::Random => ProptestConfig { rng_seed: RngSeed::Fixed(1), ..config },
+        RngSeed::Fixed(_) => config,
+    }
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 256, ..ProptestConfig::default() })]
+    #![proptest_config(settled())]
 
     /// Scenario: random expressions of the grammar over frames that are random from some byte on.
     /// Guarantees: tcpdump understands each of them, and the verdicts are the same.
