@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use ig_datasource::{DataSource, Rest};
-use ig_model::KtimeNs;
+use ig_model::{KtimeNs, Loss, Losses};
 use ig_operators::{
     Arrange, Expression, Filter, Limit, Measure, Sink, Sort,
     expression::{self, Trap},
@@ -66,10 +66,7 @@ pub enum Handover {
 #[derive(Debug, Default)]
 struct Tally {
     received: u64,
-    filtered: u64,
-    unjudged: u64,
-    superseded: u64,
-    undecoded: u64,
+    losses: Losses,
 }
 
 impl Handover {
@@ -153,30 +150,30 @@ impl Pipeline {
 
     fn deliver(&mut self, record: &[u8], handover: Handover) {
         if handover != Handover::None && self.is_superseded(record, handover) {
-            self.tally.superseded += 1;
+            self.tally.losses.add(Loss::Handover, 1);
             return;
         }
         if let Some(rest) = &self.rest
             && rest.of(record).is_none()
         {
-            self.tally.undecoded += 1;
+            self.tally.losses.add(Loss::Decode, 1);
             return;
         }
         if let Some(filter) = &self.filter
             && !filter.keeps(record, &mut self.scratch)
         {
-            self.tally.filtered += 1;
+            self.tally.losses.add(Loss::Filter, 1);
             return;
         }
         if let Some(expression) = &self.expression {
             match expression.keeps(record, &mut self.expression_scratch) {
                 Ok(true) => {}
                 Ok(false) => {
-                    self.tally.filtered += 1;
+                    self.tally.losses.add(Loss::Filter, 1);
                     return;
                 }
                 Err(trap) => {
-                    self.tally.unjudged += 1;
+                    self.tally.losses.add(Loss::Expression, 1);
                     self.trap = Some(trap);
                     return;
                 }
@@ -215,22 +212,19 @@ impl Pipeline {
         self.flush();
         if matches!(self.tail, Tail::Arranged(_)) {
             let delivered = self.stats.delivered.load() - before;
-            self.stats.limited.add(accepted.saturating_sub(delivered));
+            self.stats.losses.add(Loss::Limit, accepted.saturating_sub(delivered));
         }
     }
 
     /// Brings everything taken in so far into the tables and the shared numbers.
     pub fn flush(&mut self) {
         self.tail.sink().flush();
-        let Tally { received, filtered, unjudged, superseded, undecoded } = std::mem::take(&mut self.tally);
+        let Tally { received, mut losses } = std::mem::take(&mut self.tally);
         self.stats.received.add(received);
-        self.stats.filtered.add(filtered);
         if let Some(trap) = self.trap.take() {
-            report_unjudged(self.stats.unjudged.load(), unjudged, trap);
+            report_unjudged(self.stats.losses.load(Loss::Expression), losses[Loss::Expression], trap);
         }
-        self.stats.unjudged.add(unjudged);
-        self.stats.superseded.add(superseded);
-        self.stats.undecoded.add(undecoded);
+        self.stats.losses.absorb(&mut losses);
     }
 
     /// No record will come any more: the sinks bring out what they keep.
@@ -301,7 +295,7 @@ impl Tail {
 
 impl Tally {
     fn accepted(&self) -> u64 {
-        self.received - self.filtered - self.unjudged - self.superseded - self.undecoded
+        self.received - self.losses.total()
     }
 }
 

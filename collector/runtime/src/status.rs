@@ -9,30 +9,20 @@ use std::{
     time::SystemTime,
 };
 
+use ig_model::LossCounters;
 use ig_operators::stack::StackCounts;
 
 /// Numbers of one data source since the gadget was first started under its name.
 ///
-/// The ledger: `received = delivered + filtered + unjudged + limited + undecoded + superseded`, and what programs produced is
-/// `received + lost_in_buffer`.
+/// They balance as the ledger of [`ig_model::loss`] says.
 #[derive(Debug, Default)]
 pub struct SourceStats {
     /// Records taken out of the kernel.
     pub received: Counter,
-    /// Records that reached every sink.
+    /// Records that reached the sinks.
     pub delivered: Counter,
-    /// Records the configured filter dropped.
-    pub filtered: Counter,
-    /// Records that the configured expression has no verdict on: a division by zero, text that is no number.
-    pub unjudged: Counter,
-    /// Records that the configured limit of a fetch cut off.
-    pub limited: Counter,
-    /// Records that made no sense: a cut-off iterator output, trailing data that is not there.
-    pub undecoded: Counter,
-    /// Records of an instance being replaced that its successor had seen too, or the other way round.
-    pub superseded: Counter,
-    /// Records the program could not put into the ring buffer.
-    pub lost_in_buffer: Counter,
+    /// Records that did not, by reason.
+    pub losses: LossCounters,
     /// Values an instrument could not take (a negative increment of a counter).
     pub rejected_values: Counter,
     /// Stacks that have no text; their records are delivered.

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, ffi::OsString, fmt::Write as _, sync::Arc, time
 use ig_config::runtime::{Gadget, Images, Limits};
 use ig_datasource::SourceKind;
 use ig_image::Reference;
-use ig_model::BootClock;
+use ig_model::{BootClock, Loss};
 use ig_operators::{FormatContext, format::Accounts};
 use ig_runtime::{
     collector::Event,
@@ -155,9 +155,9 @@ async fn stop_requested(events: &mut tokio::sync::mpsc::Receiver<Event>) {
 fn report_losses(ledger: &BTreeMap<String, Arc<SourceStats>>, dropped: u64) {
     for (source, stats) in ledger {
         let losses = [
-            ("found the buffer to user space full", stats.lost_in_buffer.load()),
-            ("could not be decoded", stats.undecoded.load()),
-            ("gave the filter expression no verdict", stats.unjudged.load()),
+            ("found the buffer to user space full", stats.losses.load(Loss::Ringbuf)),
+            ("could not be decoded", stats.losses.load(Loss::Decode)),
+            ("gave the filter expression no verdict", stats.losses.load(Loss::Expression)),
             ("fetches failed", stats.failed_fetches.load()),
         ];
         let stacks = stats.stacks.load().map(|(reason, count)| {

@@ -1,5 +1,7 @@
 //! The inventory: every metric the collector exports about itself, once, with its documentation.
 
+use ig_model::{Loss, LossStage};
+
 /// What kind of number a metric is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
@@ -19,10 +21,20 @@ pub struct OwnMetric {
     /// Label names, in order.
     pub labels: &'static [&'static str],
     /// One sentence.
-    pub help: &'static str,
+    summary: &'static str,
+    /// What its reasons mean, if it has such a label.
+    reasons: Option<fn() -> String>,
 }
 
 impl OwnMetric {
+    /// What it means, for people.
+    pub fn help(&self) -> String {
+        match self.reasons {
+            Some(reasons) => format!("{}: {}", self.summary, reasons()),
+            None => self.summary.to_owned(),
+        }
+    }
+
     /// The name of its samples: counters end in `_total`.
     pub fn sample_name(&self) -> String {
         match self.kind {
@@ -32,12 +44,19 @@ impl OwnMetric {
     }
 }
 
-const fn counter(name: &'static str, labels: &'static [&'static str], help: &'static str) -> OwnMetric {
-    OwnMetric { name, kind: Kind::Counter, labels, help }
+const fn counter(name: &'static str, labels: &'static [&'static str], summary: &'static str) -> OwnMetric {
+    OwnMetric { name, kind: Kind::Counter, labels, summary, reasons: None }
 }
 
-const fn gauge(name: &'static str, labels: &'static [&'static str], help: &'static str) -> OwnMetric {
-    OwnMetric { name, kind: Kind::Gauge, labels, help }
+const fn gauge(name: &'static str, labels: &'static [&'static str], summary: &'static str) -> OwnMetric {
+    OwnMetric { name, kind: Kind::Gauge, labels, summary, reasons: None }
+}
+
+/// The reasons of some stages, each with what it means.
+fn reasons(stages: &[LossStage]) -> String {
+    let texts =
+        stages.iter().copied().flat_map(Loss::of).map(|loss| format!("{} ({})", loss.label(), loss.help()));
+    texts.collect::<Vec<_>>().join(", ")
 }
 
 const SOURCE: &[&str] = &["gadget", "datasource"];
@@ -61,14 +80,17 @@ pub const INVENTORY: &[OwnMetric] = &[
     counter(
         "ig_gadget_events_received",
         SOURCE,
-        "Records taken out of the kernel: delivered + lost with reason filter, expression, decode or handover",
+        "Records taken out of the kernel: those delivered and those lost after it",
     ),
-    counter("ig_gadget_events_delivered", SOURCE, "Records that reached every sink"),
-    counter(
-        "ig_gadget_events_lost",
-        &["gadget", "datasource", "reason"],
-        "Records that did not reach a sink: ringbuf (did not fit the ring buffer, not received), filter (configured), expression (the filter expression has no verdict), decode (made no sense), handover (the other instance delivered them during a replacement)",
-    ),
+    counter("ig_gadget_events_delivered", SOURCE, "Records that reached the sinks"),
+    OwnMetric {
+        reasons: Some(|| reasons(&[LossStage::Kernel, LossStage::Pipeline])),
+        ..counter(
+            "ig_gadget_events_lost",
+            &["gadget", "datasource", "reason"],
+            "Records that did not reach a sink",
+        )
+    },
     counter(
         "ig_gadget_values_rejected",
         SOURCE,
@@ -119,6 +141,19 @@ pub const INVENTORY: &[OwnMetric] = &[
     gauge("process_start_time_seconds", &[], "When the collector was started, Unix time"),
 ];
 
+/// The ledger as queries, as it stands in the documentation.
+pub fn ledger() -> String {
+    let labels = |stage| Loss::of(stage).map(Loss::label).collect::<Vec<_>>().join("|");
+    let (kernel, pipeline) = (labels(LossStage::Kernel), labels(LossStage::Pipeline));
+    format!(
+        "```text
+produced = ig_gadget_events_received_total + ig_gadget_events_lost_total{{reason=~\"{kernel}\"}}
+received = ig_gadget_events_delivered_total + ig_gadget_events_lost_total{{reason=~\"{pipeline}\"}}
+```
+"
+    )
+}
+
 /// The inventory as a Markdown table, as it stands in the documentation.
 pub fn markdown() -> String {
     let mut table = String::from("| metric | type | labels | meaning |\n| --- | --- | --- | --- |\n");
@@ -129,7 +164,7 @@ pub fn markdown() -> String {
             Kind::Gauge => "gauge",
         };
         let labels = labels.join(", ");
-        table += &format!("| `{}` | {kind} | {labels} | {} |\n", metric.sample_name(), metric.help);
+        table += &format!("| `{}` | {kind} | {labels} | {} |\n", metric.sample_name(), metric.help());
     }
     table
 }
@@ -138,13 +173,15 @@ pub fn markdown() -> String {
 mod tests {
     use super::*;
 
-    /// Scenario: somebody adds, renames or rewords a metric.
+    /// Scenario: somebody adds, renames or rewords a metric or a reason of loss.
     /// Guarantees: the documented table is the code's table.
     #[test]
     fn documentation_has_the_inventory() {
         let document =
             std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/metrics.md")).unwrap();
-        assert!(document.contains(&markdown()), "collector/docs/metrics.md should contain:\n{}", markdown());
+        for part in [ledger(), markdown()] {
+            assert!(document.contains(&part), "collector/docs/metrics.md should contain:\n{part}");
+        }
     }
 
     /// Scenario: the table grows.
@@ -156,6 +193,6 @@ mod tests {
         let count = names.len();
         names.dedup();
         assert_eq!(names.len(), count);
-        assert!(INVENTORY.iter().all(|metric| metric.help.len() > 10 && !metric.name.ends_with("_total")));
+        assert!(INVENTORY.iter().all(|metric| metric.help().len() > 10 && !metric.name.ends_with("_total")));
     }
 }

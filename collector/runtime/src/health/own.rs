@@ -11,6 +11,7 @@ use ig_exporters::{
     otlp::{DropReason, OtlpStats},
     series::Registry as SeriesRegistry,
 };
+use ig_model::{Loss, LossStage};
 use prometheus_client::{
     collector::Collector,
     encoding::{DescriptorEncoder, EncodeMetric as _},
@@ -128,15 +129,9 @@ fn gadgets(board: &Board, put: &mut dyn FnMut(&'static str, &[&str], f64)) {
         for (source, stats) in &gadget.sources {
             put("ig_gadget_events_received", &[name, source], stats.received.load() as f64);
             put("ig_gadget_events_delivered", &[name, source], stats.delivered.load() as f64);
-            for (reason, lost) in [
-                ("ringbuf", &stats.lost_in_buffer),
-                ("filter", &stats.filtered),
-                ("expression", &stats.unjudged),
-                ("decode", &stats.undecoded),
-                ("handover", &stats.superseded),
-                ("limit", &stats.limited),
-            ] {
-                put("ig_gadget_events_lost", &[name, source, reason], lost.load() as f64);
+            let losses = stats.losses.snapshot();
+            for loss in [LossStage::Kernel, LossStage::Pipeline].into_iter().flat_map(Loss::of) {
+                put("ig_gadget_events_lost", &[name, source, loss.label()], losses[loss] as f64);
             }
             for (reason, count) in stats.stacks.load() {
                 put("ig_gadget_stacks_unresolved", &[name, source, reason], count as f64);
@@ -196,7 +191,7 @@ impl Collector for OwnMetrics {
                 Kind::Counter => MetricType::Counter,
                 Kind::Gauge => MetricType::Gauge,
             };
-            let mut family = encoder.encode_descriptor(metric.name, metric.help, None, kind)?;
+            let mut family = encoder.encode_descriptor(metric.name, &metric.help(), None, kind)?;
             for (values, number) in rows {
                 let labels: Vec<(&str, &str)> =
                     metric.labels.iter().copied().zip(values.iter().map(String::as_str)).collect();

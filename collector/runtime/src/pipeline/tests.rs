@@ -6,7 +6,7 @@ use std::{
 };
 
 use ig_datasource::{DataSource, Field, Origin, SourceKind};
-use ig_model::{BootClock, FieldKind};
+use ig_model::{BootClock, FieldKind, Loss};
 use ig_operators::{Columns, Expression, Filter, FormatContext, Limit, Sink, Sort, format::Accounts};
 use proptest::prelude::*;
 
@@ -114,10 +114,11 @@ proptest! {
         pipeline.finish();
 
         prop_assert_eq!(&*kept.0.lock().unwrap(), &expected);
+        let lost = |loss| stats.losses.load(loss);
         let received: usize = batches.iter().map(Vec::len).sum();
         prop_assert_eq!(stats.received.load(), received as u64);
         prop_assert_eq!(
-            (stats.delivered.load(), stats.filtered.load(), stats.unjudged.load(), stats.limited.load()),
+            (stats.delivered.load(), lost(Loss::Filter), lost(Loss::Expression), lost(Loss::Limit)),
             (expected.len() as u64, filtered, unjudged, limited)
         );
         prop_assert_eq!(received as u64, stats.delivered.load() + filtered + unjudged + limited);
@@ -138,5 +139,5 @@ fn short_records_are_completed() {
     pipeline.take(b"b", Handover::None);
     pipeline.flush();
     assert_eq!(*kept.0.lock().unwrap(), [b"ab\0\0\0\0\0\0\0\0\0\0".to_vec()]);
-    assert_eq!((stats.delivered.load(), stats.filtered.load()), (1, 1));
+    assert_eq!((stats.delivered.load(), stats.losses.load(Loss::Filter)), (1, 1));
 }

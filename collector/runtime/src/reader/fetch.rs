@@ -8,6 +8,7 @@ use std::{
 };
 
 use ig_kernel::map::{BatchBuffers, MapError, batch_lookup_and_delete};
+use ig_model::Loss;
 use thiserror::Error;
 use tokio::{
     sync::mpsc,
@@ -156,7 +157,7 @@ async fn fetch(
     stats.fetch_ns.add(u64::try_from(started.elapsed().as_nanos()).unwrap_or(u64::MAX));
     if let Err(cause) = result {
         if matches!(cause, FetchError::CutOff { .. }) {
-            stats.undecoded.add(1);
+            stats.losses.add(Loss::Decode, 1);
             stats.received.add(1);
         }
         stats.failed_fetches.add(1);

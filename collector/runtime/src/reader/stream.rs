@@ -7,6 +7,7 @@
 
 use std::{io, os::fd::AsRawFd, time::Duration};
 
+use ig_model::Loss;
 use tokio::sync::mpsc;
 use tracing::{error, warn};
 
@@ -191,7 +192,7 @@ impl StreamReader {
         let total = stream.lost_total();
         let news = total.saturating_sub(self.lost_so_far);
         if news > 0 {
-            self.pipeline.stats().lost_in_buffer.add(news);
+            self.pipeline.stats().losses.add(Loss::Ringbuf, news);
             self.lost_so_far = total;
             let SourceName { gadget, source } = &self.name;
             warn!(name: "stream.records.lost", gadget, source, lost = news, "the buffer to user space was full");
