@@ -18,5 +18,6 @@ pub mod reader;
 mod stacks;
 pub mod status;
 pub mod tasks;
+mod wiring;
 
 pub use collector::{Collector, CollectorOptions, StartError};
