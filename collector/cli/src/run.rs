@@ -6,9 +6,10 @@ mod rows;
 mod signals;
 mod watch;
 
-use std::{ffi::OsString, path::PathBuf, time::Duration};
+use std::{ffi::OsString, path::PathBuf, sync::Arc, time::Duration};
 
 use clap::Args;
+use ig_model::{Hint as _, Host};
 
 use crate::failure::Failure;
 
@@ -44,6 +45,9 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
         return Err(Failure::text(format!("loading eBPF programs needs {missing}"))
             .hint("run as root, or give the process these capabilities; `ig config check` needs none"));
     }
+    let host = Host::of_process();
+    host.check().map_err(|error| Failure::new(&error).hint(error.hint().unwrap_or_default()))?;
+    let host = Arc::new(host);
     // Failing matters only below Linux 5.11, and loading says so by itself then.
     if !ig_kernel::sys::memory::raise_memlock() {
         tracing::debug!(name: "memlock.raise.failed", "the limit on locked memory stays");
@@ -63,11 +67,11 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
                     .output
                     .as_ref()
                     .map(|_| rows::Rows::open(&arguments.common, rows::Label::Gadget));
-                collect::collect(file, &arguments.common, rows.transpose()?).await
+                collect::collect(file, &arguments.common, rows.transpose()?, host).await
             }
             (None, Some(image)) => {
                 let image = image.to_string_lossy();
-                watch::watch(&image, &arguments.common, &after_run()).await
+                watch::watch(&image, &arguments.common, &after_run(), host).await
             }
             (None, None) => Err(Failure::config("neither IMAGE nor --file is given")),
         }

@@ -36,6 +36,8 @@ struct Inner {
     store: Store,
     registry: Registry,
     verifier: Verifier,
+    /// Where the host's files are.
+    host: PathBuf,
 }
 
 /// A gadget that may run.
@@ -79,9 +81,10 @@ pub enum AccessError {
 }
 
 impl Access {
-    /// Access to the images of `store` and what `registry` leads to, by the rules of `verifier`.
-    pub fn new(store: Store, registry: Registry, verifier: Verifier) -> Self {
-        Self { inner: Arc::new(Inner { store, registry, verifier }) }
+    /// Access to the images of `store` and what `registry` leads to, by the rules of `verifier`, for the machine whose
+    /// files are below `host`.
+    pub fn new(store: Store, registry: Registry, verifier: Verifier, host: PathBuf) -> Self {
+        Self { inner: Arc::new(Inner { store, registry, verifier, host }) }
     }
 
     /// The store.
@@ -102,7 +105,7 @@ impl Access {
         pull: PullPolicy,
         progress: &dyn Progress,
     ) -> Result<Acquired, AccessError> {
-        let Inner { store, registry, verifier } = self.inner.as_ref();
+        let Inner { store, registry, verifier, .. } = self.inner.as_ref();
         let is_here = match store.resolve(reference) {
             Ok(_) => true,
             Err(ResolveError::NotFound { .. }) => false,
@@ -163,7 +166,7 @@ impl Access {
         let kernel_types = match &gadget.btfgen {
             Some(layer) if !kernel_has_types() => {
                 let layer = self.inner.store.read_layer(layer)?;
-                Some(select(layer.as_slice(), &Kernel::running(&host_root())?)?)
+                Some(select(layer.as_slice(), &Kernel::running(&self.inner.host)?)?)
             }
             _ => None,
         };
@@ -174,11 +177,6 @@ impl Access {
 /// Whether the running kernel describes its own types.
 fn kernel_has_types() -> bool {
     std::fs::metadata("/sys/kernel/btf/vmlinux").is_ok_and(|file| file.is_file() && file.len() > 0)
-}
-
-/// Where the host's files are, for a process in a container.
-fn host_root() -> PathBuf {
-    std::env::var_os("HOST_ROOT").map_or_else(|| PathBuf::from("/"), PathBuf::from)
 }
 
 impl AccessError {

@@ -1,11 +1,12 @@
 //! Identifiers, units, clocks and field kinds shared by every crate of the collector.
 //!
-//! This crate depends on nothing of ours, does no I/O but reading clocks, and holds only what at least two
-//! other crates must agree on.
+//! This crate depends on nothing of ours, does no I/O but reading clocks and looking where the host is, and holds only
+//! what at least two other crates must agree on.
 
 pub mod chain;
 pub mod clock;
 pub mod hint;
+pub mod host;
 pub mod instrument;
 pub mod kind;
 pub mod loss;
@@ -15,6 +16,7 @@ pub mod text;
 pub use chain::{causes, chain};
 pub use clock::{BootClock, KtimeNs, UnixNs};
 pub use hint::Hint;
+pub use host::{Host, HostError};
 pub use instrument::{InstrumentKind, Temporality};
 pub use kind::FieldKind;
 pub use loss::{Loss, LossCounters, LossStage, Losses};

@@ -12,7 +12,7 @@ use std::{
 
 use ig_config::{runtime::RuntimeConfig, watch::Watcher};
 use ig_exporters::series::{Registry, RegistryLimits};
-use ig_model::BootClock;
+use ig_model::Host;
 use ig_operators::{FormatContext, format::Accounts};
 use thiserror::Error;
 use tokio::{sync::mpsc, time::Instant};
@@ -47,6 +47,8 @@ pub struct CollectorOptions {
     pub apply_log: fn(ig_config::runtime::Log),
     /// What flags and environment say about images.
     pub images: crate::images::ImageFlags,
+    /// The machine that is observed.
+    pub host: Arc<Host>,
     /// Makes sinks beside the exporters, if there are to be any.
     pub sinks: Option<Arc<dyn crate::plan::SinkFactory>>,
 }
@@ -150,15 +152,24 @@ impl Collector {
         }
         let config = loaded.config;
         (options.apply_log)(config.log);
-        let route = Route::open(&config.images, &options.images, &options.store)?;
+        let route = Route::open(&config.images, &options.images, &options.store, &options.host)?;
         let tasks = Tasks::new();
         let status = Status::default();
         let registry = Registry::new(RegistryLimits { series_total: config.limits.series_total });
         let reader = Reader::start().map_err(StartError::Reader)?;
-        let format = FormatContext { clock: BootClock::measure(), accounts: Arc::new(Accounts::default()) };
+        let format = FormatContext {
+            clock: options.host.clock,
+            accounts: Arc::new(Accounts::in_root(&options.host.root)),
+        };
         let drains = Drains::default();
-        let mut outputs =
-            Outputs::new(registry.clone(), status.clone(), drains.clone(), tasks.clone(), options.version);
+        let mut outputs = Outputs::new(
+            registry.clone(),
+            status.clone(),
+            drains.clone(),
+            tasks.clone(),
+            options.version,
+            Arc::clone(&options.host),
+        );
         outputs.prepare(&config.exporters).await?.commit(&mut outputs);
         let mut gadgets = Gadgets::new(
             Supply::new(route, tasks.clone()),
@@ -166,6 +177,7 @@ impl Collector {
             registry.clone(),
             status.clone(),
             format,
+            Arc::clone(&options.host),
             options.sinks.clone(),
         );
         if let Err(faults) = gadgets.apply(&config, Mode::Start, &CancellationToken::new()).await {
@@ -299,7 +311,7 @@ impl Collector {
         let images = &loaded.config.images;
         // Credentials and keys may have changed in their files when somebody asks for a reload.
         let route = if forced || policy_changed || *images != self.config.images {
-            match Route::open(images, &self.options.images, &self.options.store) {
+            match Route::open(images, &self.options.images, &self.options.store, &self.options.host) {
                 Ok(route) => Some(Box::new(route)),
                 Err(error) => {
                     return self.refuse(vec![format!("{}: {}", images.at, ig_model::chain(&error))]);

@@ -11,6 +11,7 @@ use ig_image::{
     store::Limits as StoreLimits,
     trust::{MachinePolicy, MaterialError, Policy, PolicyError, Settings, Trustee, Verifier, policy_path},
 };
+use ig_model::Host;
 use thiserror::Error;
 
 /// What the command line and the environment say; it wins over the configuration.
@@ -54,7 +55,7 @@ pub enum ImagesError {
 ///
 /// # Errors
 /// [`ImagesError`]; nothing may run then.
-pub fn open(images: &Images, flags: &ImageFlags, store: &Path) -> Result<Access, ImagesError> {
+pub fn open(images: &Images, flags: &ImageFlags, store: &Path, host: &Host) -> Result<Access, ImagesError> {
     let trustee = Trustee::Anyone;
     let configured = Settings::of_policy(&images.policy, trustee)?;
     let machine = MachinePolicy::read(&policy_path(), Trustee::User(0))?;
@@ -83,7 +84,8 @@ pub fn open(images: &Images, flags: &ImageFlags, store: &Path) -> Result<Access,
     limits.document = images.limits.manifest;
     limits.blob = images.limits.layer;
     let store = if flags.read_only { Store::open_read_only(store)? } else { Store::open(store)? };
-    Ok(Access::new(store.with_limits(limits), Registry::new(options, keychain), Verifier::new(policy)))
+    let registry = Registry::new(options, keychain);
+    Ok(Access::new(store.with_limits(limits), registry, Verifier::new(policy), host.root.clone()))
 }
 
 /// When a registry is asked, as the configuration and the flags say.

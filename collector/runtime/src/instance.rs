@@ -1,6 +1,6 @@
 //! A gadget's life between plan and end: built, running, replaced, stopped.
 
-use std::{os::fd::AsFd as _, sync::Arc, thread, time::Duration};
+use std::{os::fd::AsFd as _, path::Path, sync::Arc, thread, time::Duration};
 
 use ig_datasource::Origin;
 use ig_exporters::series::Registry;
@@ -9,7 +9,7 @@ use ig_loader::{
     AttachError, AttachOptions, ErrorKind, Link, LoadError, Loaded, Loader, Map, MapKind, Object,
     ProgramKind, SkipReason,
 };
-use ig_model::KtimeNs;
+use ig_model::{Host, KtimeNs};
 use ig_operators::{stack::StackMaps, stats::bpfstats::Owner};
 use tracing::{debug, warn};
 
@@ -108,14 +108,14 @@ impl Built {
     ///
     /// # Errors
     /// The first thing the kernel refused; what was attached before is detached.
-    pub fn new(plan: GadgetPlan) -> Result<Self, Reason> {
+    pub fn new(plan: GadgetPlan, host: &Host) -> Result<Self, Reason> {
         let GadgetPlan { name, object, kernel_types, programs, sources, warnings, .. } = plan;
         for warning in warnings {
             warn!(name: "gadget.plan.warning", gadget = name, warning);
         }
         let feeds = |sources: Vec<SourcePlan>, loaded: Option<&Loaded>, links: &[(String, Arc<Link>)]| {
             let open = |source: SourcePlan| {
-                let feed = feed(&source, &|map| loaded?.map(map), links)?;
+                let feed = feed(&source, &|map| loaded?.map(map), links, host)?;
                 Ok((source, feed))
             };
             sources.into_iter().map(open).collect::<Result<Vec<_>, Reason>>()
@@ -153,7 +153,7 @@ impl Built {
             if program.disabled {
                 continue;
             }
-            for link in attach(&loaded, program, &programs)? {
+            for link in attach(&loaded, program, &programs, host)? {
                 let link = Arc::new(link);
                 links.0.push(Arc::clone(&link));
                 by_program.push((program.name.clone(), link));
@@ -371,7 +371,12 @@ fn owner(name: &str, loaded: &Loaded) -> Owner {
 }
 
 /// Attaches one program; traffic-control programs go to one interface or to all that are up.
-fn attach(loaded: &Loaded, program: &ig_loader::Program, programs: &ProgramKey) -> Result<Vec<Link>, Reason> {
+fn attach(
+    loaded: &Loaded,
+    program: &ig_loader::Program,
+    programs: &ProgramKey,
+    host: &Host,
+) -> Result<Vec<Link>, Reason> {
     let hook = programs.hooks.get(&program.name).cloned().unwrap_or_default();
     let options = AttachOptions {
         iter_map: hook.iter_map.as_deref(),
@@ -395,7 +400,8 @@ fn attach(loaded: &Loaded, program: &ig_loader::Program, programs: &ProgramKey) 
     }
     let interfaces = match &programs.interface {
         Some(interface) => vec![interface.clone()],
-        None => interfaces_up().map_err(|error| Reason::new(ReasonKind::Transient, &error))?,
+        None => interfaces_up(&host.sys.join("class/net"))
+            .map_err(|error| Reason::new(ReasonKind::Transient, &error))?,
     };
     interfaces
         .iter()
@@ -404,12 +410,12 @@ fn attach(loaded: &Loaded, program: &ig_loader::Program, programs: &ProgramKey) 
 }
 
 /// Network interfaces that are up, in order of their names.
-fn interfaces_up() -> std::io::Result<Vec<String>> {
-    let is_up = |path: &std::path::Path| {
+fn interfaces_up(folder: &Path) -> std::io::Result<Vec<String>> {
+    let is_up = |path: &Path| {
         let flags = std::fs::read_to_string(path.join("flags")).unwrap_or_default();
         u32::from_str_radix(flags.trim().trim_start_matches("0x"), 16).is_ok_and(|flags| flags & 1 != 0)
     };
-    let mut names: Vec<String> = std::fs::read_dir("/sys/class/net")?
+    let mut names: Vec<String> = std::fs::read_dir(folder)?
         .filter_map(Result::ok)
         .filter(|entry| is_up(&entry.path()))
         .filter_map(|entry| entry.file_name().into_string().ok())

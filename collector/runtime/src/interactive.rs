@@ -6,6 +6,7 @@
 use std::{collections::BTreeMap, io, sync::Arc};
 
 use ig_exporters::series::{Registry, RegistryLimits};
+use ig_model::Host;
 use thiserror::Error;
 
 use crate::{
@@ -43,7 +44,7 @@ impl Interactive {
     ///
     /// # Errors
     /// The first thing the kernel or the system refused; nothing stays attached.
-    pub async fn start(plan: GadgetPlan, image: String) -> Result<Self, StartError> {
+    pub async fn start(plan: GadgetPlan, image: String, host: Arc<Host>) -> Result<Self, StartError> {
         let reader = Reader::start().map_err(StartError::Reader)?;
         let status = Status::default();
         let state = GadgetStatus {
@@ -56,7 +57,7 @@ impl Interactive {
         };
         status.with(|board| board.gadgets.insert(plan.name.clone(), state));
         let registry = Registry::new(RegistryLimits { series_total: 0 });
-        let built = tokio::task::spawn_blocking(move || Built::new(plan)).await;
+        let built = tokio::task::spawn_blocking(move || Built::new(plan, &host)).await;
         let built =
             built.map_err(|panic| StartError::Panicked(panic.to_string()))?.map_err(StartError::Refused)?;
         ig_kernel::sys::memory::malloc_trim();

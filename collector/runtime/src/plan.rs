@@ -17,6 +17,7 @@ use ig_datasource::{DataSource, Discovered, Param, ParamDesc, discover};
 use ig_image::{Digest, access::Acquired};
 use ig_kernel::btf::Btf;
 use ig_loader::Object;
+use ig_model::Host;
 use ig_operators::{
     Columns, Expression, Filter, FormatContext, Limit, MeasurePlan, Sink, Sort, env, measure::TablePlace,
     spec::split_escaped, stack::StackSlot, stats::Statistics,
@@ -56,6 +57,8 @@ pub trait SinkFactory: Send + Sync + Debug {
 /// What the collector knows when it plans.
 #[derive(Clone, Debug)]
 pub struct PlanContext {
+    /// The machine that is observed.
+    pub host: Arc<Host>,
     /// For formatters.
     pub format: FormatContext,
     /// The kernel's types, whose enumerators win over the object's.
@@ -279,7 +282,7 @@ impl Planning<'_> {
         if let Err(error) = add_columns(&source, of_operator, operators, context, &mut columns) {
             reasons.push(fault(gadget, &error));
         }
-        let stacks = stacks::add(&source, object, operators, &mut columns, warnings);
+        let stacks = stacks::add(&source, object, operators, &context.host.root, &mut columns, warnings);
         let stacks = stacks.unwrap_or_else(|error| {
             reasons.push(fault(gadget, &error));
             None
@@ -391,10 +394,10 @@ fn add_columns(
     columns: &mut Columns,
 ) -> Result<(), String> {
     if let Some(planned) = of_operator {
-        let machine = stats::machine(context.format.clock);
+        let machine = stats::machine(&context.host);
         planned.statistics.complete(source, &machine, columns).map_err(|error| error.to_string())?;
     }
-    let read = |variable: &str| std::env::var(variable).ok();
+    let read = |variable: &str| context.host.variable(variable).map(str::to_owned);
     env::add(source, operators.env_vars(), read, columns).map_err(|error| error.to_string())
 }
 

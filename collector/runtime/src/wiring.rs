@@ -5,6 +5,7 @@ use std::sync::Arc;
 use ig_datasource::Origin;
 use ig_exporters::series::Registry;
 use ig_loader::{Link, Map, MapKind};
+use ig_model::Host;
 use ig_operators::{Measure, stack::StackMaps};
 
 use crate::{
@@ -51,6 +52,7 @@ pub(crate) fn feed<'a>(
     plan: &SourcePlan,
     map: &dyn Fn(&str) -> Option<&'a Map>,
     links: &[(String, Arc<Link>)],
+    host: &Host,
 ) -> Result<Feed, Reason> {
     let missing = |what: String| Reason { kind: ReasonKind::Object, text: what };
     let map = |name: &str| map(name).ok_or_else(|| missing(format!("the object has no map `{name}`")));
@@ -72,8 +74,8 @@ pub(crate) fn feed<'a>(
             let statistics = plan.statistics.as_ref();
             let statistics =
                 statistics.ok_or_else(|| missing(format!("operator `{operator}` is unknown")))?;
-            let feed =
-                StatsFeed::open(statistics).map_err(|error| Reason::new(error.reason_kind(), &error))?;
+            let feed = StatsFeed::open(statistics, host)
+                .map_err(|error| Reason::new(error.reason_kind(), &error))?;
             Fetcher::Statistics(feed)
         }
         Origin::MapIterator { map: name, .. } => Fetcher::Map(copy(map(name)?)?),

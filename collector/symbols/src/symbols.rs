@@ -5,7 +5,7 @@ mod load;
 mod tests;
 
 use std::{
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak},
     thread,
     time::{Duration, Instant},
@@ -96,12 +96,12 @@ impl Symbols {
         Self { shared: Arc::new(shared) }
     }
 
-    /// The symbols of this machine: all who ask while somebody has them get the same.
-    pub fn of_this_machine() -> Arc<Self> {
+    /// The symbols of this machine, whose files are below `root`: all who ask while somebody has them get the same.
+    pub fn of_this_machine(root: &Path) -> Arc<Self> {
         static SHARED: Mutex<Weak<Symbols>> = Mutex::new(Weak::new());
         let mut shared = SHARED.lock().unwrap_or_else(PoisonError::into_inner);
         shared.upgrade().unwrap_or_else(|| {
-            let new = Arc::new(Self::new(Options::default()));
+            let new = Arc::new(Self::new(Options { root: root.to_owned(), ..Options::default() }));
             *shared = Arc::downgrade(&new);
             new
         })

@@ -2,6 +2,7 @@
 
 use std::{path::Path, sync::Arc, time::Duration};
 
+use ig_model::Host;
 use ig_runtime::{
     Collector, CollectorOptions, StartError,
     status::{Board, State},
@@ -15,7 +16,12 @@ use crate::failure::Failure;
 const STOP_PATIENCE: Duration = Duration::from_secs(5);
 
 /// Runs the gadgets of `file` until a signal ends it, with rows on standard output if `rows` says so.
-pub(super) async fn collect(file: &Path, common: &Common, rows: Option<Rows>) -> Result<(), Failure> {
+pub(super) async fn collect(
+    file: &Path,
+    common: &Common,
+    rows: Option<Rows>,
+    host: Arc<Host>,
+) -> Result<(), Failure> {
     let (store, images) = common.images()?;
     let options = CollectorOptions {
         config: file.to_owned(),
@@ -23,6 +29,7 @@ pub(super) async fn collect(file: &Path, common: &Common, rows: Option<Rows>) ->
         version: env!("CARGO_PKG_VERSION"),
         apply_log: crate::log::apply,
         images,
+        host,
         sinks: rows.map(|rows| Arc::new(rows) as Arc<dyn ig_runtime::plan::SinkFactory>),
     };
     // Before the start, so that a signal during a slow start is not lost.

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, ffi::OsString, fmt::Write as _, sync::Arc, time
 use ig_config::runtime::{Gadget, Images, Limits};
 use ig_datasource::SourceKind;
 use ig_image::Reference;
-use ig_model::{BootClock, Loss};
+use ig_model::{Host, Loss};
 use ig_operators::{FormatContext, format::Accounts};
 use ig_runtime::{
     collector::Event,
@@ -29,6 +29,7 @@ pub(super) async fn watch(
     image: &str,
     before: &flags::Common,
     arguments: &[OsString],
+    host: Arc<Host>,
 ) -> Result<(), Failure> {
     let mut events = signals::listen().map_err(|error| Failure::new(&error))?;
     let reference = Reference::parse(image).map_err(|error| Failure::config(error.to_string()))?;
@@ -36,7 +37,8 @@ pub(super) async fn watch(
     let images = flags::peek(arguments).unwrap_or_else(|| before.clone());
     let (store, flags) = images.images()?;
     let defaults = Images::default();
-    let access = ig_runtime::images::open(&defaults, &flags, &store).map_err(|error| Failure::new(&error))?;
+    let access =
+        ig_runtime::images::open(&defaults, &flags, &store, &host).map_err(|error| Failure::new(&error))?;
     let pull = ig_runtime::images::pull_policy(&defaults, &flags);
     // Cancel-safe: a pull that is cut short leaves the store as it was, and its partial blobs for the next one.
     let acquired = tokio::select! {
@@ -49,7 +51,8 @@ pub(super) async fn watch(
     }
     let parts = ImageParts::from(&acquired);
     let context = PlanContext {
-        format: FormatContext { clock: BootClock::measure(), accounts: Arc::new(Accounts::default()) },
+        format: FormatContext { clock: host.clock, accounts: Arc::new(Accounts::in_root(&host.root)) },
+        host: Arc::clone(&host),
         // Held until the gadget is loaded, so that the kernel's types are parsed once.
         kernel: ig_kernel::btf::vmlinux().ok(),
         limits: Limits::default(),
@@ -81,7 +84,8 @@ pub(super) async fn watch(
     // Last of all: a table prints its header when it is opened, and a wrong flag must print nothing.
     plan.open_sinks(&rows).map_err(|problems| Failure::config(problems.join("\n")))?;
     drop(rows);
-    let running = Interactive::start(plan, image.to_owned()).await.map_err(|error| Failure::new(&error))?;
+    let running =
+        Interactive::start(plan, image.to_owned(), host).await.map_err(|error| Failure::new(&error))?;
     drop(context);
     tracing::debug!(name: "gadget.started", image, digest = %acquired.gadget.digest);
     drop(acquired);

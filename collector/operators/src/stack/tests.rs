@@ -114,8 +114,9 @@ impl Bench {
     fn new() -> Self {
         let source = source();
         let mut columns = columns(&source);
-        let slot =
-            add(&source, Symbolizers::All, &Symbols::of_this_machine(), &mut columns).unwrap().unwrap();
+        let slot = add(&source, Symbolizers::All, &Symbols::of_this_machine("/".as_ref()), &mut columns)
+            .unwrap()
+            .unwrap();
         assert_eq!(slot.maps, [KERNEL_MAP, USER_MAP]);
         let (kernel, user, build_ids) = (Fake::new(10_000), Fake::new(10_000), Fake::new(1024));
         let maps = StackMaps {
@@ -196,10 +197,15 @@ fn wrong_input_is_named() {
     let mut source = source();
     source.fields.retain(|field| field.name != "stack_id");
     let mut columns = columns(&source);
-    let refused = add(&source, Symbolizers::All, &Symbols::of_this_machine(), &mut columns).unwrap_err();
+    let refused =
+        add(&source, Symbolizers::All, &Symbols::of_this_machine("/".as_ref()), &mut columns).unwrap_err();
     assert_eq!(refused, StackError::Member { field: "ustack".into(), member: "stack_id", size: 4 });
     source.fields.clear();
-    assert!(add(&source, Symbolizers::All, &Symbols::of_this_machine(), &mut columns).unwrap().is_none());
+    assert!(
+        add(&source, Symbolizers::All, &Symbols::of_this_machine("/".as_ref()), &mut columns)
+            .unwrap()
+            .is_none()
+    );
 }
 
 /// Scenario: a map that fills over an hour; some stacks are read again and again, build ids fill faster.

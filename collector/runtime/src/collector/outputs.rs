@@ -19,6 +19,7 @@ use ig_exporters::{
     prometheus::PageSource,
     series::Registry,
 };
+use ig_model::Host;
 use thiserror::Error;
 use tokio::{net::TcpListener, time::Instant};
 use tokio_util::sync::CancellationToken;
@@ -65,6 +66,7 @@ pub(super) struct Outputs {
     scrapes: Scrapes,
     status: Status,
     version: &'static str,
+    host: Arc<Host>,
     endpoint: Option<Endpoint>,
     otlp: BTreeMap<String, (Otlp, OtlpHandle)>,
     handles: OtlpHandles,
@@ -109,6 +111,7 @@ impl Outputs {
         drains: Drains,
         tasks: Tasks,
         version: &'static str,
+        host: Arc<Host>,
     ) -> Self {
         let handles = OtlpHandles::default();
         let mut own = prometheus_client::registry::Registry::default();
@@ -118,8 +121,11 @@ impl Outputs {
             Arc::new(handles.clone()),
             version,
         )));
-        let source =
-            PageSource::new(registry.clone(), resource(version, &BTreeMap::new()), Some(Arc::new(own)));
+        let source = PageSource::new(
+            registry.clone(),
+            resource(version, &host, &BTreeMap::new()),
+            Some(Arc::new(own)),
+        );
         let settings = ScrapeSettings {
             before_scrape: Some(Arc::new(move || {
                 let drains = drains.clone();
@@ -133,6 +139,7 @@ impl Outputs {
             scrapes: Scrapes::new(source, settings),
             status,
             version,
+            host,
             endpoint: None,
             otlp: BTreeMap::new(),
             handles,
@@ -163,8 +170,9 @@ impl Outputs {
                 kept.push(name.clone());
                 continue;
             }
-            let (exporter, handle) = OtlpExporter::new(settings(wanted, self.version), &self.registry)
-                .map_err(|cause| OutputError::Otlp { name: name.clone(), cause })?;
+            let (exporter, handle) =
+                OtlpExporter::new(settings(wanted, self.version, &self.host), &self.registry)
+                    .map_err(|cause| OutputError::Otlp { name: name.clone(), cause })?;
             started.push((wanted.clone(), exporter, handle));
         }
         Ok(Prepared { endpoint, started, kept })
@@ -258,21 +266,21 @@ impl Prepared {
 }
 
 /// Attributes that say who exports.
-fn resource(version: &str, extra: &BTreeMap<String, String>) -> Vec<(String, String)> {
+fn resource(version: &str, host: &Host, extra: &BTreeMap<String, String>) -> Vec<(String, String)> {
     let mut attributes = BTreeMap::from([
         ("service.name".to_owned(), "ig".to_owned()),
         ("service.version".to_owned(), version.to_owned()),
     ]);
-    let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
-    attributes.insert("host.name".to_owned(), host);
-    if let Ok(node) = std::env::var("NODE_NAME") {
-        attributes.insert("k8s.node.name".to_owned(), node);
+    let name = rustix::system::uname().nodename().to_string_lossy().into_owned();
+    attributes.insert("host.name".to_owned(), name);
+    if let Some(node) = &host.node {
+        attributes.insert("k8s.node.name".to_owned(), node.clone());
     }
     attributes.extend(extra.iter().map(|(key, value)| (key.clone(), value.clone())));
     attributes.into_iter().collect()
 }
 
-fn settings(otlp: &Otlp, version: &str) -> OtlpSettings {
+fn settings(otlp: &Otlp, version: &str, host: &Host) -> OtlpSettings {
     OtlpSettings {
         name: otlp.name.clone(),
         endpoint: match otlp.protocol {
@@ -297,7 +305,7 @@ fn settings(otlp: &Otlp, version: &str) -> OtlpSettings {
             key_file: otlp.tls.key_file.clone(),
             server_name: otlp.tls.server_name.clone(),
         },
-        resource: resource(version, &otlp.resource),
+        resource: resource(version, host, &otlp.resource),
         retry: RetrySettings {
             initial: otlp.retry.initial,
             max: otlp.retry.max,

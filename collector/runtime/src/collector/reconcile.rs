@@ -11,6 +11,7 @@ use futures_util::future::join_all;
 use ig_config::runtime::{Gadget, Limits, RuntimeConfig};
 use ig_exporters::series::Registry;
 use ig_image::{Digest, access::Acquired};
+use ig_model::Host;
 use ig_operators::FormatContext;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -37,6 +38,7 @@ pub(super) struct Gadgets {
     registry: Registry,
     status: Status,
     format: FormatContext,
+    host: Arc<Host>,
     sinks: Option<Arc<dyn SinkFactory>>,
     entries: BTreeMap<String, Entry>,
 }
@@ -116,9 +118,10 @@ impl Gadgets {
         registry: Registry,
         status: Status,
         format: FormatContext,
+        host: Arc<Host>,
         sinks: Option<Arc<dyn SinkFactory>>,
     ) -> Self {
-        Self { supply, reader, registry, status, format, sinks, entries: BTreeMap::new() }
+        Self { supply, reader, registry, status, format, host, sinks, entries: BTreeMap::new() }
     }
 
     /// The sources to drain before a scrape.
@@ -390,8 +393,13 @@ impl Gadgets {
         limits: &Limits,
         kernel: Option<Arc<ig_kernel::btf::Btf>>,
     ) -> Result<Prepared, Vec<Reason>> {
-        let context =
-            PlanContext { format: self.format.clone(), kernel, limits: *limits, purpose: Purpose::Collect };
+        let context = PlanContext {
+            host: Arc::clone(&self.host),
+            format: self.format.clone(),
+            kernel,
+            limits: *limits,
+            purpose: Purpose::Collect,
+        };
         let sinks = self.sinks.clone();
         let gadget = gadget.clone();
         let work = tokio::task::spawn_blocking(move || {
@@ -501,7 +509,9 @@ fn prepare(
     if running == Some(&plan.programs) {
         return Ok(Prepared::Rewire(plan.sources));
     }
-    Built::new(plan).map(|built| Prepared::Switch(Box::new(built))).map_err(|reason| vec![reason])
+    Built::new(plan, &context.host)
+        .map(|built| Prepared::Switch(Box::new(built)))
+        .map_err(|reason| vec![reason])
 }
 
 fn join(reasons: Vec<Reason>) -> Reason {

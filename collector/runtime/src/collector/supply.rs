@@ -10,6 +10,7 @@ use ig_image::{
     Digest, Pin, Reference,
     access::{Access, AccessError, Acquired, PullPolicy},
 };
+use ig_model::Host;
 use tokio::sync::mpsc;
 use tracing::{info, warn};
 
@@ -75,10 +76,11 @@ impl Route {
         images: &Images,
         flags: &ImageFlags,
         store: &std::path::Path,
+        host: &Host,
     ) -> Result<Self, ImagesError> {
         let store: PathBuf = images.store.clone().unwrap_or_else(|| store.to_owned());
         Ok(Self {
-            access: open(images, flags, &store)?,
+            access: open(images, flags, &store, host)?,
             pull: pull_policy(images, flags),
             refresh: images.refresh_interval,
         })

@@ -1,5 +1,7 @@
 //! Columns for stacks, and whether the object has the maps that they read.
 
+use std::path::Path;
+
 use ig_datasource::DataSource;
 use ig_loader::Object;
 use ig_model::chain;
@@ -17,12 +19,13 @@ pub(super) fn add(
     source: &DataSource,
     object: Option<&Object>,
     operators: &OperatorParams,
+    root: &Path,
     columns: &mut Columns,
     warnings: &mut Vec<String>,
 ) -> Result<Option<StackSlot>, String> {
     let (symbolizers, absent) = Symbolizers::parse(operators.symbolizers().unwrap_or("auto"))
         .map_err(|problem| format!("parameter `{}`: {problem}", key::SYMBOLIZERS))?;
-    let slot = stack::add(source, symbolizers, &Symbols::of_this_machine(), columns)
+    let slot = stack::add(source, symbolizers, &Symbols::of_this_machine(root), columns)
         .map_err(|error| chain(&error))?;
     let Some(slot) = slot else { return Ok(None) };
     if let Some(missing) = slot.maps.iter().find(|map| object.is_none_or(|object| object.map(map).is_none()))

@@ -128,12 +128,8 @@ impl Planned {
 }
 
 /// What columns need to know of this machine.
-pub(super) fn machine(clock: ig_model::BootClock) -> Machine {
-    Machine {
-        clock,
-        ticks_per_second: rustix::param::clock_ticks_per_second(),
-        node: std::env::var("NODE_NAME").ok().filter(|name| !name.is_empty()),
-    }
+pub(super) fn machine(host: &ig_model::Host) -> Machine {
+    Machine { clock: host.clock, ticks_per_second: host.ticks_per_second, node: host.node.clone() }
 }
 
 #[cfg(test)]

@@ -5,8 +5,7 @@
 //! comes to the reader thread. The first reading gives no records: what is reported are differences.
 //!
 //! # Source
-//! With `HOST_ROOT` in the environment, as in a container that has the host's file system mounted, processes and cgroups
-//! are those of the host.
+//! Processes and cgroups are those of the [`Host`], also in a container that has the host's file system mounted.
 
 mod bpf;
 mod cgroup;
@@ -15,6 +14,7 @@ mod procfs;
 
 use std::{io, path::PathBuf};
 
+use ig_model::Host;
 use ig_operators::{Batch, stats::Statistics};
 use thiserror::Error;
 
@@ -108,11 +108,11 @@ impl StatsFeed {
     ///
     /// # Errors
     /// When the system does not give it.
-    pub fn open(statistics: &Statistics) -> Result<Self, StatsError> {
+    pub fn open(statistics: &Statistics, host: &Host) -> Result<Self, StatsError> {
         let gatherer = match statistics {
-            Statistics::Process(shown) => Gatherer::Process(process::Processes::open(shown)?),
-            Statistics::Cgroup => Gatherer::Cgroup(cgroup::Cgroups::open()?),
-            Statistics::Bpf(scope) => Gatherer::Bpf(bpf::Programs::open(*scope)?),
+            Statistics::Process(shown) => Gatherer::Process(process::Processes::open(shown, host)?),
+            Statistics::Cgroup => Gatherer::Cgroup(cgroup::Cgroups::open(host)?),
+            Statistics::Bpf(scope) => Gatherer::Bpf(bpf::Programs::open(*scope, host)?),
         };
         Ok(Self { gatherer: Some(Box::new(gatherer)), batch: Batch::default() })
     }

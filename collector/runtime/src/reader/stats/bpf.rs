@@ -11,6 +11,7 @@ use ig_kernel::{
     map::online_cpus,
     sys::bpf::stats::{ObjectKind, enable_run_time_stats, next_id, open_id, prog_stats},
 };
+use ig_model::Host;
 use ig_operators::{
     Batch,
     stats::{
@@ -50,11 +51,11 @@ struct Holders {
 }
 
 impl Programs {
-    pub(super) fn open(scope: Scope) -> Result<Self, StatsError> {
+    pub(super) fn open(scope: Scope, host: &Host) -> Result<Self, StatsError> {
         let counting = enable_run_time_stats();
         Ok(Self {
             _counting: counting.map_err(StatsError::bpf("turn on statistics of eBPF programs"))?,
-            procfs: Procfs::open()?,
+            procfs: Procfs::open(host)?,
             scope,
             owners: Owners::default(),
             sampler: Sampler::default(),

@@ -9,15 +9,13 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use ig_model::Host;
 use ig_operators::{
     Batch,
     stats::cgroup::{Cgroup, CpuStat, Limit, Mounts, Pressure, Sampler, Version},
 };
 
-use super::{
-    StatsError,
-    procfs::{Procfs, host_root},
-};
+use super::{StatsError, procfs::Procfs};
 
 /// Cgroups looked at in one reading.
 const MAX_CGROUPS: usize = 1 << 16;
@@ -39,9 +37,9 @@ pub(super) struct Cgroups {
 }
 
 impl Cgroups {
-    pub(super) fn open() -> Result<Self, StatsError> {
-        let mut procfs = Procfs::open()?;
-        let of = if host_root() == Path::new("/") { "self/mountinfo" } else { "1/mountinfo" };
+    pub(super) fn open(host: &Host) -> Result<Self, StatsError> {
+        let mut procfs = Procfs::open(host)?;
+        let of = if host.is_elsewhere() { "1/mountinfo" } else { "self/mountinfo" };
         let path = procfs.path().join(of);
         let text = fs::read(&path).map_err(StatsError::file(&path))?;
         let Mounts { v1, v2 } = Mounts::parse(&text);
@@ -50,6 +48,7 @@ impl Cgroups {
             (None, Some(v2)) => (Version::V2, v2, None),
             (None, None) => return Err(StatsError::NoHierarchy { mounts: path }),
         };
+        let visible = |point: PathBuf| host.visible(&point);
         let (root, pressure) = (visible(root), pressure.map(visible));
         // A kernel without procfs has no cgroups to show either.
         procfs.file("meminfo")?;
@@ -107,13 +106,6 @@ impl Cgroups {
     }
 }
 
-/// A mount point of the host as it is seen from here.
-fn visible(point: PathBuf) -> PathBuf {
-    let below = point.strip_prefix("/").unwrap_or(&point);
-    let mapped = host_root().join(below);
-    if mapped.is_dir() { mapped } else { point }
-}
-
 #[cfg(test)]
 mod tests {
     use std::{os::unix::ffi::OsStringExt as _, process::Command};
@@ -159,7 +151,7 @@ mod tests {
     /// Guarantees: it shows up at once with all it did, its name byte for byte, and not again while it is idle.
     #[test]
     fn a_throttled_cgroup_shows_up() {
-        let mut cgroups = Cgroups::open().unwrap();
+        let mut cgroups = Cgroups::open(&Host::of([])).unwrap();
         let mut batch = Batch::default();
         cgroups.gather(&mut batch).unwrap();
         assert!(batch.is_empty());

@@ -3,6 +3,7 @@
 use std::time::Instant;
 
 use ig_kernel::map::online_cpus;
+use ig_model::Host;
 use ig_operators::{
     Batch,
     stats::process::{Process, Sampler, Scale, Shown, Stat, Status, total_memory},
@@ -13,6 +14,8 @@ use super::{StatsError, procfs::Procfs};
 /// Reads every process.
 pub(super) struct Processes {
     procfs: Procfs,
+    ticks_per_second: u64,
+    page_size: u64,
     sampler: Sampler,
     needs_status: bool,
     pids: Vec<i32>,
@@ -22,9 +25,11 @@ pub(super) struct Processes {
 }
 
 impl Processes {
-    pub(super) fn open(shown: &Shown) -> Result<Self, StatsError> {
+    pub(super) fn open(shown: &Shown, host: &Host) -> Result<Self, StatsError> {
         Ok(Self {
-            procfs: Procfs::open()?,
+            procfs: Procfs::open(host)?,
+            ticks_per_second: host.ticks_per_second,
+            page_size: host.page_size,
             sampler: Sampler::default(),
             needs_status: shown.needs_status(),
             pids: Vec::new(),
@@ -37,8 +42,8 @@ impl Processes {
     pub(super) fn gather(&mut self, batch: &mut Batch) -> Result<(), StatsError> {
         let now = Instant::now();
         let scale = Scale {
-            ticks_per_second: rustix::param::clock_ticks_per_second(),
-            page_size: rustix::param::page_size() as u64,
+            ticks_per_second: self.ticks_per_second,
+            page_size: self.page_size,
             cpus: online_cpus().len(),
             memory: total_memory(self.procfs.file("meminfo")?).unwrap_or(0),
             elapsed: self.before.map(|before| now.saturating_duration_since(before)),
@@ -83,7 +88,7 @@ mod tests {
     /// Guarantees: each reading has every process once, this one and the child among them, and none that is gone.
     #[test]
     fn every_process_is_there_once() {
-        let mut processes = Processes::open(&Shown::default()).unwrap();
+        let mut processes = Processes::open(&Shown::default(), &Host::of([])).unwrap();
         gathered(&mut processes);
         let folder = tempfile::tempdir().unwrap();
         let odd = folder.path().join("a) R (b c");
@@ -112,7 +117,7 @@ mod tests {
     #[ignore = "a measurement"]
     fn cost_of_a_thousand_processes() {
         for fields in [vec![], vec!["comm".to_owned(), "cpuUsage".to_owned(), "memoryRSS".to_owned()]] {
-            let mut processes = Processes::open(&Shown::parse(&fields).0).unwrap();
+            let mut processes = Processes::open(&Shown::parse(&fields).0, &Host::of([])).unwrap();
             let mut batch = Batch::default();
             let (mut seen, start) = (0, Instant::now());
             while seen < 20_000 {

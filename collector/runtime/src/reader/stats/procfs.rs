@@ -7,6 +7,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use ig_model::Host;
 use ig_operators::stats::process::namespace_inode;
 use rustix::{
     fs::{FileType, Mode, OFlags, RawDir, SeekFrom, openat, readlinkat_raw, seek},
@@ -31,17 +32,10 @@ pub(super) struct Procfs {
     name: String,
 }
 
-/// Where the host's file system is, as it is seen from here.
-pub(super) fn host_root() -> PathBuf {
-    std::env::var_os("HOST_ROOT")
-        .filter(|root| !root.is_empty())
-        .map_or_else(|| PathBuf::from("/"), PathBuf::from)
-}
-
 impl Procfs {
     /// Opens that of the host.
-    pub(super) fn open() -> Result<Self, StatsError> {
-        let path = host_root().join("proc");
+    pub(super) fn open(host: &Host) -> Result<Self, StatsError> {
+        let path = host.proc.clone();
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let root = rustix::fs::open(&path, flags, Mode::empty()).map_err(io::Error::from);
         Ok(Self {
