@@ -186,8 +186,8 @@ fn opening_and_relocating_needs_no_privilege() {
     let file = folder.compile("relocated", RELOCATED);
     // Others have to get at the object and at the binary.
     let binary = folder.path("ig");
-    std::fs::copy(env!("CARGO_BIN_EXE_ig"), &binary).unwrap();
-    for path in [folder.0.path(), &file, &binary] {
+    ig_test_kit::executable::copy(Path::new(env!("CARGO_BIN_EXE_ig")), &binary);
+    for path in [folder.0.path(), &file] {
         let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
         std::fs::set_permissions(path, mode).unwrap();
     }

@@ -247,8 +247,7 @@ fn helpers_keep_secrets() {
     let helper = site.path("bin/docker-credential-ig-test");
     let kept = site.path("kept");
     let script = |body: &str| {
-        fs::write(&helper, format!("#!/bin/sh\nkept={}\n{body}\n", kept.display())).unwrap();
-        fs::set_permissions(&helper, fs::Permissions::from_mode(0o755)).unwrap();
+        ig_test_kit::executable::script(&helper, &format!("#!/bin/sh\nkept={}\n{body}\n", kept.display()));
     };
     script(
         "case $1 in\n store) cat > \"$kept\";;\n get) cat > /dev/null; cat \"$kept\" 2>/dev/null || \

@@ -92,7 +92,7 @@ mod tests {
         gathered(&mut processes);
         let folder = tempfile::tempdir().unwrap();
         let odd = folder.path().join("a) R (b c");
-        std::fs::copy("/bin/sleep", &odd).unwrap();
+        ig_test_kit::executable::copy(std::path::Path::new("/bin/sleep"), &odd);
         let mut child = Command::new(&odd).arg("60").stdout(Stdio::null()).spawn().unwrap();
         let with = gathered(&mut processes);
         let me = i32::try_from(std::process::id()).unwrap();
