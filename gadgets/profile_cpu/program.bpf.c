@@ -56,6 +56,9 @@ GADGET_PARAM(include_idle);
 
 const volatile bool gpu_idle_only = false;
 GADGET_PARAM(gpu_idle_only);
+GADGET_PIN_IF(gpu_meta, gpu_idle_only);
+GADGET_PIN_IF(gpu_device, gpu_idle_only);
+GADGET_PIN_IF(gpu_per_pid, gpu_idle_only);
 
 /* A GPU whose utilisation is below this counts as idle. */
 const volatile __u32 gpu_util_max_pct = 70;

@@ -23,6 +23,7 @@ use crate::section::ProgramKind;
 mod filters;
 mod hooks;
 mod maps;
+mod pins;
 mod programs;
 
 pub use hooks::{SkipReason, Skipped};
@@ -59,7 +60,6 @@ pub struct Loader<'o> {
     extra_btf: Vec<Arc<Btf>>,
     own_types: Vec<String>,
     kernel_btf: Option<Arc<Btf>>,
-    pin_root: String,
 }
 
 impl<'o> Loader<'o> {
@@ -81,7 +81,6 @@ impl<'o> Loader<'o> {
             extra_btf: Vec::new(),
             own_types: Vec::new(),
             kernel_btf: None,
-            pin_root: "/sys/fs/bpf".to_owned(),
         }
     }
 

@@ -64,4 +64,10 @@
 #define GADGET_SK_TARGET_MAP(prog, map) \
 	__gadget_marker(gadget_sk_prog_target_##prog##___##map)
 
+/*
+ * GADGET_PIN_IF(map, var): "map", which is pinned by name, is only looked at where
+ * the "const volatile" global "var" is not zero. Otherwise nothing is pinned.
+ */
+#define GADGET_PIN_IF(map, var) __gadget_marker(gadget_pin_if_##map##___##var)
+
 #endif /* GADGET_MACROS_H */

@@ -1,6 +1,5 @@
 //! Creating maps, and filling those that have contents.
 
-use std::ffi::CString;
 use std::io;
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 
@@ -27,6 +26,9 @@ impl Loader<'_> {
             let bytes = self.variable(&format!("{}_max_entries", spec.name)).ok()?;
             bytes.first_chunk().copied().map(u32::from_ne_bytes)
         };
+        if !self.given_maps.contains_key(&index) && self.is_switched_off(spec) {
+            return fitting_entries(spec.kind, 1);
+        }
         let entries = self.max_entries.get(&index).copied().or_else(by_variable).unwrap_or(spec.max_entries);
         fitting_entries(spec.kind, entries)
     }
@@ -49,7 +51,7 @@ impl Loader<'_> {
                     fd.try_clone()
                         .map_err(|source| LoadError::CreateMap { map: spec.name.clone(), source })?
                 }
-                None if spec.pinned_by_name => self.pinned(index, spec, btf)?,
+                None if self.is_shared(spec) => self.shared(index, spec, btf)?,
                 None => self.create(index, spec, btf)?,
             };
             maps.push(fd);
@@ -64,7 +66,7 @@ impl Loader<'_> {
         Ok(MapFds { maps, kconfig })
     }
 
-    fn create(
+    pub(super) fn create(
         &self,
         index: usize,
         spec: &MapSpec,
@@ -148,43 +150,12 @@ impl Loader<'_> {
         format!("{object}{section}")
     }
 
-    /// Opens the map pinned under the name, or creates and pins it.
-    fn pinned(
+    pub(super) fn check_fits(
         &self,
         index: usize,
         spec: &MapSpec,
-        btf: Option<BorrowedFd<'_>>,
-    ) -> Result<OwnedFd, LoadError> {
-        let failed = |source| LoadError::CreateMap { map: spec.name.clone(), source };
-        // Names come from the object: they must not lead out of the directory.
-        if spec.name.contains('/') {
-            return Err(failed(io::ErrorKind::InvalidFilename.into()));
-        }
-        let path =
-            CString::new(format!("{}/{}", self.pin_root, spec.name)).map_err(|error| failed(error.into()))?;
-        match bpf::object_get(&path) {
-            Ok(fd) => {
-                self.check_fits(index, spec, fd.as_fd())?;
-                Ok(fd)
-            }
-            Err(error) if error.raw_os_error() == Some(libc::ENOENT) => {
-                let fd = self.create(index, spec, btf)?;
-                match bpf::object_pin(&path, fd.as_fd()) {
-                    // Somebody else was quicker: share theirs.
-                    Err(error) if error.raw_os_error() == Some(libc::EEXIST) => {
-                        let theirs = bpf::object_get(&path).map_err(failed)?;
-                        self.check_fits(index, spec, theirs.as_fd())?;
-                        Ok(theirs)
-                    }
-                    Err(error) => Err(failed(error)),
-                    Ok(()) => Ok(fd),
-                }
-            }
-            Err(error) => Err(failed(error)),
-        }
-    }
-
-    fn check_fits(&self, index: usize, spec: &MapSpec, fd: BorrowedFd<'_>) -> Result<(), LoadError> {
+        fd: BorrowedFd<'_>,
+    ) -> Result<(), LoadError> {
         let fault = |problem: String| LoadError::IncompatibleMap { map: spec.name.clone(), problem };
         let info = bpf::map_info(fd).map_err(|error| fault(format!("it cannot be examined: {error}")))?;
         for (what, expected, got) in [
