@@ -56,7 +56,10 @@ fn headers() -> &'static Path {
             .output()
             .expect("bpftool must be installed for the loader's tests");
         assert!(run.status.success(), "bpftool: {}", String::from_utf8_lossy(&run.stderr));
-        std::fs::write(folder.join("vmlinux.h"), run.stdout).unwrap();
+        // Renamed: another run of these tests may be reading it.
+        let mut file = tempfile::NamedTempFile::new_in(&folder).unwrap();
+        std::io::Write::write_all(&mut file, &run.stdout).unwrap();
+        file.persist(folder.join("vmlinux.h")).unwrap();
         folder
     })
 }

@@ -119,11 +119,11 @@ fn variables_are_checked() {
     let mut loader = Loader::new(&object);
     let error = loader.set_variable("no_such", &[0]).unwrap_err();
     assert_eq!(error.to_string(), "the object has no variable `no_such`");
-    let error = loader.set_variable("wanted_pid", &[0; 8]).unwrap_err();
-    assert_eq!(error.to_string(), "variable `wanted_pid` has 4 bytes, not 8");
+    let error = loader.set_variable("wanted_thread", &[0; 8]).unwrap_err();
+    assert_eq!(error.to_string(), "variable `wanted_thread` has 4 bytes, not 8");
     assert_eq!(*loader.variable("addend").unwrap(), 40u32.to_ne_bytes());
     assert_eq!(object.initial_value(object.variable("text").unwrap()), b"unset\0\0\0");
-    assert!(object.variable("wanted_pid").unwrap().read_only);
+    assert!(object.variable("wanted_thread").unwrap().read_only);
     assert!(!object.variable("calls").unwrap().global);
 }
 

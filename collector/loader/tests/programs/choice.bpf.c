@@ -3,7 +3,7 @@
 #include "vmlinux.h"
 #include <bpf/bpf_helpers.h>
 
-const volatile __u32 wanted_pid = 0;
+const volatile __u32 wanted_thread = 0;
 __u64 seen = 0;
 __u64 seen_instead = 0;
 
@@ -36,7 +36,7 @@ int probe(void *ctx)
 SEC("?tracepoint/syscalls/sys_enter_getpriority")
 int there(void *ctx)
 {
-	if (wanted_pid == bpf_get_current_pid_tgid() >> 32)
+	if (wanted_thread == (__u32)bpf_get_current_pid_tgid())
 		__sync_fetch_and_add(&seen, 1);
 	return 0;
 }
@@ -44,7 +44,7 @@ int there(void *ctx)
 SEC("tracepoint/syscalls/sys_enter_getpriority")
 int instead(void *ctx)
 {
-	if (wanted_pid == bpf_get_current_pid_tgid() >> 32)
+	if (wanted_thread == (__u32)bpf_get_current_pid_tgid())
 		__sync_fetch_and_add(&seen_instead, 1);
 	return 0;
 }

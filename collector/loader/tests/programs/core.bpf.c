@@ -54,7 +54,7 @@ __u64 size_of_task, parent_pid, own_pid, exists_comm, exists_never, exists_type,
 __u64 size_no_type, enum_ringbuf, enum_never, enum_no_type, matches_right, matches_wrong, matches_struct;
 __u64 matches_struct_wrong, type_id, local_id, bit_exists, flexible, comm_size, signed_tgid, bits_value;
 char comm_copy[16];
-const volatile __u32 wanted_pid = 0;
+const volatile __u32 wanted_thread = 0;
 
 SEC("raw_tp/sys_enter")
 int answer(struct bpf_raw_tracepoint_args *ctx)
@@ -62,7 +62,7 @@ int answer(struct bpf_raw_tracepoint_args *ctx)
 	struct task_struct___mine *task = (void *)bpf_get_current_task();
 	struct sock___bits bits_sample = {};
 
-	if (wanted_pid != bpf_get_current_pid_tgid() >> 32 || ctx->args[1] != 140)
+	if (wanted_thread != (__u32)bpf_get_current_pid_tgid() || ctx->args[1] != 140)
 		return 0;
 	size_of_task = bpf_core_type_size(struct task_struct___mine);
 	own_pid = BPF_CORE_READ(task, tgid);
@@ -109,7 +109,7 @@ int bits(struct bpf_raw_tracepoint_args *ctx)
 	struct task_struct___flags *task = (void *)bpf_get_current_task();
 	struct signal_struct___flags *signal;
 
-	if (wanted_pid != bpf_get_current_pid_tgid() >> 32)
+	if (wanted_thread != (__u32)bpf_get_current_pid_tgid())
 		return 0;
 	signal = BPF_CORE_READ(task, signal);
 	bits_value = 2 + BPF_CORE_READ_BITFIELD_PROBED(signal, is_child_subreaper);

@@ -32,7 +32,7 @@ struct {
 	__uint(map_flags, BPF_F_NO_PREALLOC);
 } sized SEC(".maps");
 
-const volatile __u32 wanted_pid = 0;
+const volatile __u32 wanted_thread = 0;
 const volatile __u32 sized_max_entries = 77;
 const volatile char text[8] = "unset";
 __u32 addend = 40;
@@ -68,7 +68,7 @@ int on_getpriority(struct trace_event_raw_sys_enter *ctx)
 	__u32 pid = bpf_get_current_pid_tgid() >> 32;
 	struct event *event;
 
-	if (wanted_pid != pid)
+	if (wanted_thread != (__u32)bpf_get_current_pid_tgid())
 		return 0;
 	count((__u32)ctx->args[1]);
 	event = bpf_ringbuf_reserve(&events, sizeof(*event), 0);
@@ -86,7 +86,7 @@ int on_getpriority(struct trace_event_raw_sys_enter *ctx)
 SEC("raw_tp/sys_enter")
 int on_raw(struct bpf_raw_tracepoint_args *ctx)
 {
-	if (wanted_pid == bpf_get_current_pid_tgid() >> 32 && ctx->args[1] == 140)
+	if (wanted_thread == (__u32)bpf_get_current_pid_tgid() && ctx->args[1] == 140)
 		__sync_fetch_and_add(&seen_raw, 1);
 	return 0;
 }
@@ -94,7 +94,7 @@ int on_raw(struct bpf_raw_tracepoint_args *ctx)
 SEC("tp_btf/sys_enter")
 int BPF_PROG(on_btf, struct pt_regs *regs, long id)
 {
-	if (wanted_pid == bpf_get_current_pid_tgid() >> 32 && id == 140)
+	if (wanted_thread == (__u32)bpf_get_current_pid_tgid() && id == 140)
 		__sync_fetch_and_add(&seen_btf, 1);
 	return 0;
 }

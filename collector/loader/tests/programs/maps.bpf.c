@@ -80,7 +80,7 @@ struct {
 } perf SEC(".maps");
 
 __u64 version, address, no_address, tailed, from_inner;
-const volatile __u32 wanted_pid = 0;
+const volatile __u32 wanted_thread = 0;
 
 SEC("raw_tp/sys_enter")
 int tail(struct bpf_raw_tracepoint_args *ctx)
@@ -102,7 +102,7 @@ int entry(struct bpf_raw_tracepoint_args *ctx)
 	__u64 sum = 0, *value;
 	void *inner;
 
-	if (wanted_pid != bpf_get_current_pid_tgid() >> 32 || ctx->args[1] != 140)
+	if (wanted_thread != (__u32)bpf_get_current_pid_tgid() || ctx->args[1] != 140)
 		return 0;
 	version = LINUX_KERNEL_VERSION;
 	if (CONFIG_THAT_NOBODY_HAS)

@@ -24,7 +24,7 @@ struct {
 	__uint(map_flags, BPF_F_NO_PREALLOC);
 } declared SEC(".maps");
 
-const volatile __u32 wanted_pid = 0;
+const volatile __u32 wanted_thread = 0;
 char found[8] = {};
 
 SEC("tracepoint/syscalls/sys_enter_getpriority")
@@ -33,7 +33,7 @@ int reads(void *ctx)
 	__u32 key = 7;
 	struct value *value;
 
-	if (wanted_pid != bpf_get_current_pid_tgid() >> 32)
+	if (wanted_thread != (__u32)bpf_get_current_pid_tgid())
 		return 0;
 	value = bpf_map_lookup_elem(&values, &key);
 	if (value)

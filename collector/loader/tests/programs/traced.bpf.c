@@ -5,12 +5,12 @@
 #include <bpf/bpf_tracing.h>
 
 __u64 seen;
-const volatile __u32 wanted_pid = 0;
+const volatile __u32 wanted_thread = 0;
 
 SEC("fentry/do_sys_openat2")
 int BPF_PROG(entered)
 {
-	if (wanted_pid == bpf_get_current_pid_tgid() >> 32)
+	if (wanted_thread == (__u32)bpf_get_current_pid_tgid())
 		__sync_fetch_and_add(&seen, 1);
 	return 0;
 }
