@@ -157,7 +157,11 @@ fn stalls_end() {
             () if request.path.contains("/blobs/") => Reply::announced(MIB, Step::Stall),
             () => Reply::Raw(vec![Step::Stall]),
         });
-        let error = pull(&server).map(|_| ()).unwrap_err();
+        let mut options = options(&server);
+        options.patience.idle = Duration::from_millis(500);
+        let registry = Registry::new(options, Keychain::default());
+        let (_folder, store) = store();
+        let error = block(registry.pull(&name(&server), &store, PullOptions::default(), &())).unwrap_err();
         assert!(chain(&error).contains("neither sent nor took a byte"), "{part}: {}", chain(&error));
         assert_eq!(error.kind(), ErrorKind::Unavailable);
     }

@@ -86,12 +86,12 @@ fn store() -> (tempfile::TempDir, Store) {
     (folder, store)
 }
 
-/// Options that wait for nothing longer than a moment.
+/// Options that try again at once, and are patient with a server that shares a busy machine with others.
 fn options(server: &Server) -> RegistryOptions {
     let mut options = RegistryOptions::default();
     options.insecure = vec![server.host()];
     options.certificates = "/nonexistent".into();
-    options.patience.idle = Duration::from_millis(500);
+    options.patience.idle = Duration::from_mins(3);
     options.patience.retry.attempts = 3;
     options.patience.retry.first = Duration::from_millis(1);
     options
