@@ -154,20 +154,20 @@ async fn status_pages_say_what_they_are_told() {
 /// Guarantees: it calls the target up and answers with the exact values.
 #[tokio::test]
 async fn prometheus_reads_the_page() {
-    let Some(prometheus) = crate::prometheus::tests::tool("prometheus") else { return };
+    let prometheus = crate::prometheus::tests::tool("prometheus");
     let (registry, _tables) = crate::prometheus::tests::rich();
     let source = PageSource::new(registry, vec![("service.name".to_owned(), "ig".to_owned())], None);
     let server = start(Scrapes::new(source, ScrapeSettings::default()).router("/metrics")).await;
     let dir = tempfile::tempdir().unwrap();
     let config = format!(
-        "global: {{scrape_interval: 200ms, scrape_timeout: 200ms}}\n\
+        "global: {{scrape_interval: 1s, scrape_timeout: 1s}}\n\
          scrape_configs: [{{job_name: ig, static_configs: [{{targets: ['{}']}}]}}]\n",
         server.address
     );
     let file = dir.path().join("prometheus.yml");
     std::fs::write(&file, config).unwrap();
-    // Prometheus cannot bind port 0 and say which it got: take a free one and give it back.
-    let port = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap().port();
+    // Prometheus cannot bind port 0 and say which it got.
+    let port = ig_test_kit::port::free();
     let mut child = tokio::process::Command::from(Command::new(prometheus))
         .arg(format!("--config.file={}", file.display()))
         .arg(format!("--storage.tsdb.path={}", dir.path().join("data").display()))
@@ -181,19 +181,18 @@ async fn prometheus_reads_the_page() {
         let answer = client().post(url).form_body(query).send().await.ok()?;
         answer.text().await.ok()
     };
-    let deadline = tokio::time::Instant::now() + Duration::from_secs(30);
+    // All in one question: on a busy machine any scrape but that one may be late.
+    let question =
+        "sum(up == 1) + sum(opens_total) + sum(open_latency_seconds_bucket{id=\"1\",le=\"2e-06\"})";
+    let deadline = tokio::time::Instant::now() + Duration::from_mins(3);
     let answer = loop {
-        let answer = ask("sum(opens_total)").await.unwrap_or_default();
-        if answer.contains("\"30\"") || tokio::time::Instant::now() > deadline {
+        let answer = ask(question).await.unwrap_or_default();
+        if answer.contains("\"32\"") || tokio::time::Instant::now() > deadline {
             break answer;
         }
         tokio::time::sleep(Duration::from_millis(50)).await;
     };
-    assert!(answer.contains("\"30\""), "{answer}");
-    let buckets = ask("open_latency_seconds_bucket{id=\"1\",le=\"2e-06\"}").await.unwrap();
-    assert!(buckets.contains("\"1\"]"), "{buckets}");
-    let up = ask("up").await.unwrap();
-    assert!(up.contains("\"1\"]"), "{up}");
+    assert!(answer.contains("\"32\""), "1 target, 30 opens, 1 in the bucket: {answer}");
     child.kill().await.unwrap();
 }
 

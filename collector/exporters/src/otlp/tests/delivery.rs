@@ -163,7 +163,7 @@ async fn a_silent_receiver_is_left_by_the_timeout() {
 async fn a_closed_port_is_a_counted_failure() {
     for protocol in [Protocol::Grpc, Protocol::HttpProtobuf] {
         let (registry, _table) = one();
-        let closed = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+        let closed = format!("127.0.0.1:{}", ig_test_kit::port::free());
         let settings = OtlpSettings {
             retry: RetrySettings {
                 initial: Duration::from_millis(1),
