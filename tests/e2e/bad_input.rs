@@ -5,7 +5,6 @@ use std::{
     net::SocketAddr,
     path::Path,
     process::{Command, Stdio},
-    time::Duration,
 };
 
 use ig_image::{
@@ -31,7 +30,7 @@ fn run_to_end(sections: &str) -> (Option<i32>, String) {
         .stderr(fs::File::create(folder.path().join("log")).unwrap())
         .spawn()
         .unwrap();
-    let status = wait_for("ig to give up", Duration::from_secs(60), || child.try_wait().unwrap());
+    let status = wait_for("ig to give up", || child.try_wait().unwrap());
     (status.code(), fs::read_to_string(folder.path().join("log")).unwrap())
 }
 
@@ -93,7 +92,7 @@ fn a_port_in_use_is_an_error() {
 fn missing_privileges_are_named() {
     let folder = tempfile::tempdir().unwrap();
     let binary = folder.path().join("ig");
-    fs::copy(ig(), &binary).unwrap();
+    ig_test_kit::executable::copy(&ig(), &binary);
     let config = folder.path().join("c.yaml");
     fs::write(
         &config,

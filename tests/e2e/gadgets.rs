@@ -11,14 +11,19 @@ use std::{
     fs,
     io::{Read as _, Write as _},
     net::{TcpListener, TcpStream, UdpSocket},
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::{Command, Stdio},
-    time::Duration,
 };
 
-use ig_tests::{collector::Collector, events::Probe, exposition::Sample, gadgets, root, wait_for};
+use ig_tests::{
+    collector::Collector,
+    events::{Probe, own_name},
+    exposition::Sample,
+    gadgets, root, unique, wait_for,
+};
 
-/// A collector with one gadget and one counter with these labels.
+/// A collector with one gadget and one counter with these labels. `more` has to keep others' events away where labels
+/// are many: a busy machine makes more series than a gadget may have.
 fn watch(image: &str, more: &str, labels: &str) -> Collector {
     Collector::start(&format!(
         "gadgets:\n  - name: g\n    image: {image}\n    image-metrics: false\n{more}    \
@@ -28,7 +33,7 @@ fn watch(image: &str, more: &str, labels: &str) -> Collector {
 
 /// The samples of the counter with these labels, once there are any.
 fn seen(collector: &Collector, labels: &[(&str, &str)]) -> Vec<Sample> {
-    wait_for(&format!("a record with {labels:?}"), Duration::from_secs(10), || {
+    wait_for(&format!("a record with {labels:?}"), || {
         let found: Vec<Sample> = collector
             .samples()
             .into_iter()
@@ -36,6 +41,11 @@ fn seen(collector: &Collector, labels: &[(&str, &str)]) -> Vec<Sample> {
             .collect();
         (!found.is_empty()).then_some(found)
     })
+}
+
+/// What keeps everybody else's events away from a gadget.
+fn own_pid() -> String {
+    format!("    filter: proc.pid=={}\n", std::process::id())
 }
 
 fn has(known: &BTreeMap<String, String>, wanted: &[(&str, &str)]) -> bool {
@@ -48,12 +58,11 @@ fn has(known: &BTreeMap<String, String>, wanted: &[(&str, &str)]) -> bool {
 fn trace_exec_sees_an_execution() {
     let collector = watch(
         "trace_exec",
-        "    filter: proc.comm==ig-exec-probe\n    params: {paths: \"true\"}\n",
+        &format!("    filter: proc.comm=={}\n    params: {{paths: \"true\"}}\n", own_name("ig-exec")),
         "proc.comm, proc.pid, proc.parent.pid, proc.creds.uid, proc.creds.user, error, exepath, args_count",
     );
-    let probe = Probe::new(collector.folder(), "ig-exec-probe");
-    let path = collector.folder().join("ig-exec-probe");
-    let mut child = Command::new(&path).arg("one").arg("two").spawn().unwrap();
+    let probe = Probe::new(collector.folder(), "ig-exec");
+    let mut child = Command::new(probe.path()).arg("one").arg("two").spawn().unwrap();
     let pid = child.id().to_string();
     child.wait().unwrap();
     let me = std::process::id().to_string();
@@ -71,7 +80,7 @@ fn trace_exec_sees_an_execution() {
     assert_eq!(labels["error"], "");
     assert_eq!(labels["proc_creds_uid"], "0");
     assert_eq!(labels["args_count"], "3");
-    assert_eq!(labels["exepath"], path.canonicalize().unwrap().display().to_string());
+    assert_eq!(labels["exepath"], probe.path().canonicalize().unwrap().display().to_string());
 }
 
 /// Scenario: a program that does not exist is started.
@@ -87,7 +96,7 @@ fn trace_exec_sees_failures_when_asked() {
 /// Guarantees: trace_open has name, flags, descriptor and error of both.
 #[test]
 fn trace_open_sees_success_and_failure() {
-    let collector = watch("trace_open", "", "proc.pid, fname, flags, error, fd");
+    let collector = watch("trace_open", &own_pid(), "proc.pid, fname, flags, error, fd");
     let file = collector.folder().join("ig-open-probe");
     fs::write(&file, "x").unwrap();
     let mut opened = fs::File::open(&file).unwrap();
@@ -107,7 +116,7 @@ fn trace_open_sees_success_and_failure() {
 /// Guarantees: trace_signal has sender, target, signal and error.
 #[test]
 fn trace_signal_sees_signals() {
-    let collector = watch("trace_signal", "", "proc.pid, tpid, sig, error");
+    let collector = watch("trace_signal", &own_pid(), "proc.pid, tpid, sig, error");
     let mut child = Command::new("sleep").arg("60").spawn().unwrap();
     let target = child.id().to_string();
     let pid = rustix::process::Pid::from_child(&child);
@@ -118,8 +127,11 @@ fn trace_signal_sees_signals() {
     assert_eq!(samples[0].labels["error"], "");
     drop(collector);
     // Only the system calls know of signals that came to nothing.
-    let collector =
-        watch("trace_signal", "    params: {kill-only: \"true\"}\n", "proc.pid, tpid, sig, error");
+    let collector = watch(
+        "trace_signal",
+        &format!("{}    params: {{kill-only: \"true\"}}\n", own_pid()),
+        "proc.pid, tpid, sig, error",
+    );
     rustix::process::kill_process(pid, rustix::process::Signal::USR1).unwrap_err();
     seen(&collector, &[("proc_pid", &me), ("tpid", &target), ("error", "ESRCH")]);
 }
@@ -128,7 +140,7 @@ fn trace_signal_sees_signals() {
 /// Guarantees: trace_tcp has type, endpoints and process of each.
 #[test]
 fn trace_tcp_sees_the_life_of_a_connection() {
-    let collector = watch("trace_tcp", "", "proc.pid, type, src.endpoint, dst.endpoint, error");
+    let collector = watch("trace_tcp", &own_pid(), "proc.pid, type, src.endpoint, dst.endpoint, error");
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let server = listener.local_addr().unwrap().to_string();
     let client = TcpStream::connect(&server).unwrap();
@@ -169,7 +181,7 @@ struct MemoryLimit(PathBuf);
 
 impl MemoryLimit {
     fn new(bytes: u64) -> Self {
-        let name = format!("ig-oom-{}", std::process::id());
+        let name = unique("ig-oom");
         let v1 = PathBuf::from("/sys/fs/cgroup/memory");
         let (folder, limit) = if v1.exists() {
             (v1.join(name), "memory.limit_in_bytes")
@@ -184,12 +196,7 @@ impl MemoryLimit {
 
 impl Drop for MemoryLimit {
     fn drop(&mut self) {
-        for _ in 0..50 {
-            if fs::remove_dir(&self.0).is_ok() {
-                return;
-            }
-            std::thread::sleep(Duration::from_millis(100));
-        }
+        wait_for("the cgroup to be empty", || fs::remove_dir(&self.0).ok());
     }
 }
 
@@ -223,7 +230,7 @@ fn profile_blockio_measures_writes() {
     metrics: [{name: latency, type: histogram, field: latency, unit: s, scale: 1e-6, labels: [op]}]
 ",
     );
-    let file = root().join("target").join(format!("ig-blockio-{}", std::process::id()));
+    let file = root().join("target").join(unique("ig-blockio"));
     let mut written = fs::File::create(&file).unwrap();
     for _ in 0..20 {
         written.write_all(&vec![7; 65536]).unwrap();
@@ -232,7 +239,7 @@ fn profile_blockio_measures_writes() {
     drop(written);
     fs::remove_file(&file).unwrap();
     let count = |collector: &Collector| collector.sum("latency_seconds_count", &[("op", "write")]);
-    wait_for("writes", Duration::from_secs(10), || (count(&collector) >= 20.0).then_some(()));
+    wait_for("writes", || (count(&collector) >= 20.0).then_some(()));
     let samples = collector.samples();
     for op in ["write", "read"] {
         let of = |name: &str| -> Vec<&Sample> {
@@ -263,12 +270,13 @@ fn snapshot_process_counts_what_exists() {
     metrics: [{name: alive, type: gauge, labels: [comm]}]
 ",
     );
-    let path = collector.folder().join("ig-alive-probe");
-    fs::copy("/bin/sleep", &path).unwrap();
+    let comm = own_name("ig-liv");
+    let path = collector.folder().join(&comm);
+    ig_test_kit::executable::copy(Path::new("/bin/sleep"), &path);
     let mut children: Vec<_> = (0..3).map(|_| Command::new(&path).arg("60").spawn().unwrap()).collect();
     let alive = |count: f64| {
-        wait_for(&format!("{count} processes"), Duration::from_secs(10), || {
-            (collector.sum("alive", &[("comm", "ig-alive-probe")]) == count).then_some(())
+        wait_for(&format!("{count} processes"), || {
+            (collector.sum("alive", &[("comm", &comm)]) == count).then_some(())
         });
     };
     alive(3.0);
@@ -276,11 +284,11 @@ fn snapshot_process_counts_what_exists() {
         child.kill().unwrap();
         child.wait().unwrap();
     }
-    wait_for("the series to go", Duration::from_secs(10), || {
+    wait_for("the series to go", || {
         collector
             .samples()
             .iter()
-            .all(|sample| sample.labels.get("comm").is_none_or(|comm| comm != "ig-alive-probe"))
+            .all(|sample| sample.labels.get("comm").is_none_or(|known| *known != comm))
             .then_some(())
     });
     let me = fs::read_to_string("/proc/self/comm").unwrap();
@@ -298,22 +306,21 @@ fn snapshot_socket_has_endpoints_and_states() {
     let (accepted, _) = listener.accept().unwrap();
     let udp = UdpSocket::bind("127.0.0.1:0").unwrap();
     let datagrams = udp.local_addr().unwrap().to_string();
-    let collector = Collector::start(
+    let collector = Collector::start(&format!(
         "gadgets:
   - name: g
     image: snapshot_socket
+    filter: src.endpoint~^({server}|{from}|{datagrams})$
     interval: 300ms
-    metrics: [{name: sockets, type: gauge, labels: [src.endpoint, dst.endpoint, src.proto, state]}]
-",
-    );
+    metrics: [{{name: sockets, type: gauge, labels: [src.endpoint, dst.endpoint, src.proto, state]}}]
+"
+    ));
     for labels in [
         &[("src_endpoint", server.as_str()), ("src_proto", "TCP"), ("state", "10")][..],
         &[("src_endpoint", &from), ("dst_endpoint", &server), ("state", "1")],
         &[("src_endpoint", &datagrams), ("src_proto", "UDP")],
     ] {
-        wait_for(&format!("{labels:?}"), Duration::from_secs(10), || {
-            (collector.sum("sockets", labels) == 1.0).then_some(())
-        });
+        wait_for(&format!("{labels:?}"), || (collector.sum("sockets", labels) == 1.0).then_some(()));
     }
     drop((accepted, client, udp));
 }

@@ -8,15 +8,11 @@ use std::{
     fs::{self, File},
     path::Path,
     process::{Child, Command, ExitStatus, Stdio},
-    time::Duration,
 };
 
 use ig_tests::{ig, store, wait_for};
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
-
-/// Time a start or an end may take on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(60);
 
 /// How a run ended, and all it said.
 #[derive(Debug)]
@@ -39,7 +35,7 @@ impl Watch {
     /// Starts a gadget and waits until its programs are attached.
     pub(crate) fn start(image: &str, flags: &[&str]) -> Self {
         let mut watch = Self::spawn(image, flags);
-        wait_for("the gadget to start", PATIENCE, || {
+        wait_for("the gadget to start", || {
             let log = watch.read("stderr");
             let ended = watch.child.try_wait().unwrap();
             assert!(ended.is_none(), "the run ended with {ended:?}: {log}");
@@ -64,8 +60,8 @@ impl Watch {
     }
 
     /// Waits until standard output holds `text`.
-    fn wait_for(&self, text: &str) {
-        wait_for(text, PATIENCE, || self.read("stdout").contains(text).then_some(()));
+    pub(crate) fn wait_for(&self, text: &str) {
+        wait_for(text, || self.read("stdout").contains(text).then_some(()));
     }
 
     /// Sends SIGINT, as Ctrl-C does, and waits for the end.
@@ -77,7 +73,7 @@ impl Watch {
 
     /// Waits for the run to end by itself.
     fn wait(mut self) -> Ended {
-        let status = wait_for("the run to end", PATIENCE, || self.child.try_wait().unwrap());
+        let status = wait_for("the run to end", || self.child.try_wait().unwrap());
         let raw = fs::read(self.folder.path().join("stdout")).unwrap();
         Ended { status, stdout: self.read("stdout"), stderr: self.read("stderr"), raw }
     }
@@ -116,7 +112,7 @@ struct Sleeper(Child);
 
 impl Sleeper {
     fn new(path: &Path) -> Self {
-        fs::copy("/bin/sleep", path).unwrap();
+        ig_test_kit::executable::copy(Path::new("/bin/sleep"), path);
         let child = Command::new(path).arg("600").stdin(Stdio::null()).spawn().unwrap();
         Self(child)
     }

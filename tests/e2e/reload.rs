@@ -1,12 +1,6 @@
 //! The configuration is followed, wholly or not at all, and what did not change is not touched.
 
-use std::{
-    fs,
-    net::SocketAddr,
-    os::unix::fs::symlink,
-    path::Path,
-    time::{Duration, Instant},
-};
+use std::{fs, net::SocketAddr, os::unix::fs::symlink, path::Path};
 
 use ig_tests::{
     collector::{Collector, document},
@@ -14,8 +8,6 @@ use ig_tests::{
     free_port, wait_for,
 };
 use rustix::process::Signal;
-
-const PATIENCE: Duration = Duration::from_secs(20);
 
 const EXEC: &str = "  - name: exec
     image: trace_exec
@@ -30,15 +22,20 @@ fn with_signal_metric(name: &str) -> String {
     )
 }
 
-/// Scenario: 200 edits, a quarter of them broken, while a program is started over and over.
-/// Guarantees: the counter of the gadget that no edit touches equals the truth at the end; broken edits are refused,
-/// good ones applied; the last good edit is in force.
+/// Scenario: 160 edits, a quarter of them broken, while a program is started over and over. Every other one comes while
+/// the one before it may still be under way.
+/// Guarantees: the counter of the gadget that no edit touches equals the truth at the end; each broken edit that is
+/// waited for is refused, each good one applied; the last good edit is in force.
 #[test]
 fn a_reload_storm_loses_nothing() {
     let collector = Collector::start(&with_signal_metric("signals_0"));
-    let probe = Probe::new(collector.folder(), "ig-storm-probe");
+    let probe = Probe::new(collector.folder(), "ig-strm");
     let load = probe.run_until_stopped();
-    for edit in 1..=200_u32 {
+    for edit in 1..=80_u32 {
+        let (succeeded, failed) = collector.reloads();
+        let started = load.count();
+        // Overtaken by the next one, or not.
+        collector.write_config(&with_signal_metric(&format!("overtaken_{edit}")));
         let sections = match edit % 8 {
             // Broken in three ways: syntax, an unknown key, a metric that does not fit the image.
             1 => "gadgets: [".to_owned(),
@@ -55,11 +52,15 @@ fn a_reload_storm_loses_nothing() {
             _ => with_signal_metric(&format!("signals_{edit}")),
         };
         collector.write_config(&sections);
-        // Some edits come while the one before is being applied, others after it settled.
-        std::thread::sleep(Duration::from_millis(if edit % 3 == 0 { 5 } else { 150 }));
+        let is_broken = edit % 8 == 1 || edit % 8 == 3 || edit % 16 == 5;
+        wait_for("the edit to be refused or applied", || {
+            let now = collector.reloads();
+            (if is_broken { now.1 > failed } else { now.0 > succeeded }).then_some(())
+        });
+        wait_for("the load to go on", || (load.count() > started).then_some(()));
     }
     collector.write_config(&with_signal_metric("signals_final"));
-    wait_for("the last edit", PATIENCE, || {
+    wait_for("the last edit", || {
         collector
             .get("/readyz")
             .text()
@@ -67,16 +68,11 @@ fn a_reload_storm_loses_nothing() {
             .any(|line| line.starts_with("gadget signal: running"))
             .then_some(())
     });
-    wait_for("the last edit to be in force", PATIENCE, || {
+    wait_for("the last edit to be in force", || {
         let page = collector.get("/readyz").text();
         (!page.contains("last reload: refused")).then_some(())
     });
-    let started = load.stop();
-    let counted = collector.sum("executions_total", &[("proc_comm", probe.comm())]);
-    let (succeeded, failed) = collector.reloads();
-    assert!((counted - started as f64).abs() < 0.5, "counted {counted}, started {started}");
-    assert!(started > 500, "the load was no load: {started}");
-    assert!(succeeded >= 40.0 && failed >= 20.0, "{succeeded} applied, {failed} refused");
+    collector.wait_for_sum("executions_total", &[("proc_comm", probe.comm())], load.stop() as f64);
 }
 
 /// Scenario: a gadget is replaced by one with other parameters (new programs) under load, again and again.
@@ -90,19 +86,18 @@ fn replacing_programs_hands_over_exactly() {
         )
     };
     let collector = Collector::start(&exec(false));
-    let probe = Probe::new(collector.folder(), "ig-swap-probe");
+    let probe = Probe::new(collector.folder(), "ig-swap");
     let load = probe.run_until_stopped();
-    for round in 1..=6_u32 {
+    // Until events fell into the moment in which both run, and six times at least.
+    let both_saw = || collector.sum("ig_gadget_events_lost_total", &[("reason", "handover")]) > 0.0;
+    let mut round = 0;
+    wait_for("a handover under load", || {
+        round += 1;
         collector.write_config(&exec(round % 2 == 1));
-        wait_for("the reload", PATIENCE, || (collector.reloads().0 >= f64::from(round)).then_some(()));
-    }
-    let started = load.stop();
-    let counted = collector.sum("executions_total", &[("proc_comm", probe.comm())]);
-    assert!((counted - started as f64).abs() < 0.5, "counted {counted}, started {started}");
-    assert!(
-        collector.sum("ig_gadget_events_lost_total", &[("reason", "handover")]) > 0.0,
-        "no handover happened"
-    );
+        wait_for("the reload", || (collector.reloads().0 >= f64::from(round)).then_some(()));
+        (round >= 6 && both_saw()).then_some(())
+    });
+    collector.wait_for_sum("executions_total", &[("proc_comm", probe.comm())], load.stop() as f64);
 }
 
 /// Scenario: the file is saved in place, replaced by rename, and read again on SIGHUP.
@@ -111,7 +106,7 @@ fn replacing_programs_hands_over_exactly() {
 fn save_rename_and_sighup_reload() {
     let collector = Collector::start(&with_signal_metric("first"));
     let wait_for_metric = |name: &str| {
-        wait_for(name, PATIENCE, || collector.get("/metrics").text().contains(name).then_some(()));
+        wait_for(name, || collector.get("/metrics").text().contains(name).then_some(()));
     };
     let signal_myself = || {
         // A record of the gadget under the new name shows that the new sinks are in place.
@@ -120,19 +115,19 @@ fn save_rename_and_sighup_reload() {
         child.wait().unwrap();
     };
     collector.write_config(&with_signal_metric("saved"));
-    wait_for("the save", PATIENCE, || (collector.reloads().0 >= 1.0).then_some(()));
+    wait_for("the save", || (collector.reloads().0 >= 1.0).then_some(()));
     signal_myself();
     wait_for_metric("saved_total");
 
     let next = collector.folder().join("next.yaml");
     fs::write(&next, document(collector.address(), &with_signal_metric("renamed"))).unwrap();
     fs::rename(&next, collector.config()).unwrap();
-    wait_for("the rename", PATIENCE, || (collector.reloads().0 >= 2.0).then_some(()));
+    wait_for("the rename", || (collector.reloads().0 >= 2.0).then_some(()));
     signal_myself();
     wait_for_metric("renamed_total");
 
     collector.signal(Signal::HUP);
-    wait_for("the signal", PATIENCE, || (collector.reloads().0 >= 3.0).then_some(()));
+    wait_for("the signal", || (collector.reloads().0 >= 3.0).then_some(()));
     assert_eq!(collector.reloads().1, 0.0);
 }
 
@@ -161,7 +156,7 @@ fn a_swapped_configmap_reloads() {
     fs::write(data.join("runtime-config.yaml"), document(address, &with_signal_metric("after"))).unwrap();
     symlink("..v2", folder_path.join("..data_tmp")).unwrap();
     fs::rename(folder_path.join("..data_tmp"), folder_path.join("..data")).unwrap();
-    wait_for("the swap", PATIENCE, || (collector.reloads().0 >= 1.0).then_some(()));
+    wait_for("the swap", || (collector.reloads().0 >= 1.0).then_some(()));
 }
 
 /// Scenario: a broken edit, then the file as it was.
@@ -174,7 +169,7 @@ fn a_broken_edit_changes_nothing_and_is_reported() {
         |page: String| page.lines().find(|line| line.starts_with("config: ")).unwrap()[8..20].to_owned();
     let before = hash(collector.get("/readyz").text());
     collector.write_config(&with_signal_metric("signals").replace("type: counter", "type: conter"));
-    wait_for("the refusal", PATIENCE, || (collector.reloads().1 >= 1.0).then_some(()));
+    wait_for("the refusal", || (collector.reloads().1 >= 1.0).then_some(()));
     let ready = collector.get("/readyz");
     assert_eq!(ready.status, 200);
     assert!(ready.text().contains("conter"), "{}", ready.text());
@@ -186,9 +181,7 @@ fn a_broken_edit_changes_nothing_and_is_reported() {
     assert_eq!(collector.sum("ig_gadget_state", &[("state", "running")]), 2.0);
 
     collector.write_config(&with_signal_metric("signals"));
-    wait_for("all to be well", PATIENCE, || {
-        (collector.sum("ig_config_reload_last_success", &[]) > 0.5).then_some(())
-    });
+    wait_for("all to be well", || (collector.sum("ig_config_reload_last_success", &[]) > 0.5).then_some(()));
     assert_eq!(collector.sum("ig_config_reload_faults", &[]), 0.0);
 }
 
@@ -197,15 +190,13 @@ fn a_broken_edit_changes_nothing_and_is_reported() {
 #[test]
 fn the_endpoint_moves() {
     let collector = Collector::start(&format!("gadgets:\n{EXEC}"));
-    let probe = Probe::new(collector.folder(), "ig-move-probe");
+    let probe = Probe::new(collector.folder(), "ig-move");
     probe.run_times(7);
     let next = SocketAddr::from(([127, 0, 0, 1], free_port()));
     fs::write(collector.config(), document(next, &format!("gadgets:\n{EXEC}"))).unwrap();
-    let started = Instant::now();
-    let page = wait_for("the new endpoint", PATIENCE, || {
+    let page = wait_for("the new endpoint", || {
         ig_tests::http::get(next, "/metrics", &[]).ok().filter(|page| page.status == 200)
     });
-    assert!(started.elapsed() < PATIENCE);
     let samples = ig_tests::exposition::parse(&page.text());
     let counted = ig_tests::exposition::sum(&samples, "executions_total", &[("proc_comm", probe.comm())]);
     assert_eq!(counted, Some(7.0));
@@ -213,7 +204,7 @@ fn the_endpoint_moves() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     fs::write(collector.config(), document(taken.local_addr().unwrap(), &format!("gadgets:\n{EXEC}")))
         .unwrap();
-    wait_for("the refusal", PATIENCE, || {
+    wait_for("the refusal", || {
         let page = ig_tests::http::get(next, "/readyz", &[]).ok()?.text();
         page.contains("last reload: refused").then_some(())
     });

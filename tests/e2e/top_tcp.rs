@@ -4,7 +4,6 @@ use std::{
     fs,
     io::{Read as _, Write as _},
     net::{TcpListener, TcpStream},
-    time::Duration,
 };
 
 use ig_tests::{collector::Collector, wait_for};
@@ -84,7 +83,9 @@ fn top_tcp_counts_every_byte_once() {
 /// Guarantees: it is not counted.
 #[test]
 fn top_tcp_keeps_to_the_family() {
-    let watch = Watch::start("top_tcp", &["-o", "json", "--map-fetch-interval", "1h", "--family", "6"]);
+    let pid = std::process::id().to_string();
+    let flags = ["-o", "json", "--map-fetch-interval", "1h", "--family", "6", "--pid", &pid];
+    let watch = Watch::start("top_tcp", &flags);
     let (mut client, mut accepted) = connection("127.0.0.1:0");
     transfer(&mut client, &mut accepted);
     let port = client.local_addr().unwrap().port();
@@ -110,6 +111,6 @@ fn top_tcp_metrics_add_up() {
     let total = (5 * TOTAL) as f64;
     let own = [("comm", name.trim_end())];
     for (metric, labels) in [("tcp_sent_bytes_total", &[][..]), ("tcp_received_bytes_total", &own)] {
-        wait_for(metric, Duration::from_secs(10), || (collector.sum(metric, labels) >= total).then_some(()));
+        wait_for(metric, || (collector.sum(metric, labels) >= total).then_some(()));
     }
 }

@@ -2,19 +2,16 @@
 
 use std::{
     fs::File,
+    io::Write as _,
     net::SocketAddr,
     path::{Path, PathBuf},
     process::{Child, Command, ExitStatus, Stdio},
-    time::Duration,
 };
 
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
 use crate::{exposition, free_port, http, ig, store, wait_for};
-
-/// Time a start may take on a busy machine.
-const START: Duration = Duration::from_secs(60);
 
 /// A running `ig run`; killed when dropped.
 #[derive(Debug)]
@@ -44,8 +41,13 @@ impl Collector {
 
     /// Starts a collector on a configuration that is already written.
     pub fn spawn_with(folder: TempDir, config: PathBuf, address: SocketAddr) -> Self {
+        Self::spawn_by(Command::new(ig()), folder, config, address)
+    }
+
+    /// The same with `ig` started by another program, whose arguments end where those of `ig run` begin.
+    pub fn spawn_by(mut command: Command, folder: TempDir, config: PathBuf, address: SocketAddr) -> Self {
         let log = File::create(folder.path().join("log")).unwrap();
-        let child = Command::new(ig())
+        let child = command
             .args(["run", "--store"])
             .arg(store())
             .arg("-f")
@@ -60,7 +62,7 @@ impl Collector {
 
     /// Waits until every gadget has been tried.
     pub fn wait_ready(&self) {
-        wait_for("the collector to be ready", START, || {
+        wait_for("the collector to be ready", || {
             let answer = http::get(self.address, "/readyz", &[]).ok();
             let gone = answer.is_none() && !Path::new(&format!("/proc/{}/exe", self.pid())).exists();
             assert!(!gone, "the collector ended: {}", self.log());
@@ -68,9 +70,14 @@ impl Collector {
         });
     }
 
-    /// Replaces the configuration in place, as an editor that overwrites does.
+    /// Replaces the configuration in place, as an editor that overwrites does. One write, and nothing cut off before it:
+    /// whoever reads meanwhile sees the old text or the new one, so that the number of reloads is not a matter of luck.
     pub fn write_config(&self, sections: &str) {
-        std::fs::write(&self.config, document(self.address, sections)).unwrap();
+        let mut text = document(self.address, sections);
+        let old = std::fs::metadata(&self.config).unwrap().len();
+        text.extend(std::iter::repeat_n('\n', usize::try_from(old).unwrap().saturating_sub(text.len())));
+        let mut file = File::options().write(true).open(&self.config).unwrap();
+        assert_eq!(file.write(text.as_bytes()).unwrap(), text.len());
     }
 
     /// Where the configuration is.
@@ -130,7 +137,16 @@ impl Collector {
 
     /// Waits for the process to end by itself.
     pub fn wait(&mut self) -> ExitStatus {
-        wait_for("the collector to end", START, || self.child.try_wait().unwrap())
+        wait_for("the collector to end", || self.child.try_wait().unwrap())
+    }
+
+    /// Asks for the page until a sum of its samples is `expected`; more than that is wrong at once.
+    pub fn wait_for_sum(&self, name: &str, labels: &[(&str, &str)], expected: f64) {
+        wait_for(&format!("{name} of {labels:?} to be {expected}"), || {
+            let sum = self.sum(name, labels);
+            assert!(sum <= expected, "{name} of {labels:?} is {sum}, expected {expected}");
+            (sum == expected).then_some(())
+        });
     }
 
     /// Stops it with SIGTERM and waits.

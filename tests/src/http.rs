@@ -3,8 +3,9 @@
 use std::{
     io::{self, Read as _, Write as _},
     net::{SocketAddr, TcpStream},
-    time::Duration,
 };
+
+use crate::PATIENCE;
 
 /// An answer.
 #[derive(Debug)]
@@ -34,8 +35,8 @@ impl Response {
 /// # Errors
 /// When nobody listens or the answer is no HTTP.
 pub fn get(address: SocketAddr, path: &str, headers: &[(&str, &str)]) -> io::Result<Response> {
-    let mut stream = TcpStream::connect_timeout(&address, Duration::from_secs(2))?;
-    stream.set_read_timeout(Some(Duration::from_secs(20)))?;
+    let mut stream = TcpStream::connect_timeout(&address, PATIENCE)?;
+    stream.set_read_timeout(Some(PATIENCE))?;
     // 1.0 keeps chunks out of the answer.
     let mut request = format!("GET {path} HTTP/1.0\r\nHost: {address}\r\n");
     for (name, value) in headers {

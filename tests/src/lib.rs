@@ -19,6 +19,8 @@ pub mod http;
 pub mod prometheus;
 pub mod registry;
 
+pub use ig_test_kit::port::free as free_port;
+
 use std::{
     path::{Path, PathBuf},
     process::Command,
@@ -80,19 +82,33 @@ pub fn build_gadget(store: &Path, folder: &Path, name: &str) {
     assert!(output.status.success(), "building {name}: {}", String::from_utf8_lossy(&output.stderr));
 }
 
-/// Asks until the answer is there; panics with `what` after `patience`.
-pub fn wait_for<T>(what: &str, patience: Duration, mut ask: impl FnMut() -> Option<T>) -> T {
-    let deadline = Instant::now() + patience;
+/// Time anything may take before it counts as hanging. Nothing is told from anything else by it: a machine that is busy
+/// with other things is slow, not wrong.
+pub const PATIENCE: Duration = Duration::from_mins(3);
+
+/// Asks until the answer is there; panics with `what` when [`PATIENCE`] is over.
+pub fn wait_for<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
+    let deadline = Instant::now() + PATIENCE;
     loop {
         if let Some(answer) = ask() {
             return answer;
         }
-        assert!(Instant::now() < deadline, "gave up after {patience:?} waiting for {what}");
+        assert!(Instant::now() < deadline, "gave up after {PATIENCE:?} waiting for {what}");
         thread::sleep(Duration::from_millis(20));
     }
 }
 
-/// A port of the loopback that was free a moment ago.
-pub fn free_port() -> u16 {
-    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+/// A name that nothing else on the machine has, now or before: for what outlives a process, such as cgroups.
+pub fn unique(prefix: &str) -> String {
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_nanos();
+    format!("{prefix}-{}-{now}", std::process::id())
+}
+
+/// Processor time that a process has used, in seconds.
+pub fn cpu_seconds(pid: u32) -> f64 {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+    // Behind the name, which may hold anything.
+    let fields: Vec<&str> = stat[stat.rfind(')').unwrap() + 2..].split(' ').collect();
+    let ticks: u64 = [fields[11], fields[12]].iter().map(|text| text.parse::<u64>().unwrap()).sum();
+    ticks as f64 / rustix::param::clock_ticks_per_second() as f64
 }

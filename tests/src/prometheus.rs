@@ -4,7 +4,6 @@ use std::{
     fs::File,
     net::SocketAddr,
     process::{Child, Command, Stdio},
-    time::Duration,
 };
 
 use tempfile::TempDir;
@@ -28,7 +27,7 @@ impl Prometheus {
         std::fs::write(
             &config,
             format!(
-                "global: {{scrape_interval: 1s}}\nscrape_configs:\n  - job_name: ig\n    honor_labels: true\n    \
+                "global: {{scrape_interval: 1s, scrape_timeout: 1s}}\nscrape_configs:\n  - job_name: ig\n    honor_labels: true\n    \
                  static_configs: [{{targets: [\"{target}\"]}}]\n"
             ),
         )
@@ -44,7 +43,7 @@ impl Prometheus {
             .spawn()
             .expect("prometheus is not installed: run tests/tools.sh test");
         let server = Self { child, address, _folder: folder };
-        wait_for("Prometheus", Duration::from_secs(30), || {
+        wait_for("Prometheus", || {
             http::get(address, "/-/ready", &[]).ok().filter(|answer| answer.status == 200)
         });
         server
@@ -62,16 +61,7 @@ impl Prometheus {
 
     /// Asks until the query has this value.
     pub fn wait_for_value(&self, query: &str, value: f64) {
-        let mut last = None;
-        let deadline = std::time::Instant::now() + Duration::from_secs(20);
-        while std::time::Instant::now() < deadline {
-            last = self.query(query);
-            if last == Some(value) {
-                return;
-            }
-            std::thread::sleep(Duration::from_millis(100));
-        }
-        panic!("`{query}` is {last:?}, expected {value}");
+        wait_for(&format!("`{query}` to be {value}"), || (self.query(query) == Some(value)).then_some(()));
     }
 
     /// The error of the last scrape, empty when it went well.

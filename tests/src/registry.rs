@@ -5,7 +5,6 @@ use std::{
     net::TcpStream,
     path::Path,
     process::{Child, Command, Stdio},
-    time::Duration,
 };
 
 use tempfile::TempDir;
@@ -78,7 +77,7 @@ fn serve(folder: &Path, port: u16) -> Child {
         .stderr(Stdio::null())
         .spawn()
         .unwrap_or_else(|error| panic!("docker-registry: {error}; `tests/tools.sh test` installs it"));
-    wait_for("the registry", Duration::from_secs(20), || TcpStream::connect(("127.0.0.1", port)).ok());
+    wait_for("the registry", || TcpStream::connect(("127.0.0.1", port)).ok());
     server
 }
 

@@ -4,44 +4,32 @@ use std::{
     fs,
     os::unix::fs::MetadataExt as _,
     process::{Child, Command, Stdio},
-    time::Duration,
 };
 
-use ig_tests::{collector::Collector, exposition::Sample, ig, store, wait_for};
+use ig_tests::{
+    collector::Collector,
+    cpu_seconds,
+    events::{Busy, own_name},
+    exposition::Sample,
+    wait_for,
+};
 
 use super::has;
+use crate::interactive::Watch;
 
 /// The number that stands for no stack.
 const NO_STACK: &str = "4294967295";
 /// Samples to wait for: half a second of one processor.
 const ENOUGH: f64 = 25.0;
 
-/// A process that keeps a processor busy; killed when dropped.
-struct Busy(Child);
-
-impl Busy {
-    fn start(command: &mut Command) -> Self {
-        Self(command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap())
-    }
-
-    fn pid(&self) -> String {
-        self.0.id().to_string()
-    }
-}
-
-impl Drop for Busy {
-    fn drop(&mut self) {
-        // Already gone is as good.
-        drop(self.0.kill());
-        drop(self.0.wait());
-    }
-}
-
-fn profile(params: &str) -> Collector {
+/// Collects the samples of the tasks that these two lines of a gadget's section let through. The others' would be more
+/// series than a gadget may have.
+fn profile(filter: &str, params: &str) -> Collector {
     Collector::start(&format!(
         "gadgets:
   - name: g
     image: profile_cpu
+    filter: {filter}
     image-metrics: false
     interval: 200ms
     params: {{{params}}}
@@ -51,34 +39,47 @@ fn profile(params: &str) -> Collector {
     ))
 }
 
-/// The series of a process, once there are enough samples of it.
-fn samples_of(collector: &Collector, pid: &str) -> Vec<Sample> {
-    wait_for("samples", Duration::from_secs(30), || {
+/// The series of a process, once there are enough samples of it, one that is `wanted` among them.
+fn samples_of(collector: &Collector, pid: u32, wanted: impl Fn(&Sample) -> bool) -> Vec<Sample> {
+    let pid = pid.to_string();
+    wait_for("samples", || {
         let found: Vec<Sample> = collector
             .samples()
             .into_iter()
-            .filter(|sample| sample.name == "seen_total" && has(&sample.labels, &[("proc_pid", pid)]))
+            .filter(|sample| sample.name == "seen_total" && has(&sample.labels, &[("proc_pid", &pid)]))
             .collect();
-        (found.iter().map(|sample| sample.value).sum::<f64>() >= ENOUGH).then_some(found)
+        let enough = found.iter().map(|sample| sample.value).sum::<f64>() >= ENOUGH;
+        (enough && found.iter().any(&wanted)).then_some(found)
     })
+}
+
+/// What a gadget that prints folded stacks says of a process that has used this much more processor time meanwhile.
+fn folded(flags: &[&str], pid: u32, seconds: f64) -> String {
+    let pid_text = pid.to_string();
+    let watch = Watch::start("profile_cpu", &[flags, &["-o", "folded", "--pid", &pid_text]].concat());
+    let until = cpu_seconds(pid) + seconds;
+    wait_for("a busy process to get the processor", || (cpu_seconds(pid) >= until).then_some(()));
+    let ended = watch.interrupt();
+    assert!(ended.status.success(), "{}", ended.stderr);
+    ended.stdout
 }
 
 /// Scenario: a process computes in user space, another one copies zeroes in the kernel.
 /// Guarantees: both are sampled; those in the kernel have a kernel stack and an address, the others neither.
 #[test]
 fn samples_tell_kernel_from_user() {
-    let collector = profile("");
-    let path = collector.folder().join("ig-burner");
-    fs::copy("/bin/sh", &path).unwrap();
-    let computing = Busy::start(Command::new(&path).args(["-c", "while :; do :; done"]));
-    let copying = Busy::start(Command::new("dd").args(["if=/dev/zero", "of=/dev/null", "bs=1M"]));
-    let found = samples_of(&collector, &computing.pid());
-    assert!(found.iter().all(|sample| sample.labels["proc_comm"] == "ig-burner"));
-    let user: Vec<&Sample> = found.iter().filter(|sample| sample.labels["kernel_ip"] == "0").collect();
-    assert!(!user.is_empty() && user.iter().all(|sample| sample.labels["kern_stack_raw"] == NO_STACK));
-    let found = samples_of(&collector, &copying.pid());
-    let kernel: Vec<&Sample> = found.iter().filter(|sample| sample.labels["kernel_ip"] != "0").collect();
-    assert!(kernel.iter().any(|sample| sample.labels["kern_stack_raw"] != NO_STACK), "{found:?}");
+    let (computes, copies) = (own_name("ig-usr"), own_name("ig-krn"));
+    let collector = profile(&format!("proc.comm~^({computes}|{copies}|swapper.*)$"), "");
+    let computing = Busy::start(&computes, "");
+    let copying = Busy::in_kernel(&copies);
+    let in_kernel = |sample: &Sample| sample.labels["kernel_ip"] != "0";
+    let found = samples_of(&collector, computing.pid(), |sample| !in_kernel(sample));
+    assert!(found.iter().all(|sample| sample.labels["proc_comm"] == computes));
+    let mut user = found.iter().filter(|sample| !in_kernel(sample));
+    assert!(user.all(|sample| sample.labels["kern_stack_raw"] == NO_STACK), "{found:?}");
+    let found = samples_of(&collector, copying.pid(), |sample| {
+        in_kernel(sample) && sample.labels["kern_stack_raw"] != NO_STACK
+    });
     // User stacks were not asked for.
     assert!(found.iter().all(|sample| sample.labels["user_stack_raw_inode"] == "0"));
     // The idle task is left out.
@@ -91,18 +92,21 @@ fn samples_tell_kernel_from_user() {
 /// Guarantees: only the chosen one shows, and each sample names its process and executable, and no kernel stack.
 #[test]
 fn user_stacks_of_one_process() {
-    let copying = Busy::start(Command::new("dd").args(["if=/dev/zero", "of=/dev/null", "bs=1M"]));
-    let _other = Busy::start(Command::new("sh").args(["-c", "while :; do :; done"]));
-    let pid = copying.pid();
-    let collector = profile(&format!("pid: \"{pid}\", collect-ustack: \"true\", user-stacks-only: \"true\""));
+    let (copies, other) = (own_name("ig-krn"), own_name("ig-usr"));
+    let copying = Busy::in_kernel(&copies);
+    let _other = Busy::start(&other, "");
+    let pid = copying.pid().to_string();
+    let params = format!("pid: \"{pid}\", collect-ustack: \"true\", user-stacks-only: \"true\"");
+    let collector = profile(&format!("proc.comm~^({copies}|{other})$"), &params);
     let inode = fs::metadata(format!("/proc/{pid}/exe")).unwrap().ino().to_string();
-    let found = samples_of(&collector, &pid);
+    // The kernel need not have a stack each time.
+    let found =
+        samples_of(&collector, copying.pid(), |sample| sample.labels["user_stack_raw_inode"] == inode);
     let with = |wanted: &[(&str, &str)]| {
         let matches = |sample: &&Sample| wanted.iter().all(|(name, value)| sample.labels[*name] == *value);
         found.iter().filter(matches).count()
     };
     assert_eq!(with(&[("kern_stack_raw", NO_STACK), ("kernel_ip", "0")]), found.len());
-    // The kernel need not have a stack each time.
     assert!(with(&[("user_stack_raw_inode", &inode), ("user_stack_raw_tgid_level0", &pid)]) > 0, "{found:?}");
     let others = collector.samples().into_iter().filter(|sample| sample.name == "seen_total");
     assert!(others.into_iter().all(|sample| sample.labels["proc_pid"] == pid));
@@ -112,18 +116,24 @@ fn user_stacks_of_one_process() {
 /// Guarantees: lines are stack and count, begin with the program and lead to the function it is busy in.
 #[test]
 fn folded_stacks_lead_to_the_work() {
-    let copying = Busy::start(Command::new("dd").args(["if=/dev/zero", "of=/dev/null", "bs=1M"]));
-    let mut command = Command::new(ig());
-    command.args(["run", "--store"]).arg(store());
-    command.args(["profile_cpu", "--kernel-stacks-only", "-o", "folded", "--timeout", "5", "--pid"]);
-    let output = command.arg(copying.pid()).output().unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    let stacks = String::from_utf8(output.stdout).unwrap();
+    let comm = own_name("ig-krn");
+    let copying = Busy::in_kernel(&comm);
+    let stacks = folded(&["--kernel-stacks-only"], copying.pid(), 2.0);
     for line in stacks.lines() {
         let (stack, count) = line.rsplit_once(' ').unwrap();
-        assert!(count.parse::<u64>().unwrap() > 0 && stack.starts_with("dd;"), "{line}");
+        assert!(count.parse::<u64>().unwrap() > 0 && stack.starts_with(&format!("{comm};")), "{line}");
     }
     assert!(stacks.contains(";vfs_read;read_zero"), "{stacks}");
+}
+
+/// A child that is killed when dropped.
+struct Spinning(Child);
+
+impl Drop for Spinning {
+    fn drop(&mut self) {
+        self.0.kill().unwrap();
+        self.0.wait().unwrap();
+    }
 }
 
 /// A program that computes in a function within a function.
@@ -144,15 +154,9 @@ fn folded_user_stacks_have_names() {
     let flags = ["-O0", "-g", "-o"];
     let built = Command::new("cc").args(flags).args([&program, &source]).status().unwrap();
     assert!(built.success(), "the program cannot be compiled");
-    let spinning = Busy::start(&mut Command::new(&program));
+    let spinning = Command::new(&program).stdin(Stdio::null()).spawn().map(Spinning).unwrap();
     for (symbolizers, expected) in [("auto", "main;work;burn;hot "), ("symtab", "main;work;burn ")] {
-        let mut command = Command::new(ig());
-        command.args(["run", "--store"]).arg(store());
-        command.args(["profile_cpu", "--collect-ustack", "--symbolizers", symbolizers]);
-        command.args(["-o", "folded", "--timeout", "5", "--pid"]);
-        let output = command.arg(spinning.pid()).output().unwrap();
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-        let stacks = String::from_utf8(output.stdout).unwrap();
+        let stacks = folded(&["--collect-ustack", "--symbolizers", symbolizers], spinning.0.id(), 2.0);
         assert!(stacks.contains(expected), "{symbolizers}: {stacks}");
     }
 }

@@ -8,7 +8,7 @@ use std::{
     process::Command,
 };
 
-use ig_tests::events::Probe;
+use ig_tests::events::{Busy, Probe, own_name};
 use serde_json::{Value, json};
 
 use super::{Sleeper, Watch, command, run};
@@ -83,7 +83,9 @@ fn fields_are_picked_added_and_left_out() {
 fn sort_limit_and_filters_do_as_told() {
     let folder = tempfile::tempdir().unwrap();
     let sleepers: Vec<Sleeper> =
-        (0..3).map(|index| Sleeper::new(&folder.path().join(format!("ig-sort-{index}")))).collect();
+        (0..3).map(|index| Sleeper::new(&folder.path().join(own_name(&format!("igsrt{index}"))))).collect();
+    let own = std::process::id();
+    let names = format!("comm~^igsrt[0-9]-{own}$");
     let pids = |flags: &[&str]| -> Vec<u32> {
         let ended = run("snapshot_process", &[&["-o", "json", "--fields", "pid"], flags].concat());
         assert!(ended.status.success(), "{flags:?}: {}", ended.stderr);
@@ -92,12 +94,14 @@ fn sort_limit_and_filters_do_as_told() {
     };
     let mut expected: Vec<u32> = sleepers.iter().map(|sleeper| sleeper.0.id()).collect();
     expected.sort_unstable();
-    assert_eq!(pids(&["-F", "comm~^ig-sort-", "--sort", "pid"]), expected);
+    assert_eq!(pids(&["-F", &names, "--sort", "pid"]), expected);
     expected.reverse();
-    assert_eq!(pids(&["-F", "comm~^ig-sort-", "--sort", "-pid"]), expected);
-    assert_eq!(pids(&["-F", "comm~^ig-sort-", "--sort", "-pid", "--max-entries", "2"]), expected[..2]);
-    assert_eq!(pids(&["-E", "comm startsWith \"ig-sort-\" && pid > 0", "--sort", "-pid"]), expected);
-    assert_eq!(pids(&["-F", "comm==ig-sort-1,pid!=0"]), [sleepers[1].0.id()]);
+    assert_eq!(pids(&["-F", &names, "--sort", "-pid"]), expected);
+    assert_eq!(pids(&["-F", &names, "--sort", "-pid", "--max-entries", "2"]), expected[..2]);
+    let expression = format!("comm startsWith \"igsrt\" && comm endsWith \"-{own}\" && pid > 0");
+    assert_eq!(pids(&["-E", &expression, "--sort", "-pid"]), expected);
+    let second = format!("comm=={},pid!=0", own_name("igsrt1"));
+    assert_eq!(pids(&["-F", &second]), [sleepers[1].0.id()]);
 }
 
 /// Scenario: an annotation hides a column, and another shows one that the image hides.
@@ -122,13 +126,14 @@ fn annotations_change_the_table() {
 /// Guarantees: status 0; one document a line for each execution, none missing, with all that was pending.
 #[test]
 fn an_interrupt_prints_what_is_left() {
-    let watch = Watch::start("trace_exec", &["-o", "json", "-F", "proc.comm==ig-burst"]);
-    Probe::new(watch.folder(), "ig-burst").run_times(200);
+    let comm = own_name("ig-bst");
+    let watch = Watch::start("trace_exec", &["-o", "json", "-F", &format!("proc.comm=={comm}")]);
+    Probe::new(watch.folder(), "ig-bst").run_times(200);
     let ended = watch.interrupt();
     assert_eq!(ended.status.code(), Some(0), "{}", ended.stderr);
     let rows: Vec<Value> = ended.stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     assert_eq!(rows.len(), 200);
-    assert!(rows.iter().all(|row| row["proc"]["comm"] == "ig-burst" && row["error_raw"] == 0));
+    assert!(rows.iter().all(|row| row["proc"]["comm"] == comm.as_str() && row["error_raw"] == 0));
 }
 
 /// Scenario: data is forced to the disk while block devices are watched.
@@ -137,7 +142,7 @@ fn an_interrupt_prints_what_is_left() {
 fn histograms_are_drawn() {
     for (flags, sign) in [(&[][..], "|*"), (&["-o", "histogram"], "|*"), (&["-o", "json"], "\"latency\":[")] {
         let watch = Watch::start("profile_blockio", flags);
-        let path = ig_tests::root().join("target").join(format!("ig-histogram-{}", std::process::id()));
+        let path = ig_tests::root().join("target").join(ig_tests::unique("ig-histogram"));
         let mut file = fs::File::create(&path).unwrap();
         for _ in 0..10 {
             file.write_all(&[7; 4096]).unwrap();
@@ -182,24 +187,24 @@ fn a_broken_pipe_is_success() {
 /// Guarantees: each line is a stack that begins with its name, and a count; the profile is what `gunzip` unpacks.
 #[test]
 fn profiles_have_their_own_modes() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("ig-busy");
-    fs::copy("/bin/bash", &path).unwrap();
-    let mut busy = Command::new(&path).args(["-c", "while :; do :; done"]).spawn().unwrap();
-    let sampled = ["folded", "pprof"]
-        .map(|mode| run("profile_cpu", &["-o", mode, "-F", "proc.comm==ig-busy", "-t", "3"]));
-    busy.kill().unwrap();
-    busy.wait().unwrap();
+    let comm = own_name("ig-busy");
+    let busy = Busy::start(&comm, "");
+    let rule = format!("proc.comm=={comm}");
+    let sampled = ["folded", "pprof"].map(|mode| {
+        let watch = Watch::start("profile_cpu", &["-o", mode, "-F", &rule]);
+        busy.wait_for_work(1.0);
+        watch.interrupt()
+    });
     let [folded, pprof] = sampled;
     assert!(folded.status.success() && pprof.status.success(), "{}{}", folded.stderr, pprof.stderr);
     assert!(!folded.stdout.is_empty(), "{}", folded.stderr);
     for line in folded.stdout.lines() {
         let (stack, count) = line.rsplit_once(' ').unwrap();
-        assert!(stack.starts_with("ig-busy;") && count.parse::<u64>().unwrap() > 0, "{line}");
+        assert!(stack.starts_with(&format!("{comm};")) && count.parse::<u64>().unwrap() > 0, "{line}");
     }
     let mut profile = Vec::new();
     flate2::read::GzDecoder::new(pprof.raw.as_slice()).read_to_end(&mut profile).unwrap();
-    assert!(profile.windows(7).any(|window| window == b"ig-busy"));
+    assert!(profile.windows(comm.len()).any(|window| window == comm.as_bytes()));
 }
 
 /// Scenario: datagrams over loopback while packets to their port are captured as pcap-ng.

@@ -6,14 +6,22 @@ use std::{
     io::{Read as _, Write as _},
     net::{TcpListener, TcpStream},
     os::unix::ffi::OsStrExt as _,
+    path::{Path, PathBuf},
     process::{Command, Output},
-    sync::atomic::{AtomicU32, Ordering},
+    sync::{
+        atomic::{AtomicU32, Ordering},
+        mpsc::{Sender, channel},
+    },
+    thread::JoinHandle,
 };
 
-use ig_tests::wait_for;
+use ig_tests::{
+    events::{Probe, own_name},
+    wait_for,
+};
 use tempfile::TempDir;
 
-use super::{PATIENCE, Sleeper, Watch, command};
+use super::{Sleeper, Watch, command};
 
 /// A tmux server of its own with one window, in which a gadget runs; ended when dropped.
 struct Screen {
@@ -51,7 +59,7 @@ impl Screen {
     fn wait<T>(&self, what: &str, ask: impl Fn(&Self) -> Option<T>) -> T {
         let last = std::cell::RefCell::new(String::new());
         let answer = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
-            wait_for(what, PATIENCE, || {
+            wait_for(what, || {
                 *last.borrow_mut() = self.text();
                 ask(self)
             })
@@ -83,13 +91,27 @@ impl Screen {
 
     /// The lines of the screen, after a check that none of them is the rest of the one above.
     fn lines(&self) -> Vec<String> {
-        let lines = |flags: &[&str]| -> Vec<String> {
-            let text =
-                String::from_utf8(self.tmux(&[&["capture-pane", "-p"], flags].concat()).stdout).unwrap();
+        const BETWEEN: &str = "= the same screen, lines joined =";
+        // One request, so that both are of one moment.
+        let both = self.tmux(&[
+            "capture-pane",
+            "-p",
+            ";",
+            "display-message",
+            "-p",
+            BETWEEN,
+            ";",
+            "capture-pane",
+            "-p",
+            "-J",
+        ]);
+        let both = String::from_utf8(both.stdout).unwrap();
+        let (seen, joined) = both.split_once(BETWEEN).unwrap();
+        let lines = |text: &str| -> Vec<String> {
             text.lines().map(|line| line.trim_end().to_owned()).filter(|line| !line.is_empty()).collect()
         };
-        let seen = lines(&[]);
-        assert_eq!(lines(&["-J"]).len(), seen.len(), "a row is longer than the screen is wide: {seen:#?}");
+        let seen = lines(seen);
+        assert_eq!(lines(joined).len(), seen.len(), "a row is longer than the screen is wide: {seen:#?}");
         seen
     }
 
@@ -138,15 +160,17 @@ fn a_table_fits_the_screen() {
 /// Guarantees: the header comes before the first event; each event is one line; status 0.
 #[test]
 fn events_scroll_and_end_with_ctrl_c() {
+    let comm = own_name("ev");
     for columns in [80, 20] {
-        let screen = Screen::start(columns, "trace_exec", &["-F", "proc.comm==ig-event"]);
+        let screen = Screen::start(columns, "trace_exec", &["-F", &format!("proc.comm=={comm}")]);
         screen.wait_for("COMM");
-        let probe = ig_tests::events::Probe::new(screen.folder.path(), "ig-event");
-        probe.run_times(3);
-        screen.wait("three events", |screen| (screen.text().matches("ig-event").count() >= 3).then_some(()));
+        Probe::new(screen.folder.path(), "ev").run_times(3);
+        // A row begins with the name; a wide one also ends with it, in the arguments.
+        let rows = |lines: &[String]| lines.iter().filter(|line| line.starts_with("ev-")).count();
+        screen.wait("three events", |screen| (rows(&screen.lines()) == 3).then_some(()));
         let lines = screen.lines();
         assert!(lines[0].starts_with("COMM"), "{lines:#?}");
-        assert!(lines[1..].iter().all(|line| line.starts_with("ig-event")), "{lines:#?}");
+        assert_eq!((lines.len(), rows(&lines)), (4, 3), "{lines:#?}");
         screen.interrupt();
     }
 }
@@ -186,29 +210,48 @@ const HOSTILE: [&[u8]; 5] = [
     b"\x1b[31m\x1b[?1049h\x1bc",
 ];
 
-/// Opens files with such names from a thread that has such a name, and a path of 4 KiB.
-fn attack(folder: &std::path::Path) {
-    let folder = folder.to_owned();
-    let attacker = std::thread::spawn(move || {
-        fs::write("/proc/thread-self/comm", b"\x1b[31mred\n\x07\xff\x1bc").unwrap();
-        for name in HOSTILE {
-            fs::write(folder.join(OsStr::from_bytes(name)), "x").unwrap();
-        }
-        fs::File::open(format!("/{}", "x/".repeat(2046))).unwrap_err();
-        fs::File::open(folder.join("ig-the-last")).unwrap_err();
-    });
-    attacker.join().unwrap();
+/// A thread that has such a name. It opens nothing until it attacks, and nothing else then: what a gadget that is kept
+/// to it shows are exactly these opens, however long others look at the screen meanwhile.
+struct Attacker {
+    rule: String,
+    attack: Sender<PathBuf>,
+    thread: JoinHandle<()>,
+}
+
+impl Attacker {
+    fn new() -> Self {
+        let (tell, told) = channel();
+        let (attack, ordered) = channel::<PathBuf>();
+        let thread = std::thread::spawn(move || {
+            fs::write("/proc/thread-self/comm", b"\x1b[31mred\n\x07\xff\x1bc").unwrap();
+            tell.send(rustix::thread::gettid()).unwrap();
+            let Ok(folder) = ordered.recv() else { return };
+            for name in HOSTILE {
+                fs::write(folder.join(OsStr::from_bytes(name)), "x").unwrap();
+            }
+            fs::File::open(format!("/{}", "x/".repeat(2046))).unwrap_err();
+            fs::File::open(folder.join("ig-the-last")).unwrap_err();
+        });
+        let rule = format!("proc.tid=={}", told.recv().unwrap().as_raw_nonzero());
+        Self { rule, attack, thread }
+    }
+
+    /// Opens files with such names, and a path of 4 KiB.
+    fn attack(self, folder: &Path) {
+        self.attack.send(folder.to_owned()).unwrap();
+        self.thread.join().unwrap();
+    }
 }
 
 /// Scenario: hostile names of tasks and files in every mode, into a file.
 /// Guarantees: no control character but the ends of lines gets out, nor one that reverses text; JSON stays JSON.
 #[test]
 fn hostile_records_are_made_harmless() {
-    let pid = std::process::id().to_string();
     for mode in ["columns", "json", "jsonpretty", "yaml"] {
         let folder = tempfile::tempdir().unwrap();
-        let watch = Watch::start("trace_open", &["-o", mode, "--pid", &pid]);
-        attack(folder.path());
+        let attacker = Attacker::new();
+        let watch = Watch::start("trace_open", &["-o", mode, "-F", &attacker.rule]);
+        attacker.attack(folder.path());
         // A table cuts long names, so the last one shows by its error.
         watch.wait_for(if mode == "columns" { "ENOENT" } else { "ig-the-last" });
         let ended = watch.interrupt();
@@ -238,18 +281,21 @@ fn hostile_records_are_made_harmless() {
 /// Guarantees: its title, its content and its mode stay as they were; each record is one line.
 #[test]
 fn hostile_records_do_not_reach_the_terminal() {
-    let pid = std::process::id().to_string();
-    let screen = Screen::start(80, "trace_open", &["--pid", &pid, "--fields", "proc.comm,error,fname"]);
+    let attacker = Attacker::new();
+    let flags = ["-F", &attacker.rule, "--fields", "proc.comm,error,fname"];
+    let screen = Screen::start(80, "trace_open", &flags);
     let state = |screen: &Screen| {
         screen.tmux(&["display-message", "-p", "#{pane_title} #{alternate_on} #{pane_width}"]).stdout
     };
     let before = state(&screen);
     let folder = tempfile::tempdir_in("/tmp").unwrap();
-    attack(folder.path());
-    screen.wait("the last record", |screen| screen.text().contains("ENOENT").then_some(()));
-    screen.wait_for("\\x1b[31mred");
+    attacker.attack(folder.path());
+    // The last of them.
+    screen.wait_for("ENOENT");
     let lines = screen.lines();
     assert!(lines[0].starts_with("COMM") || lines[0].starts_with("PROC"), "{lines:#?}");
+    assert_eq!(lines.len(), 1 + HOSTILE.len() + 2, "{lines:#?}");
+    assert!(lines[1..].iter().all(|line| line.starts_with("\\x1b[31mred")), "{lines:#?}");
     assert_eq!(state(&screen), before);
     screen.interrupt();
 }
