@@ -4,7 +4,7 @@ CARGO ?= cargo
 GADGETS := $(sort $(notdir $(patsubst %/gadget.yaml,%,$(wildcard gadgets/*/gadget.yaml))))
 CONFIG ?= config/examples/quickstart.yaml
 
-.PHONY: run build gadgets test test-tools test-kernels test-signing fuzz lint bench bench-load clean help
+.PHONY: run build gadgets test test-long test-repeat test-kernels test-signing fuzz lint bench bench-load clean help
 .DEFAULT_GOAL := help
 
 help: ## Show this list
@@ -19,8 +19,14 @@ build: .tools-build ## Build target/release/ig
 gadgets: build ## Build the repository's gadgets into the local image store
 	@for gadget in $(GADGETS); do target/release/ig image build gadgets/$$gadget -t $$gadget || exit 1; done
 
-test: .tools-test ## Install what the tests need and run all of them
+test: .tools-test ## Install what the tests need and run what CI runs, 40 minutes at most
 	tests/run.sh
+
+test-long: .tools-test ## Run what takes longer: five kernels, churn, other signers, fuzzing, arm64
+	tests/long.sh
+
+test-repeat: .tools-test ## Run all tests again and again, half of the times on a busy machine (RUNS=20)
+	tests/repeat.sh $(or $(RUNS),20)
 
 test-kernels: .tools-test ## Load and attach everything on Debian's kernels in VMs; KERNELS="6.1 6.12" for some
 	tests/kernels/run.sh --matrix $(if $(KERNELS),$(KERNELS),--table collector/docs/kernels.md)

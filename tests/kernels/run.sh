@@ -32,26 +32,24 @@ fetched=$(tests/kernels/fetch.sh "$folder" "${releases[@]}") || fail "not all ke
 
 step "ig, programs and gadgets"
 ig=${IG_BINARY:-$target/debug/ig}
-[ -n "${IG_BINARY:-}" ] || cargo build --locked --quiet -p ig
-cargo build --locked --quiet -p ig-kernels
+binaries=$(tests/build.sh)
 rm -rf "$tree" "$tree.cpio"
 mkdir -p "$tree/test/programs"
 strip -o "$tree/test/ig" "$ig"
 strip -o "$tree/test/ig-attach" "$target/debug/ig-attach"
-binaries=("$ig" "$target/debug/ig-attach")
+programs=("$ig" "$target/debug/ig-attach")
 columns=$folder/columns
 rm -rf "$columns"
 if [ -n "$matrix" ]; then
     step "the loader's features"
     mkdir -p "$columns"
-    binary=$(cargo test --locked --quiet -p ig-loader --test matrix --no-run --message-format=json \
-        | sed -n 's/.*"executable":"\([^"]*\/matrix-[^"]*\)".*/\1/p' | tail -1)
-    [ -n "$binary" ] || fail "the test of the loader's features cannot be built"
+    binary=$(awk -F'\t' '$1 == "loader/matrix" {print $3}' <<< "$binaries")
+    [ -n "$binary" ] || fail "the test of the loader's features was not built"
     MATRIX_SAVE=$tree/test/objects "$binary" --quiet >&2
     strip -o "$tree/test/matrix" "$binary"
-    binaries+=("$binary")
+    programs+=("$binary")
 fi
-for binary in "${binaries[@]}"; do
+for binary in "${programs[@]}"; do
     ldd "$binary" | sed -n 's/.*=> \(\/[^ ]*\).*/\1/p; s/^\s*\(\/[^ ]*\) (.*/\1/p' | while read -r library; do
         mkdir -p "$tree$(dirname "$library")"
         cp -L "$library" "$tree$library"
@@ -153,7 +151,7 @@ markdown
 [ -z "$table" ] || markdown > "$table"
 if [ -n "$matrix" ] && [ $status = 0 ] && [ "${releases[*]}" = "${KERNELS[*]}" ]; then
     step "the table of the loader's features"
-    UPDATE=1 MATRIX_COLUMNS=$columns "$(readlink -f "${binaries[2]}")" --quiet >&2 || status=1
+    UPDATE=1 MATRIX_COLUMNS=$columns "$(readlink -f "${programs[2]}")" --quiet >&2 || status=1
 fi
 # For whoever counts tests; skipped are those that known.tsv explains.
 printf '%s passed, %s failed, %s skipped\n' "$passed" "$failed" "$explained"
