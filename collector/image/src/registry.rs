@@ -36,7 +36,6 @@ use http::{Call, CredentialSource, Http};
 pub use progress::{Progress, TransferEvent};
 pub use pull::{PullOptions, Pulled};
 pub use push::{PushOptions, Pushed};
-pub use retry::RetryPolicy;
 use token::Action;
 
 /// Where certificates of single registries are looked for.

@@ -11,6 +11,7 @@ pub mod instrument;
 pub mod kind;
 pub mod loss;
 pub mod nearest;
+pub mod retry;
 pub mod text;
 
 pub use chain::{causes, chain};
@@ -21,3 +22,4 @@ pub use instrument::{InstrumentKind, Temporality};
 pub use kind::FieldKind;
 pub use loss::{Loss, LossCounters, LossStage, Losses};
 pub use nearest::nearest;
+pub use retry::{Backoff, RetryPolicy};

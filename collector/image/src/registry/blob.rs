@@ -3,6 +3,7 @@
 use bytes::Bytes;
 use http::header::{CONTENT_RANGE, HeaderMap, HeaderValue, RANGE};
 use http::{Method, StatusCode};
+use ig_model::Backoff;
 use reqwest::Response;
 use tokio::task::{JoinHandle, spawn_blocking};
 
@@ -10,7 +11,6 @@ use super::endpoint::Repository;
 use super::error::{Fault, RegistryError};
 use super::http::{Call, Http, shown};
 use super::progress::{Progress, TransferEvent};
-use super::retry::Retry;
 use super::token::Action;
 use crate::Digest;
 use crate::store::{BlobWriter, IngestError, Store};
@@ -68,7 +68,7 @@ impl Http {
         progress: &dyn Progress,
     ) -> Result<(), RegistryError> {
         let Wanted { digest, size } = wanted;
-        let mut retry = Retry::new(self.patience.retry);
+        let mut retry = Backoff::new(self.patience.retry);
         let mut fresh = false;
         loop {
             let opened = store.clone();

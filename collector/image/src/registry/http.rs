@@ -11,17 +11,18 @@
 use std::collections::HashMap;
 use std::io;
 use std::sync::{Mutex, PoisonError};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use http::header::{AUTHORIZATION, CONTENT_LENGTH, HeaderMap, HeaderValue, LOCATION};
 use http::{Method, StatusCode};
+use ig_model::{Backoff, RetryPolicy};
 use oci_client::errors::OciEnvelope;
 use reqwest::{Body, Client, Response, Url, redirect};
 
 use super::endpoint::Repository;
 use super::error::{Fault, RegistryError};
-use super::retry::{Retry, RetryPolicy, asked_wait};
+use super::retry::asked_wait;
 use super::tls::Certificates;
 use super::token::{self, Action};
 use crate::auth::{Credentials, Keychain};
@@ -54,7 +55,7 @@ impl Default for Patience {
             idle: Duration::from_secs(30),
             whole: Duration::from_secs(15 * 60),
             signatures: Duration::from_secs(60),
-            retry: RetryPolicy::default(),
+            retry: super::retry::POLICY,
         }
     }
 }
@@ -142,7 +143,7 @@ impl Http {
         call: &Call<'_>,
         limit: u64,
     ) -> Result<(HeaderMap, Bytes), RegistryError> {
-        let mut retry = Retry::new(self.patience.retry);
+        let mut retry = Backoff::new(self.patience.retry);
         loop {
             match self.fetch_once(call, limit).await {
                 Ok(answer) => return Ok(answer),
@@ -153,7 +154,7 @@ impl Http {
 
     /// Makes a request whose answer matters for its headers only, again and again if that can help.
     pub(super) async fn headers(&self, call: &Call<'_>) -> Result<HeaderMap, RegistryError> {
-        let mut retry = Retry::new(self.patience.retry);
+        let mut retry = Backoff::new(self.patience.retry);
         loop {
             match self.call(call).await {
                 Ok(response) => return Ok(response.headers().clone()),
@@ -169,8 +170,8 @@ impl Http {
     }
 
     /// The wait before another try, or the error back if there shall be none.
-    pub(super) fn wait_after(retry: &mut Retry, error: RegistryError) -> Result<Duration, RegistryError> {
-        let Some(wait) = error.retryable().and_then(|again| retry.next(again.asked)) else {
+    pub(super) fn wait_after(retry: &mut Backoff, error: RegistryError) -> Result<Duration, RegistryError> {
+        let Some(wait) = error.retryable().and_then(|again| retry.next(again.asked, Duration::ZERO)) else {
             return Err(error);
         };
         let cause = ig_model::chain(&error);
@@ -323,7 +324,7 @@ impl Http {
     pub(super) async fn refusal(&self, call: &Call<'_>, response: Response) -> RegistryError {
         let status = response.status();
         let url = shown(response.url());
-        let asked = asked_wait(response.headers(), SystemTime::now());
+        let asked = asked_wait(response.headers());
         let body = self.read(response, MOST_ERROR_BYTES).await.unwrap_or_default();
         let said = said(&body);
         if matches!(status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) {

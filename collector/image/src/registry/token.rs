@@ -151,7 +151,7 @@ async fn ask(
         return Err(Fault::Refused { host, path, said, anonymous }.into());
     }
     if !status.is_success() {
-        let asked = super::retry::asked_wait(response.headers(), std::time::SystemTime::now());
+        let asked = super::retry::asked_wait(response.headers());
         // The body is left unread: it may repeat what was sent.
         return Err(Fault::Status { url: shown(url), status, said: String::new(), asked }.into());
     }

@@ -8,6 +8,7 @@ use bytes::Bytes;
 use futures_util::StreamExt as _;
 use http::Method;
 use http::header::{CONTENT_TYPE, HeaderMap, HeaderValue, LOCATION};
+use ig_model::Backoff;
 use reqwest::{Body, Url};
 use tokio::time::{Instant, MissedTickBehavior, interval};
 use tokio_util::io::ReaderStream;
@@ -17,7 +18,6 @@ use super::endpoint::Repository;
 use super::error::{Fault, RegistryError};
 use super::http::{Call, Http, Payload, shown};
 use super::progress::{Progress, TransferEvent};
-use super::retry::Retry;
 use super::token::Action;
 use crate::Digest;
 use crate::store::Store;
@@ -45,7 +45,7 @@ impl Http {
             progress.step(TransferEvent::Present { digest });
             return Ok(false);
         }
-        let mut retry = Retry::new(self.patience.retry);
+        let mut retry = Backoff::new(self.patience.retry);
         loop {
             match self.upload(target, wanted, store, progress).await {
                 Ok(()) => {

@@ -92,8 +92,8 @@ fn options(server: &Server) -> RegistryOptions {
     options.insecure = vec![server.host()];
     options.certificates = "/nonexistent".into();
     options.patience.idle = Duration::from_mins(3);
-    options.patience.retry.attempts = 3;
-    options.patience.retry.first = Duration::from_millis(1);
+    options.patience.retry.max_attempts = 3;
+    options.patience.retry.initial = Duration::from_millis(1);
     options
 }
 
