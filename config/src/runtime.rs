@@ -15,19 +15,16 @@ mod images;
 mod load;
 mod manifest;
 mod rules;
-mod secret;
 pub(crate) mod tables;
 #[cfg(test)]
 mod tests;
 mod words;
 
-pub use exporters::{
-    Compression, Exporters, Otlp, OtlpProtocol, Prometheus, Queue, Retry, Signal, Temporality, Tls,
-};
+pub use exporters::{Exporters, Prometheus};
 pub use gadget::{Buckets, Gadget, InstanceSpec, Label, Metric, MetricKind};
 pub use images::{ImageLimits, Images, Pull};
 pub use load::{LoadError, Loaded, check_str, check_str_with, load, load_with};
-pub use secret::Secret;
+pub use ig_model::Secret;
 
 use std::time::Duration;
 

@@ -11,7 +11,9 @@ pub mod instrument;
 pub mod kind;
 pub mod loss;
 pub mod nearest;
+pub mod otlp;
 pub mod retry;
+pub mod secret;
 pub mod text;
 
 pub use chain::{causes, chain};
@@ -23,3 +25,4 @@ pub use kind::FieldKind;
 pub use loss::{Loss, LossCounters, LossStage, Losses};
 pub use nearest::nearest;
 pub use retry::{Backoff, RetryPolicy};
+pub use secret::Secret;

@@ -2,8 +2,11 @@
 
 use std::time::Duration;
 
+use ig_model::Temporality;
+use ig_model::otlp::{Compression, OtlpProtocol, Signal};
+
 use super::{
-    Compression, LogFormat, LogLevel, MetricKind, OtlpProtocol, Pull, Signal, Temporality,
+    LogFormat, LogLevel, MetricKind, Pull,
     gadget::Buckets,
     rules::{ANNOTATION, ATTRIBUTE, ENDPOINT, HEADER, IMAGE, INSTRUMENT, NAME, PARAM, REGISTRY, TEXT},
 };

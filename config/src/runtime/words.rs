@@ -1,6 +1,9 @@
 //! The words of the enums in runtime-config.yaml.
 
-use super::{Compression, LogFormat, LogLevel, MetricKind, OtlpProtocol, Pull, Signal, Temporality};
+use ig_model::Temporality;
+use ig_model::otlp::{Compression, OtlpProtocol, Signal};
+
+use super::{LogFormat, LogLevel, MetricKind, Pull};
 use crate::table::Word;
 
 impl Word for Pull {

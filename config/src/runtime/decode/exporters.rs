@@ -2,8 +2,10 @@
 
 use std::collections::BTreeMap;
 
+use ig_model::otlp::{OtlpProtocol, OtlpSettings, QueueSettings, RetrySettings, Signal, TlsSettings};
+
 use crate::{
-    runtime::{Exporters, Otlp, OtlpProtocol, Prometheus, Queue, Retry, Secret, Signal, Tls, tables},
+    runtime::{Exporters, Prometheus, Secret, tables},
     source::join,
     table::{Word as _, check::Checker, fields::Fields},
     yaml::Entry,
@@ -24,7 +26,7 @@ pub(super) fn exporters(checker: &mut Checker<'_>, fields: Fields<'_>) -> Export
     Exporters { prometheus, otlp }
 }
 
-fn otlp(checker: &mut Checker<'_>, entry: &Entry) -> Option<Otlp> {
+fn otlp(checker: &mut Checker<'_>, entry: &Entry) -> Option<OtlpSettings> {
     let source = checker.source;
     let path = join("exporters.otlp", &entry.key);
     if entry.key == Exporters::PROMETHEUS {
@@ -35,7 +37,7 @@ fn otlp(checker: &mut Checker<'_>, entry: &Entry) -> Option<Otlp> {
     let fields = Fields::new(Some(&entry.value), &tables::OTLP, source);
     let retry = retry(checker, fields, &path);
     let headers = headers(checker, fields, &path);
-    let exporter = Otlp {
+    let exporter = OtlpSettings {
         name: entry.key.clone(),
         endpoint: fields.text("endpoint")?,
         protocol: fields.word("protocol")?,
@@ -48,8 +50,7 @@ fn otlp(checker: &mut Checker<'_>, entry: &Entry) -> Option<Otlp> {
         tls: tls(checker, fields, &path),
         resource: literals(fields.entries("resource")),
         retry,
-        queue: Queue { max_bytes: fields.object("queue").size("max-bytes")? },
-        at: source.position(entry.key_span),
+        queue: QueueSettings { max_bytes: fields.object("queue").size("max-bytes")? },
     };
     check_endpoint(checker, fields, &exporter, &path);
     check_signals(checker, fields, &path);
@@ -57,7 +58,7 @@ fn otlp(checker: &mut Checker<'_>, entry: &Entry) -> Option<Otlp> {
 }
 
 /// Rules between the endpoint and other keys.
-fn check_endpoint(checker: &mut Checker<'_>, fields: Fields<'_>, exporter: &Otlp, path: &str) {
+fn check_endpoint(checker: &mut Checker<'_>, fields: Fields<'_>, exporter: &OtlpSettings, path: &str) {
     let Some((scheme, rest)) = exporter.endpoint.split_once("://") else { return };
     let source = checker.source;
     let has_path = rest.split_once('/').is_some_and(|(_, path)| !path.is_empty());
@@ -71,7 +72,7 @@ fn check_endpoint(checker: &mut Checker<'_>, fields: Fields<'_>, exporter: &Otlp
     }
     if let Some(node) = fields.node("tls")
         && scheme == "http"
-        && exporter.tls != Tls::default()
+        && exporter.tls != TlsSettings::default()
     {
         let fault = source.fault(node.span, join(path, "tls"), "certificates are given for a plain endpoint");
         checker.push(fault.hint("write `https://` in `endpoint`, or leave out `tls`"));
@@ -104,9 +105,9 @@ fn headers(checker: &mut Checker<'_>, fields: Fields<'_>, path: &str) -> BTreeMa
     headers
 }
 
-fn tls(checker: &mut Checker<'_>, fields: Fields<'_>, path: &str) -> Tls {
+fn tls(checker: &mut Checker<'_>, fields: Fields<'_>, path: &str) -> TlsSettings {
     let object = fields.object("tls");
-    let tls = Tls {
+    let tls = TlsSettings {
         ca_file: object.path("ca-file"),
         cert_file: object.path("cert-file"),
         key_file: object.path("key-file"),
@@ -123,9 +124,9 @@ fn tls(checker: &mut Checker<'_>, fields: Fields<'_>, path: &str) -> Tls {
     tls
 }
 
-fn retry(checker: &mut Checker<'_>, fields: Fields<'_>, path: &str) -> Retry {
+fn retry(checker: &mut Checker<'_>, fields: Fields<'_>, path: &str) -> RetrySettings {
     let object = fields.object("retry");
-    let defaults = Retry::default();
+    let defaults = RetrySettings::default();
     let initial = object.duration("initial").unwrap_or(defaults.initial);
     let max = object.duration("max").unwrap_or(defaults.max);
     if initial > max
@@ -135,7 +136,7 @@ fn retry(checker: &mut Checker<'_>, fields: Fields<'_>, path: &str) -> Retry {
             checker.source.fault(node.span, join(path, "retry"), "the first wait is longer than the longest");
         checker.push(fault.hint("make `initial` at most `max`"));
     }
-    Retry { initial, max, max_elapsed: object.duration("max-elapsed").unwrap_or(defaults.max_elapsed) }
+    RetrySettings { initial, max, max_elapsed: object.duration("max-elapsed").unwrap_or(defaults.max_elapsed) }
 }
 
 /// Single values as they are spelled.

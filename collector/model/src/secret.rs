@@ -2,12 +2,10 @@
 
 use std::fmt;
 
-use serde::{Serialize, Serializer};
-
 /// What is shown instead of a secret.
 const HIDDEN: &str = "<hidden>";
 
-/// A text that shows itself only when asked with [`Secret::expose`]: not in logs, not in faults, not in JSON.
+/// A text that shows itself only when asked with [`Secret::expose`]: not in logs, not in faults.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Secret(String);
 
@@ -32,11 +30,5 @@ impl fmt::Debug for Secret {
 impl fmt::Display for Secret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(HIDDEN)
-    }
-}
-
-impl Serialize for Secret {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(HIDDEN)
     }
 }
