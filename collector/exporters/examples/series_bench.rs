@@ -18,15 +18,15 @@ use std::io::Write as _;
 use std::sync::Arc;
 use std::time::Instant;
 
-use flate2::Compression;
 use flate2::write::GzEncoder;
 use hashbrown::HashMap;
-use ig_exporters::otlp::{OtlpExporter, OtlpSettings, Protocol};
+use ig_exporters::otlp::OtlpExporter;
 use ig_exporters::prometheus::{Format, PageSource};
 use ig_exporters::series::{
     ExporterFilter, InstrumentKind, InstrumentSpec, LabelKind, LabelSpec, Labeler, NumberKind, Registry,
     RegistryLimits, Row, Table, TableSpec, hash,
 };
+use ig_model::otlp::{Compression, OtlpProtocol, OtlpSettings};
 
 const ROUNDS: usize = 15;
 const EVENTS: usize = 1 << 18;
@@ -262,14 +262,14 @@ fn scrape(series: u64) {
             }
         });
         timings[2].take(units, || {
-            let mut gzip = GzEncoder::new(Vec::new(), Compression::new(1));
+            let mut gzip = GzEncoder::new(Vec::new(), flate2::Compression::new(1));
             for chunk in page.chunks(64 * 1024) {
                 gzip.write_all(chunk).unwrap();
             }
             packed = gzip.finish().unwrap().len();
         });
         timings[3].take(units, || {
-            let mut gzip = GzEncoder::new(Vec::new(), Compression::new(1));
+            let mut gzip = GzEncoder::new(Vec::new(), flate2::Compression::new(1));
             let mut frames = source.page(Format::Text);
             loop {
                 frame.clear();
@@ -307,25 +307,25 @@ fn otlp(registry: &Registry, series: u64) {
             .layer(axum::extract::DefaultBodyLimit::disable());
         let settings = OtlpSettings {
             endpoint,
-            protocol: Protocol::HttpProtobuf,
-            gzip: false,
+            protocol: OtlpProtocol::HttpProtobuf,
+            compression: Compression::None,
             ..OtlpSettings::default()
         };
         let mut timing = Timing::default();
         let work = async {
             for _ in 0..5 {
-                let (exporter, _handle) = OtlpExporter::new(settings.clone(), registry).unwrap();
+                let (exporter, _handle) = OtlpExporter::new(&settings, &[], registry).unwrap();
                 let stop = tokio_util::sync::CancellationToken::new();
                 stop.cancel();
                 let began = Instant::now();
                 let report = exporter.run(stop).await;
-                assert_eq!(report.delivered_points, series);
+                assert_eq!(report.delivered_items, series);
                 timing.0.push(began.elapsed().as_nanos() as f64 / series as f64);
             }
         };
         tokio::select! {
             () = work => {}
-            served = ig_exporters::http::serve(listener, router, std::future::pending()) => served.unwrap(),
+            served = async { axum::serve(listener, router).await } => served.unwrap(),
         }
         timing.median()
     });

@@ -1,8 +1,9 @@
 //! Metrics pushed by the OpenTelemetry protocol, over gRPC or HTTP with protobuf.
 //!
-//! One [`OtlpExporter`] serves one receiver. At each interval it walks the series store and writes OTLP messages
-//! straight into bytes, at most 5,000 points and about 4 MiB each, taking a table's lock for a few hundred rows at
-//! a time. While the receiver answers, one message exists at a time; while it does not, messages wait in a bounded
+//! One [`OtlpExporter`] serves one receiver. Each signal has a source of messages and a deliverer of its own (queue,
+//! flush, counts); all share the connection, its patience and the pauses the receiver asks for. At each interval the
+//! source of metrics walks the series store and writes OTLP messages straight into bytes, at most 5,000 points and
+//! about 4 MiB each, taking a table's lock for a few hundred rows at a time. While the receiver answers, one message exists at a time; while it does not, messages wait in a bounded
 //! queue and nothing upstream notices.
 //!
 //! # What happens to values that could not be sent
@@ -16,13 +17,17 @@
 
 mod attributes;
 mod collect;
+mod connection;
+mod deliver;
 mod delta;
 mod encode;
+mod error;
 mod exporter;
 mod log;
+mod metrics;
 mod queue;
-mod retry;
 mod settings;
+mod source;
 mod stats;
 mod transport;
 mod wire;
@@ -30,8 +35,9 @@ mod wire;
 #[cfg(test)]
 mod tests;
 
-pub use exporter::{FlushReport, OtlpExporter, OtlpHandle};
-pub use settings::{OtlpError, OtlpSettings, Protocol, RetrySettings, Temporality, TlsSettings};
+pub use deliver::FlushReport;
+pub use error::OtlpError;
+pub use exporter::{OtlpExporter, OtlpHandle};
 pub use stats::{DropReason, OtlpStats};
 
 pub(crate) use attributes::AttributeCache;

@@ -142,8 +142,13 @@ mod tests {
             }
             assert_eq!(backoff.failures(), 6);
         }
-        for (step, (longest, shortest)) in [1, 2, 4, 8, 8, 8].into_iter().zip(longest.into_iter().zip(shortest)) {
-            assert!(longest <= seconds(step) && longest > seconds(step).mul_f64(0.95), "{longest:?} of {step}");
+        for (step, (longest, shortest)) in
+            [1, 2, 4, 8, 8, 8].into_iter().zip(longest.into_iter().zip(shortest))
+        {
+            assert!(
+                longest <= seconds(step) && longest > seconds(step).mul_f64(0.95),
+                "{longest:?} of {step}"
+            );
             assert!(shortest < seconds(step).mul_f64(0.05), "{shortest:?} of {step}");
         }
     }

@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use ig_model::Temporality;
 
 use super::delta::{Accepted, Commit};
 use super::encode::{self, Segment, Times};
-use super::settings::Temporality;
 use crate::clock::Clock;
 use crate::series::{Cells, Directory, TableInner};
 

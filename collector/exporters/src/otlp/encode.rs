@@ -7,8 +7,9 @@
 use std::ops::Range;
 use std::sync::Arc;
 
+use ig_model::Temporality;
+
 use super::attributes::extend_for_histogram;
-use super::settings::Temporality;
 use super::wire;
 use crate::prometheus::scaled_bound;
 use crate::series::{Cells, Exposed, Instrument, LabelKind, TableInner};

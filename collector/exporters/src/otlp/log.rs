@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 use tracing::{info, warn};
 
-use super::settings::OtlpSettings;
+use super::source::Service;
 use super::stats::{DropReason, SharedStats};
 
 /// Between two log lines about a receiver that stays away.
@@ -28,12 +28,8 @@ struct LogState {
 }
 
 impl FailureLog {
-    pub(super) fn new(settings: &OtlpSettings) -> Self {
-        Self {
-            exporter: settings.name.as_str().into(),
-            endpoint: settings.endpoint.as_str().into(),
-            state: Arc::default(),
-        }
+    pub(super) fn new(exporter: &str, endpoint: &str) -> Self {
+        Self { exporter: exporter.into(), endpoint: endpoint.into(), state: Arc::default() }
     }
 
     /// Whether to speak now; how many times it was silent if so.
@@ -69,27 +65,29 @@ impl FailureLog {
     }
 
     /// Says that a message was given up.
-    pub(super) fn dropped(&self, reason: DropReason, points: u64) {
+    pub(super) fn dropped(&self, service: Service, reason: DropReason, items: u64) {
         if let Some(unsaid) = self.due(true) {
             warn!(
                 name: "otlp.batch.dropped",
                 exporter = &*self.exporter,
                 endpoint = &*self.endpoint,
+                signal = service.signal,
                 reason = reason.as_str(),
-                points,
+                items,
                 unsaid,
             );
         }
     }
 
     /// Notes an accepted message, and says what its receiver rejected of it.
-    pub(super) fn accepted(&self, rejected: u64, message: &str) {
+    pub(super) fn accepted(&self, service: Service, rejected: u64, message: &str) {
         if rejected > 0 {
             if let Some(unsaid) = self.due(false) {
                 warn!(
-                    name: "otlp.points.rejected",
+                    name: "otlp.items.rejected",
                     exporter = &*self.exporter,
                     endpoint = &*self.endpoint,
+                    signal = service.signal,
                     rejected,
                     receiver_says = message,
                     unsaid,

@@ -2,53 +2,69 @@
 
 use std::collections::VecDeque;
 
-use super::collect::Batch;
+use super::source::Message;
 
-/// A bounded queue. When full, the oldest message is dropped: with cumulative values the newer one supersedes it.
+/// Where messages wait.
+///
+/// They are self-contained and leave one at a time: the next is taken when the one before has been settled. A queue on
+/// disk can therefore keep what it handed out until it is asked again.
+pub(super) trait Queue: Send {
+    /// Adds a message; returns those that had to make room, oldest first. One that alone is larger than the queue
+    /// comes straight back.
+    fn push(&mut self, message: Message) -> Vec<Message>;
+
+    /// Takes the oldest message.
+    fn pop(&mut self) -> Option<Message>;
+
+    /// Bytes waiting.
+    fn bytes(&self) -> usize;
+
+    /// Whether nothing waits.
+    fn is_empty(&self) -> bool;
+}
+
+/// A queue in memory. When full, the oldest message is dropped: with cumulative values the newer one supersedes it.
 #[derive(Debug)]
-pub(super) struct Queue {
-    batches: VecDeque<Batch>,
+pub(super) struct MemoryQueue {
+    messages: VecDeque<Message>,
     bytes: usize,
     most_bytes: usize,
 }
 
-impl Queue {
+impl MemoryQueue {
     pub(super) fn new(most_bytes: usize) -> Self {
-        Self { batches: VecDeque::new(), bytes: 0, most_bytes }
+        Self { messages: VecDeque::new(), bytes: 0, most_bytes }
     }
+}
 
-    /// Adds a message; returns those that had to make room, oldest first. One that alone is larger than the queue
-    /// comes straight back.
-    pub(super) fn push(&mut self, batch: Batch) -> Vec<Batch> {
-        if batch.bytes.len() > self.most_bytes {
-            return vec![batch];
+impl Queue for MemoryQueue {
+    fn push(&mut self, message: Message) -> Vec<Message> {
+        if message.bytes.len() > self.most_bytes {
+            return vec![message];
         }
         let mut dropped = Vec::new();
-        while self.bytes + batch.bytes.len() > self.most_bytes
+        while self.bytes + message.bytes.len() > self.most_bytes
             && let Some(oldest) = self.pop()
         {
             dropped.push(oldest);
         }
-        self.bytes += batch.bytes.len();
-        self.batches.push_back(batch);
+        self.bytes += message.bytes.len();
+        self.messages.push_back(message);
         dropped
     }
 
-    /// Takes the oldest message.
-    pub(super) fn pop(&mut self) -> Option<Batch> {
-        let batch = self.batches.pop_front()?;
-        self.bytes -= batch.bytes.len();
-        Some(batch)
+    fn pop(&mut self) -> Option<Message> {
+        let message = self.messages.pop_front()?;
+        self.bytes -= message.bytes.len();
+        Some(message)
     }
 
-    /// Bytes waiting.
-    pub(super) fn bytes(&self) -> usize {
+    fn bytes(&self) -> usize {
         self.bytes
     }
 
-    /// Whether nothing waits.
-    pub(super) fn is_empty(&self) -> bool {
-        self.batches.is_empty()
+    fn is_empty(&self) -> bool {
+        self.messages.is_empty()
     }
 }
 
@@ -60,8 +76,8 @@ mod tests {
 
     use super::*;
 
-    fn batch(len: usize, points: u64) -> Batch {
-        Batch { bytes: vec![0; len].into(), points, commit: super::super::delta::Commit::default() }
+    fn message(len: usize, items: u64) -> Message {
+        Message { bytes: vec![0; len].into(), items }
     }
 
     proptest! {
@@ -69,12 +85,12 @@ mod tests {
         /// Guarantees: the bound holds, order is kept, and every message is either waiting, taken or returned.
         #[test]
         fn behaves_as_a_bounded_fifo(steps in proptest::collection::vec((any::<bool>(), 1usize..60), 0..200)) {
-            let mut queue = Queue::new(100);
+            let mut queue = MemoryQueue::new(100);
             let mut model: VecDeque<(usize, u64)> = VecDeque::new();
             for (number, (push, len)) in steps.into_iter().enumerate() {
                 if push {
                     let number = number as u64;
-                    let dropped: Vec<u64> = queue.push(batch(len, number)).iter().map(|b| b.points).collect();
+                    let dropped: Vec<u64> = queue.push(message(len, number)).iter().map(|m| m.items).collect();
                     model.push_back((len, number));
                     let mut expected = Vec::new();
                     while model.iter().map(|(len, _)| len).sum::<usize>() > 100 {
@@ -82,13 +98,13 @@ mod tests {
                     }
                     prop_assert_eq!(dropped, expected);
                 } else {
-                    let taken = queue.pop().map(|b| b.points);
+                    let taken = queue.pop().map(|m| m.items);
                     prop_assert_eq!(taken, model.pop_front().map(|(_, number)| number));
                 }
                 prop_assert_eq!(queue.bytes(), model.iter().map(|(len, _)| len).sum::<usize>());
                 prop_assert_eq!(queue.is_empty(), model.is_empty());
             }
-            prop_assert_eq!(queue.push(batch(101, 7)).len(), 1);
+            prop_assert_eq!(queue.push(message(101, 7)).len(), 1);
         }
     }
 }

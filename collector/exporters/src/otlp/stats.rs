@@ -1,8 +1,8 @@
-//! What an exporter has done, for the collector's own metrics.
+//! What became of one signal of an exporter, for the collector's own metrics.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// Why points did not arrive.
+/// Why items did not arrive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum DropReason {
     /// The queue was full.
@@ -30,27 +30,28 @@ impl DropReason {
     }
 }
 
-/// Counts since the exporter was made. With delta temporality, dropped points are sent again as part of later ones.
+/// Counts of one signal since the exporter was made. With delta temporality, dropped points are sent again as part of
+/// later ones.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct OtlpStats {
-    /// Walks through the store.
+    /// Rounds over what there is to send.
     pub collections: u64,
-    /// Collections left out because the last one was still under way (delta only).
+    /// Rounds left out because the last one was still under way (delta only).
     pub collections_skipped: u64,
     /// Messages accepted.
     pub exported_batches: u64,
-    /// Points accepted.
-    pub exported_points: u64,
+    /// Items (data points, spans, log records) accepted.
+    pub exported_items: u64,
     /// Bytes of accepted messages, before compression.
     pub exported_bytes: u64,
-    /// Points the receiver rejected within messages it accepted.
-    pub rejected_points: u64,
+    /// Items the receiver rejected within messages it accepted.
+    pub rejected_items: u64,
     /// Attempts that failed.
     pub failed_attempts: u64,
     /// Messages dropped, by [`DropReason::ALL`].
     pub dropped_batches: [u64; 4],
-    /// Points dropped, by [`DropReason::ALL`].
-    pub dropped_points: [u64; 4],
+    /// Items dropped, by [`DropReason::ALL`].
+    pub dropped_items: [u64; 4],
     /// Tables that left and were forgotten before their last values could be sent.
     pub tables_lost: u64,
     /// Bytes waiting.
@@ -62,13 +63,18 @@ pub struct OtlpStats {
 }
 
 impl OtlpStats {
-    /// Points dropped for this reason.
+    /// Items dropped for any reason.
+    pub fn all_dropped_items(&self) -> u64 {
+        self.dropped_items.iter().sum()
+    }
+
+    /// Items dropped for this reason.
     pub fn dropped(&self, reason: DropReason) -> u64 {
-        self.dropped_points.get(reason as usize).copied().unwrap_or(0)
+        self.dropped_items.get(reason as usize).copied().unwrap_or(0)
     }
 }
 
-/// Stats shared between an exporter and its handle.
+/// Counts shared between a deliverer and the handle of its exporter.
 #[derive(Clone, Debug, Default)]
 pub(super) struct SharedStats(Arc<Mutex<OtlpStats>>);
 
@@ -77,13 +83,13 @@ impl SharedStats {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(super) fn dropped(&self, reason: DropReason, points: u64) {
+    pub(super) fn dropped(&self, reason: DropReason, items: u64) {
         let mut stats = self.lock();
         if let Some(count) = stats.dropped_batches.get_mut(reason as usize) {
             *count += 1;
         }
-        if let Some(count) = stats.dropped_points.get_mut(reason as usize) {
-            *count += points;
+        if let Some(count) = stats.dropped_items.get_mut(reason as usize) {
+            *count += items;
         }
     }
 }

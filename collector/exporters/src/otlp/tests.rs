@@ -6,24 +6,36 @@ mod receiver;
 mod tls;
 mod values;
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
+use ig_model::Secret;
+use ig_model::otlp::{OtlpProtocol, OtlpSettings, QueueSettings, RetrySettings, TlsSettings};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::*;
+use crate::series::Registry;
 use receiver::spawn;
 
 /// Settings for an exporter that collects every second.
-fn settings(endpoint: &str, protocol: Protocol) -> OtlpSettings {
+fn settings(endpoint: &str, protocol: OtlpProtocol) -> OtlpSettings {
     OtlpSettings {
         name: "main".to_owned(),
         endpoint: endpoint.to_owned(),
         protocol,
         interval: Duration::from_secs(1),
-        resource: vec![("service.name".to_owned(), "ig".to_owned())],
         ..OtlpSettings::default()
     }
+}
+
+/// An exporter that says its name.
+fn exporter(settings: &OtlpSettings, registry: &Registry) -> Result<(OtlpExporter, OtlpHandle), OtlpError> {
+    OtlpExporter::new(settings, &resource(), registry)
+}
+
+fn resource() -> Vec<(String, String)> {
+    vec![("service.name".to_owned(), "ig".to_owned())]
 }
 
 /// Runs an exporter in the background.
@@ -43,8 +55,8 @@ fn in_a_minute() -> Instant {
 #[test]
 fn unusable_settings_are_refused() {
     let registry = crate::series::tests::support::registry(1).0;
-    let base = || settings("http://127.0.0.1:4317", Protocol::Grpc);
-    let header = |name: &str, value: &str| vec![(name.to_owned(), value.to_owned())];
+    let base = || settings("http://127.0.0.1:4317", OtlpProtocol::Grpc);
+    let header = |name: &str, value: &str| BTreeMap::from([(name.to_owned(), Secret::new(value))]);
     let dir = tempfile::tempdir().unwrap();
     let rubbish = dir.path().join("rubbish.pem");
     std::fs::write(&rubbish, "-----BEGIN CERTIFICATE-----\nrubbish\n-----END CERTIFICATE-----\n").unwrap();
@@ -61,7 +73,7 @@ fn unusable_settings_are_refused() {
         (OtlpSettings { headers: header("a b", "secret"), ..base() }, "header `a b` of otlp exporter `main`"),
         (OtlpSettings { headers: header("a", "sec\nret"), ..base() }, "value that gRPC"),
         (
-            OtlpSettings { headers: header("a", "sec\nret"), protocol: Protocol::HttpProtobuf, ..base() },
+            OtlpSettings { headers: header("a", "sec\nret"), protocol: OtlpProtocol::HttpProtobuf, ..base() },
             "value that HTTP",
         ),
         (
@@ -85,7 +97,7 @@ fn unusable_settings_are_refused() {
         ),
     ];
     for (settings, expected) in cases {
-        let error = OtlpExporter::new(settings, &registry).map(|_| ()).unwrap_err();
+        let error = exporter(&settings, &registry).map(|_| ()).unwrap_err();
         let text = error.to_string();
         assert!(text.contains(expected) && !text.contains("secret"), "{text}");
     }

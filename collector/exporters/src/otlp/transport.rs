@@ -3,12 +3,15 @@
 mod grpc;
 mod http;
 
+use std::future::Future;
 use std::time::Duration;
 
 use bytes::Bytes;
-use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceResponse;
+use ig_model::otlp::{OtlpProtocol, OtlpSettings};
 
-use super::settings::{OtlpError, OtlpSettings, Protocol};
+use super::error::OtlpError;
+use super::settings::{check, read_tls};
+use super::source::Service;
 
 pub(super) use grpc::Grpc;
 #[cfg(test)]
@@ -16,9 +19,9 @@ pub(super) use grpc::retry_details;
 pub(super) use http::Http;
 
 /// What the receiver made of a message.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Answer {
-    /// It took it, except for some points.
+    /// It took it, except for some items.
     Accepted { rejected: u64, message: String },
     /// Not now; perhaps after some time that it named.
     Retry { after: Option<Duration>, error: String },
@@ -26,48 +29,66 @@ pub(super) enum Answer {
     Refused { error: String },
 }
 
-/// How messages of one exporter travel.
-#[derive(Clone)]
-pub(super) enum Transport {
-    Grpc(Box<Grpc>),
-    Http(Http),
+/// How messages travel to one receiver, whatever their signal; clones share what is connected.
+pub(super) trait Transport: Clone + Send + Sync + 'static {
+    /// Sends a message once. The caller bounds the time.
+    fn send(&self, service: Service, message: Bytes) -> impl Future<Output = Answer> + Send;
 }
 
-impl Transport {
+/// The two protocols.
+#[derive(Clone)]
+pub(super) enum Wire {
+    Grpc(Box<Grpc>),
+    Http(Box<Http>),
+}
+
+impl Wire {
     /// Prepares the transport; nothing is connected yet.
     pub(super) fn new(settings: &OtlpSettings) -> Result<Self, OtlpError> {
-        let uri = settings.check()?;
-        let tls = settings.read_tls()?;
+        let uri = check(settings)?;
+        let tls = read_tls(settings)?;
         // Whoever comes first installs it; a second installation changes nothing and is no fault.
         let _installed_before = rustls::crypto::ring::default_provider().install_default();
         Ok(match settings.protocol {
-            Protocol::Grpc => Self::Grpc(Box::new(Grpc::new(settings, &uri, tls)?)),
-            Protocol::HttpProtobuf => Self::Http(Http::new(settings, &uri, tls)?),
+            OtlpProtocol::Grpc => Self::Grpc(Box::new(Grpc::new(settings, &uri, tls)?)),
+            OtlpProtocol::HttpProtobuf => Self::Http(Box::new(Http::new(settings, &uri, tls)?)),
         })
     }
+}
 
-    /// Sends a message once; bounded by the timeout of the settings.
-    pub(super) async fn send(&self, message: Bytes, timeout: Duration) -> Answer {
-        let attempt = async {
-            match self {
-                Self::Grpc(grpc) => grpc.send(message).await,
-                Self::Http(http) => http.send(message).await,
-            }
-        };
-        match tokio::time::timeout(timeout, attempt).await {
-            Ok(answer) => answer,
-            Err(_) => {
-                Answer::Retry { after: None, error: format!("no answer within {} ms", timeout.as_millis()) }
-            }
+impl Transport for Wire {
+    async fn send(&self, service: Service, message: Bytes) -> Answer {
+        match self {
+            Self::Grpc(grpc) => grpc.send(service, message).await,
+            Self::Http(http) => http.send(service, message).await,
         }
     }
 }
 
+/// The answer of every service: `Export…ServiceResponse` has the same shape for metrics, traces, logs and profiles.
+///
+/// # Source
+/// opentelemetry-proto, `collector/*/v1/*_service.proto`.
+#[derive(Clone, PartialEq, prost::Message)]
+struct Response {
+    #[prost(message, optional, tag = "1")]
+    partial_success: Option<PartialSuccess>,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+struct PartialSuccess {
+    /// `rejected_data_points`, `rejected_spans`, `rejected_log_records`, `rejected_profiles`
+    #[prost(int64, tag = "1")]
+    rejected: i64,
+    #[prost(string, tag = "2")]
+    error_message: String,
+}
+
 /// Reads a response, which may carry a partial success.
-fn accepted(response: ExportMetricsServiceResponse) -> Answer {
+fn accepted(response: Response) -> Answer {
     let partial = response.partial_success.unwrap_or_default();
     Answer::Accepted {
-        rejected: u64::try_from(partial.rejected_data_points).unwrap_or(0),
+        rejected: u64::try_from(partial.rejected).unwrap_or(0),
         message: partial.error_message,
     }
 }

@@ -9,17 +9,15 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use ig_config::runtime::{Compression, Exporters, Otlp, OtlpProtocol, Temporality};
+use futures_util::future::join_all;
+use ig_config::runtime::Exporters;
 use ig_exporters::{
     http::{ScrapeSettings, Scrapes, serve, status_page},
-    otlp::{
-        OtlpError, OtlpExporter, OtlpHandle, OtlpSettings, OtlpStats, Protocol, RetrySettings,
-        Temporality as SettingsTemporality, TlsSettings,
-    },
+    otlp::{OtlpError, OtlpExporter, OtlpHandle, OtlpStats},
     prometheus::PageSource,
     series::Registry,
 };
-use ig_model::Host;
+use ig_model::{Host, otlp::OtlpSettings};
 use thiserror::Error;
 use tokio::{net::TcpListener, time::Instant};
 use tokio_util::sync::CancellationToken;
@@ -68,7 +66,7 @@ pub(super) struct Outputs {
     version: &'static str,
     host: Arc<Host>,
     endpoint: Option<Endpoint>,
-    otlp: BTreeMap<String, (Otlp, OtlpHandle)>,
+    otlp: BTreeMap<String, (OtlpSettings, OtlpHandle)>,
     handles: OtlpHandles,
 }
 
@@ -86,7 +84,7 @@ struct OtlpHandles(Arc<Mutex<Vec<OtlpHandle>>>);
 impl OwnSources for OtlpHandles {
     fn otlp(&self) -> Vec<(String, OtlpStats)> {
         let handles = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        handles.iter().map(|handle| (handle.name().to_owned(), handle.stats())).collect()
+        handles.iter().map(|handle| (handle.name().to_owned(), handle.metrics())).collect()
     }
 }
 
@@ -100,7 +98,7 @@ enum EndpointChange {
 /// Outputs that can be put in force.
 pub(super) struct Prepared {
     endpoint: EndpointChange,
-    started: Vec<(Otlp, OtlpExporter, OtlpHandle)>,
+    started: Vec<(OtlpSettings, OtlpExporter, OtlpHandle)>,
     kept: Vec<String>,
 }
 
@@ -170,9 +168,9 @@ impl Outputs {
                 kept.push(name.clone());
                 continue;
             }
-            let (exporter, handle) =
-                OtlpExporter::new(settings(wanted, self.version, &self.host), &self.registry)
-                    .map_err(|cause| OutputError::Otlp { name: name.clone(), cause })?;
+            let resource = resource(self.version, &self.host, &wanted.resource);
+            let (exporter, handle) = OtlpExporter::new(wanted, &resource, &self.registry)
+                .map_err(|cause| OutputError::Otlp { name: name.clone(), cause })?;
             started.push((wanted.clone(), exporter, handle));
         }
         Ok(Prepared { endpoint, started, kept })
@@ -183,17 +181,17 @@ impl Outputs {
         let handles: Vec<OtlpHandle> =
             std::mem::take(&mut self.otlp).into_values().map(|(_, handle)| handle).collect();
         // All at once: one receiver that hangs must not eat the time of the others.
-        let flushes: Vec<_> = handles.iter().map(|handle| handle.flush_and_stop(deadline)).collect();
+        let flushes = handles.iter().map(|handle| handle.flush_and_stop(deadline));
         let mut left = 0;
         for (flush, handle) in join_all(flushes).await.into_iter().zip(&handles) {
-            if flush.dropped_points > 0 {
+            if flush.dropped_items > 0 {
                 error!(
                     name: "otlp.flush.incomplete",
                     exporter = handle.name(),
-                    points = flush.dropped_points,
+                    points = flush.dropped_items,
                     "given up at the end"
                 );
-                left += handle.stats().queue_bytes as u64;
+                left += handle.metrics().queue_bytes as u64;
             }
         }
         if let Some(endpoint) = self.endpoint.take() {
@@ -278,58 +276,4 @@ fn resource(version: &str, host: &Host, extra: &BTreeMap<String, String>) -> Vec
     }
     attributes.extend(extra.iter().map(|(key, value)| (key.clone(), value.clone())));
     attributes.into_iter().collect()
-}
-
-fn settings(otlp: &Otlp, version: &str, host: &Host) -> OtlpSettings {
-    OtlpSettings {
-        name: otlp.name.clone(),
-        endpoint: match otlp.protocol {
-            OtlpProtocol::Grpc => otlp.endpoint.clone(),
-            OtlpProtocol::HttpProtobuf => otlp.metrics_url(),
-        },
-        protocol: match otlp.protocol {
-            OtlpProtocol::Grpc => Protocol::Grpc,
-            OtlpProtocol::HttpProtobuf => Protocol::HttpProtobuf,
-        },
-        interval: otlp.interval,
-        timeout: otlp.timeout,
-        temporality: match otlp.temporality {
-            Temporality::Cumulative => SettingsTemporality::Cumulative,
-            Temporality::Delta => SettingsTemporality::Delta,
-        },
-        gzip: otlp.compression == Compression::Gzip,
-        headers: otlp.headers.iter().map(|(name, value)| (name.clone(), value.expose().to_owned())).collect(),
-        tls: TlsSettings {
-            ca_file: otlp.tls.ca_file.clone(),
-            cert_file: otlp.tls.cert_file.clone(),
-            key_file: otlp.tls.key_file.clone(),
-            server_name: otlp.tls.server_name.clone(),
-        },
-        resource: resource(version, host, &otlp.resource),
-        retry: RetrySettings {
-            initial: otlp.retry.initial,
-            max: otlp.retry.max,
-            max_elapsed: otlp.retry.max_elapsed,
-        },
-        queue_max_bytes: usize::try_from(otlp.queue.max_bytes).unwrap_or(usize::MAX),
-    }
-}
-
-/// Awaits all futures, whatever order they end in.
-async fn join_all<F: Future>(futures: Vec<F>) -> Vec<F::Output> {
-    let mut futures: Vec<_> = futures.into_iter().map(|future| (Box::pin(future), None)).collect();
-    std::future::poll_fn(|context| {
-        let mut pending = false;
-        for (future, output) in &mut futures {
-            if output.is_none() {
-                match future.as_mut().poll(context) {
-                    std::task::Poll::Ready(value) => *output = Some(value),
-                    std::task::Poll::Pending => pending = true,
-                }
-            }
-        }
-        if pending { std::task::Poll::Pending } else { std::task::Poll::Ready(()) }
-    })
-    .await;
-    futures.into_iter().filter_map(|(_, output)| output).collect()
 }

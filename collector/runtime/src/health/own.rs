@@ -104,12 +104,12 @@ impl OwnMetrics {
         for (name, stats) in self.sources.otlp() {
             put("ig_otlp_exports", &[&name], stats.exported_batches as f64);
             put("ig_otlp_export_failures", &[&name], stats.failed_attempts as f64);
-            put("ig_otlp_points_exported", &[&name], stats.exported_points as f64);
+            put("ig_otlp_points_exported", &[&name], stats.exported_items as f64);
             for reason in DropReason::ALL {
                 let points = stats.dropped(reason) as f64;
                 put("ig_otlp_points_dropped", &[&name, reason.as_str()], points);
             }
-            put("ig_otlp_points_dropped", &[&name, "rejected"], stats.rejected_points as f64);
+            put("ig_otlp_points_dropped", &[&name, "rejected"], stats.rejected_items as f64);
             put("ig_otlp_queue_bytes", &[&name], stats.queue_bytes as f64);
             let last_success = stats.last_success_unix_nanos as f64 / 1e9;
             put("ig_otlp_last_success_timestamp_seconds", &[&name], last_success);

@@ -136,7 +136,11 @@ fn retry(checker: &mut Checker<'_>, fields: Fields<'_>, path: &str) -> RetrySett
             checker.source.fault(node.span, join(path, "retry"), "the first wait is longer than the longest");
         checker.push(fault.hint("make `initial` at most `max`"));
     }
-    RetrySettings { initial, max, max_elapsed: object.duration("max-elapsed").unwrap_or(defaults.max_elapsed) }
+    RetrySettings {
+        initial,
+        max,
+        max_elapsed: object.duration("max-elapsed").unwrap_or(defaults.max_elapsed),
+    }
 }
 
 /// Single values as they are spelled.

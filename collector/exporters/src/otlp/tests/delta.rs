@@ -8,10 +8,10 @@ use crate::series::tests::support::{START, counter, gauge, histogram, key, label
 
 fn delta(interval: u64) -> OtlpSettings {
     OtlpSettings {
-        temporality: Temporality::Delta,
+        temporality: ig_model::Temporality::Delta,
         interval: Duration::from_secs(interval),
         retry: RetrySettings { max_elapsed: Duration::from_secs(5), ..RetrySettings::default() },
-        ..settings("http://h", Protocol::Grpc)
+        ..settings("http://h", OtlpProtocol::Grpc)
     }
 }
 
@@ -31,7 +31,7 @@ async fn nothing_is_lost_with_a_dropped_message() {
     let busy = (0..8).map(|_| Reply::Busy(None));
     let script = [Reply::Accept, Reply::Refuse].into_iter().chain(busy).chain([Reply::Accept, Reply::Refuse]);
     let receiver = Receiver::new(script);
-    let (exporter, handle) = OtlpExporter::with_transport(delta(2), &registry, receiver.in_memory());
+    let (exporter, handle) = OtlpExporter::over(receiver.in_memory(), &delta(2), &resource(), &registry);
     run(exporter);
     let mut total = 0;
     for second in 0..40u64 {
@@ -53,7 +53,7 @@ async fn nothing_is_lost_with_a_dropped_message() {
     handle.flush_and_stop(in_a_minute()).await;
 
     let accepted = accepted(&receiver);
-    let stats = handle.stats();
+    let stats = handle.metrics();
     assert!(stats.dropped_batches.iter().sum::<u64>() >= 3, "{stats:?}");
     assert!(stats.collections_skipped > 0, "{stats:?}");
     let sums = sums(&accepted, "c");
@@ -97,7 +97,7 @@ async fn the_last_delta_of_a_gadget_survives_a_refusal() {
         writer.add_int(row, 0, value);
     };
     let receiver = Receiver::new([Reply::Accept, Reply::Refuse]);
-    let (exporter, handle) = OtlpExporter::with_transport(delta(1), &registry, receiver.in_memory());
+    let (exporter, handle) = OtlpExporter::over(receiver.in_memory(), &delta(1), &resource(), &registry);
     run(exporter);
     add(5);
     clock.advance(Duration::from_secs(1));
@@ -109,5 +109,5 @@ async fn the_last_delta_of_a_gadget_survives_a_refusal() {
     tokio::time::sleep(Duration::from_secs(5)).await;
     assert_eq!(receiver.received().len(), 3);
     assert_eq!(sums(&accepted(&receiver), "c").iter().map(|sum| sum.2).collect::<Vec<_>>(), [5, 6]);
-    assert_eq!(handle.stats().dropped(DropReason::Refused), 1);
+    assert_eq!(handle.metrics().dropped(DropReason::Refused), 1);
 }

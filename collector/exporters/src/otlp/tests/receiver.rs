@@ -30,7 +30,7 @@ use tonic::codec::CompressionEncoding;
 use tonic::transport::{Endpoint, Server};
 use tonic::{Code, Request, Status};
 
-use super::super::transport::{Grpc, Transport};
+use super::super::transport::{Grpc, Wire};
 
 /// Spawns a task that the test does not wait for.
 #[expect(clippy::disallowed_methods, reason = "a test has no task tracker")]
@@ -85,6 +85,11 @@ impl Receiver {
         self.count.subscribe().wait_for(|seen| *seen >= count).await.unwrap();
     }
 
+    /// Accepts everything from now on.
+    pub(super) fn recover(&self) {
+        self.script.lock().unwrap().clear();
+    }
+
     fn take(&self, request: ExportMetricsServiceRequest, headers: HeaderMap) -> Reply {
         let reply = self.script.lock().unwrap().pop_front().unwrap_or(Reply::Accept);
         let accepted = matches!(reply, Reply::Accept | Reply::Reject(_));
@@ -126,7 +131,7 @@ impl Receiver {
     }
 
     /// A gRPC transport to this receiver through memory, on which the paused clock of a test stays true.
-    pub(super) fn in_memory(&self) -> Transport {
+    pub(super) fn in_memory(&self) -> Wire {
         let receiver = self.clone();
         let connect = tower::service_fn(move |_: http::Uri| {
             let (near, far) = tokio::io::duplex(1 << 20);
@@ -138,7 +143,7 @@ impl Receiver {
             async move { Ok::<_, std::io::Error>(TokioIo::new(near)) }
         });
         let channel = Endpoint::from_static("http://in-memory").connect_with_connector_lazy(connect);
-        Transport::Grpc(Box::new(Grpc::over(channel, true)))
+        Wire::Grpc(Box::new(Grpc::over(channel, true)))
     }
 }
 

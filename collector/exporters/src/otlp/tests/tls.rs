@@ -134,9 +134,9 @@ async fn export(settings: OtlpSettings) -> (FlushReport, OtlpStats) {
         },
         ..settings
     };
-    let (exporter, handle) = OtlpExporter::new(settings, &registry).unwrap();
+    let (exporter, handle) = exporter(&settings, &registry).unwrap();
     run(exporter);
-    (handle.flush_and_stop(in_a_minute()).await, handle.stats())
+    (handle.flush_and_stop(in_a_minute()).await, handle.metrics())
 }
 
 /// Scenario: receivers with certificates of a private authority that ask for a client certificate; an exporter that
@@ -149,20 +149,20 @@ async fn only_the_given_authority_is_trusted() {
     let receiver = Receiver::new([]);
     let grpc = serve_grpc(&pki, &receiver).await;
     let http = serve_http(&pki, &receiver).await;
-    let grpc = settings(&format!("https://{grpc}"), Protocol::Grpc);
-    let http = settings(&format!("https://localhost:{}", http.port()), Protocol::HttpProtobuf);
+    let grpc = settings(&format!("https://{grpc}"), OtlpProtocol::Grpc);
+    let http = settings(&format!("https://localhost:{}", http.port()), OtlpProtocol::HttpProtobuf);
 
     let trusting = OtlpSettings { tls: pki.client(Some("receiver.test")), ..grpc.clone() };
-    assert_eq!(export(trusting).await.0.delivered_points, 1);
+    assert_eq!(export(trusting).await.0.delivered_items, 1);
     let trusting = OtlpSettings { tls: pki.client(None), ..http.clone() };
-    assert_eq!(export(trusting).await.0.delivered_points, 1);
+    assert_eq!(export(trusting).await.0.delivered_items, 1);
     assert_eq!(receiver.received().len(), 2);
 
     let mut anonymous = pki.client(Some("receiver.test"));
     (anonymous.cert_file, anonymous.key_file) = (None, None);
     for settings in [grpc.clone(), http, OtlpSettings { tls: anonymous, ..grpc }] {
         let (report, stats) = export(settings).await;
-        assert_eq!(report, FlushReport { delivered_points: 0, dropped_points: 1 });
+        assert_eq!(report, FlushReport { delivered_items: 0, dropped_items: 1 });
         assert!(stats.last_error.is_some());
     }
     assert_eq!(receiver.received().len(), 2);

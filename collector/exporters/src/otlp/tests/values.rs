@@ -1,5 +1,8 @@
 //! What arrives is what was counted, in every form.
 
+use std::collections::BTreeMap;
+
+use ig_model::otlp::Compression;
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
 use opentelemetry_proto::tonic::common::v1::{AnyValue, InstrumentationScope, KeyValue, any_value};
 use opentelemetry_proto::tonic::metrics::v1::{
@@ -138,30 +141,30 @@ fn expected() -> ExportMetricsServiceRequest {
 /// Guarantees: the decoded message equals the one the generated types describe, and arrives once at the flush.
 #[tokio::test]
 async fn every_protocol_carries_the_same_values() {
-    for protocol in [Protocol::Grpc, Protocol::HttpProtobuf] {
+    for protocol in [OtlpProtocol::Grpc, OtlpProtocol::HttpProtobuf] {
         for gzip in [false, true] {
             let receiver = Receiver::new([]);
             let address = match protocol {
-                Protocol::Grpc => receiver.serve_grpc().await,
-                Protocol::HttpProtobuf => receiver.serve_http().await,
+                OtlpProtocol::Grpc => receiver.serve_grpc().await,
+                OtlpProtocol::HttpProtobuf => receiver.serve_http().await,
             };
             let (registry, _tables) = table();
             let settings = OtlpSettings {
-                gzip,
-                headers: vec![("X-Scope-OrgID".to_owned(), "team".to_owned())],
+                compression: if gzip { Compression::Gzip } else { Compression::None },
+                headers: BTreeMap::from([("X-Scope-OrgID".to_owned(), Secret::new("team"))]),
                 interval: Duration::from_hours(1),
                 ..settings(&format!("http://{address}"), protocol)
             };
-            let (exporter, handle) = OtlpExporter::new(settings, &registry).unwrap();
+            let (exporter, handle) = exporter(&settings, &registry).unwrap();
             run(exporter);
             let report = handle.flush_and_stop(in_a_minute()).await;
-            assert_eq!(report, FlushReport { delivered_points: 9, dropped_points: 0 });
+            assert_eq!(report, FlushReport { delivered_items: 9, dropped_items: 0 });
             let received = receiver.received();
             assert_eq!(received.len(), 1);
             assert_eq!(received[0].request, expected(), "{protocol:?}");
             assert_eq!(received[0].headers["x-scope-orgid"], "team");
-            let stats = handle.stats();
-            assert_eq!((stats.exported_points, stats.exported_batches, stats.failed_attempts), (9, 1, 0));
+            let stats = handle.metrics();
+            assert_eq!((stats.exported_items, stats.exported_batches, stats.failed_attempts), (9, 1, 0));
         }
     }
 }
@@ -177,8 +180,12 @@ async fn large_stores_are_sent_in_parts() {
         table.write().row(&key(n));
     }
     let receiver = Receiver::new([]);
-    let (exporter, handle) =
-        OtlpExporter::with_transport(settings("http://h", Protocol::Grpc), &registry, receiver.in_memory());
+    let (exporter, handle) = OtlpExporter::over(
+        receiver.in_memory(),
+        &settings("http://h", OtlpProtocol::Grpc),
+        &resource(),
+        &registry,
+    );
     run(exporter);
     handle.flush_and_stop(in_a_minute()).await;
     let sizes: Vec<usize> = receiver.received().iter().map(|received| points(&received.request)).collect();
@@ -194,8 +201,12 @@ async fn the_last_values_of_a_gadget_are_sent() {
     let staying = registry.register(spec("b", vec![counter("d")], 10), labeler()).unwrap().table;
     staying.write().row(&key(1));
     let receiver = Receiver::new([]);
-    let (exporter, _handle) =
-        OtlpExporter::with_transport(settings("http://h", Protocol::Grpc), &registry, receiver.in_memory());
+    let (exporter, _handle) = OtlpExporter::over(
+        receiver.in_memory(),
+        &settings("http://h", OtlpProtocol::Grpc),
+        &resource(),
+        &registry,
+    );
     run(exporter);
     let mut writer = table.write();
     let row = writer.row(&key(1));

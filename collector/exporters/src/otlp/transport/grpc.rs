@@ -6,7 +6,7 @@ use std::time::Duration;
 use bytes::{Buf as _, BufMut as _, Bytes};
 use http::Uri;
 use http::uri::PathAndQuery;
-use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceResponse;
+use ig_model::otlp::{Compression, OtlpSettings};
 use prost::Message as _;
 use tonic::client::Grpc as Client;
 use tonic::codec::{Codec, CompressionEncoding, DecodeBuf, Decoder, EncodeBuf, Encoder};
@@ -14,10 +14,10 @@ use tonic::metadata::{AsciiMetadataKey, AsciiMetadataValue, MetadataMap};
 use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity};
 use tonic::{Code, Status};
 
-use super::super::settings::{OtlpError, OtlpSettings, TlsParts};
-use super::{Answer, accepted};
-
-const PATH: &str = "/opentelemetry.proto.collector.metrics.v1.MetricsService/Export";
+use super::super::error::OtlpError;
+use super::super::settings::TlsParts;
+use super::super::source::Service;
+use super::{Answer, Response, accepted};
 
 /// A gRPC channel that connects when it is first used, and again after a failure.
 #[derive(Clone)]
@@ -39,7 +39,7 @@ impl Grpc {
             .http2_keep_alive_interval(Duration::from_secs(20))
             .keep_alive_timeout(settings.timeout)
             .user_agent(concat!("ig/", env!("CARGO_PKG_VERSION")))
-            .map_err(|source| settings.tls_fault("has no valid user agent", Some(source.into())))?;
+            .map_err(|source| OtlpError::tls(settings, "has no valid user agent", Some(source.into())))?;
         if secure {
             let mut config = match tls.ca {
                 Some(pem) => ClientTlsConfig::new().ca_certificate(Certificate::from_pem(pem)),
@@ -52,7 +52,8 @@ impl Grpc {
                 config = config.domain_name(name.clone());
             }
             endpoint = endpoint.tls_config(config).map_err(|source| {
-                settings.tls_fault("cannot be set up from its certificates and key", Some(source.into()))
+                let problem = "cannot be set up from its certificates and key";
+                OtlpError::tls(settings, problem, Some(source.into()))
             })?;
         }
         let mut metadata = MetadataMap::new();
@@ -67,11 +68,17 @@ impl Grpc {
                 .parse::<AsciiMetadataKey>()
                 .map_err(|_invalid| fault("has a name that gRPC metadata cannot carry"))?;
             let value = value
+                .expose()
                 .parse::<AsciiMetadataValue>()
                 .map_err(|_invalid| fault("has a value that gRPC metadata cannot carry"))?;
             metadata.append(key, value);
         }
-        Ok(Self { endpoint, channel: Arc::default(), metadata, gzip: settings.gzip })
+        Ok(Self {
+            endpoint,
+            channel: Arc::default(),
+            metadata,
+            gzip: settings.compression == Compression::Gzip,
+        })
     }
 
     /// A transport over an existing channel, for tests that bring their own connection.
@@ -87,7 +94,7 @@ impl Grpc {
         }
     }
 
-    pub(super) async fn send(&self, message: Bytes) -> Answer {
+    pub(super) async fn send(&self, service: Service, message: Bytes) -> Answer {
         let channel = self.channel.get_or_init(|| self.endpoint.connect_lazy()).clone();
         let mut client = Client::new(channel).accept_compressed(CompressionEncoding::Gzip);
         if self.gzip {
@@ -98,7 +105,7 @@ impl Grpc {
         }
         let mut request = tonic::Request::new(message);
         *request.metadata_mut() = self.metadata.clone();
-        match client.unary(request, PathAndQuery::from_static(PATH), PassThrough).await {
+        match client.unary(request, PathAndQuery::from_static(service.grpc_path), PassThrough).await {
             Ok(response) => accepted(response.into_inner()),
             Err(status) => judge(&status),
         }
@@ -157,12 +164,21 @@ struct ProtoDuration {
     nanos: i32,
 }
 
+impl ProtoDuration {
+    /// The same as far as it can be waited for: nothing if it is negative.
+    fn to_std(self) -> Duration {
+        let nanos = i128::from(self.seconds) * 1_000_000_000 + i128::from(self.nanos);
+        let nanos = u128::try_from(nanos).unwrap_or(0);
+        Duration::from_secs(u64::try_from(nanos / 1_000_000_000).unwrap_or(u64::MAX))
+            .saturating_add(Duration::from_nanos((nanos % 1_000_000_000) as u64))
+    }
+}
+
 /// The delay of a `RetryInfo` among the details of a status.
 fn retry_delay(details: &[u8]) -> Option<Duration> {
     let status = RpcStatus::decode(details).ok()?;
     let info = status.details.iter().find(|any| any.type_url.ends_with("/google.rpc.RetryInfo"))?;
-    let delay = RetryInfo::decode(info.value.as_slice()).ok()?.retry_delay.unwrap_or_default();
-    Some(Duration::new(u64::try_from(delay.seconds).unwrap_or(0), u32::try_from(delay.nanos).unwrap_or(0)))
+    Some(RetryInfo::decode(info.value.as_slice()).ok()?.retry_delay.unwrap_or_default().to_std())
 }
 
 /// Bytes out as they are, the response decoded.
@@ -171,7 +187,7 @@ struct PassThrough;
 
 impl Codec for PassThrough {
     type Encode = Bytes;
-    type Decode = ExportMetricsServiceResponse;
+    type Decode = Response;
     type Encoder = Self;
     type Decoder = Self;
 
@@ -195,12 +211,12 @@ impl Encoder for PassThrough {
 }
 
 impl Decoder for PassThrough {
-    type Item = ExportMetricsServiceResponse;
+    type Item = Response;
     type Error = Status;
 
     fn decode(&mut self, src: &mut DecodeBuf<'_>) -> Result<Option<Self::Item>, Status> {
         let whole = src.copy_to_bytes(src.remaining());
-        ExportMetricsServiceResponse::decode(whole)
+        Response::decode(whole)
             .map(Some)
             .map_err(|error| Status::data_loss(format!("unreadable response: {error}")))
     }
@@ -232,5 +248,22 @@ mod tests {
         let asked = Status::with_details(Code::ResourceExhausted, "", retry_details(delay));
         assert!(matches!(judge(&asked), Answer::Retry { after: Some(after), .. } if after == delay));
         assert_eq!(retry_delay(b"\xff\xff\xff nonsense"), None);
+    }
+
+    /// Scenario: a receiver sends durations that the protocol forbids: negative, of mixed signs, out of range.
+    /// Guarantees: each is some wait or none, and no arithmetic overflows.
+    #[test]
+    fn any_delay_can_be_read() {
+        for (seconds, nanos, expected) in [
+            (0, 0, Duration::ZERO),
+            (1, 500_000_000, Duration::from_millis(1500)),
+            (5, -1, Duration::new(4, 999_999_999)),
+            (0, -1, Duration::ZERO),
+            (-1, 2_000_000_000, Duration::from_secs(1)),
+            (i64::MIN, i32::MIN, Duration::ZERO),
+            (i64::MAX, i32::MAX, Duration::new(i64::MAX.cast_unsigned() + 2, 147_483_647)),
+        ] {
+            assert_eq!(ProtoDuration { seconds, nanos }.to_std(), expected, "{seconds} {nanos}");
+        }
     }
 }

@@ -1,0 +1,116 @@
+//! The series store as a source of messages: one walk a round, cumulative or delta.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use ig_model::Temporality;
+
+use super::collect::{Collection, Context};
+use super::delta::{Accepted, Commit};
+use super::source::{Message, Service, Source};
+use super::stats::{DropReason, SharedStats};
+use crate::clock::Clock;
+use crate::series::{Registry, Subscription, TableInner};
+
+/// Tables that left, kept for a receiver that is away.
+const MOST_LEFT: usize = 64;
+
+/// What one exporter has to tell of a registry.
+pub(super) struct Metrics {
+    exporter: String,
+    registry: Registry,
+    subscription: Subscription,
+    clock: Arc<dyn Clock>,
+    temporality: Temporality,
+    /// The encoded resource.
+    resource: Vec<u8>,
+    stats: SharedStats,
+    accepted: Accepted,
+    /// Tables that have left and whose last values are still to be sent.
+    left: Vec<Arc<TableInner>>,
+    walk: Option<Collection>,
+    /// The walk under way has had a message dropped.
+    spoiled: bool,
+}
+
+impl Metrics {
+    pub(super) fn new(
+        exporter: &str,
+        registry: &Registry,
+        temporality: Temporality,
+        resource: Vec<u8>,
+        stats: SharedStats,
+    ) -> Self {
+        Self {
+            exporter: exporter.to_owned(),
+            subscription: registry.subscribe(),
+            clock: registry.clock(),
+            registry: registry.clone(),
+            temporality,
+            resource,
+            stats,
+            accepted: Accepted::default(),
+            left: Vec::new(),
+            walk: None,
+            spoiled: false,
+        }
+    }
+
+    /// Lets go of what nobody needs after a walk.
+    fn end(&mut self) {
+        self.walk = None;
+        // With deltas, tables that left stay until their last values are accepted: the last message of the walk has
+        // been settled by now, because only one is made at a time.
+        if self.temporality == Temporality::Cumulative || !self.spoiled {
+            self.left.clear();
+        }
+        let directory = self.registry.directory();
+        let listed = directory.tables.iter().map(|listed| listed.table.id);
+        let kept: HashSet<u64> = listed.chain(self.left.iter().map(|table| table.id)).collect();
+        self.accepted.retain(&kept);
+    }
+}
+
+impl Source for Metrics {
+    type Receipt = Commit;
+
+    const SERVICE: Service = Service::METRICS;
+
+    fn begin(&mut self) {
+        self.left.extend(self.subscription.take());
+        let lost = self.left.len().saturating_sub(MOST_LEFT);
+        self.left.drain(..lost);
+        self.stats.lock().tables_lost += lost as u64 + u64::from(self.subscription.take_overflowed());
+        self.spoiled = false;
+        self.walk = Some(Collection::new(&self.registry.directory(), &self.left, &self.exporter));
+    }
+
+    fn next(&mut self) -> Option<(Message, Commit)> {
+        let context = Context {
+            resource: &self.resource,
+            temporality: self.temporality,
+            clock: &*self.clock,
+            accepted: &self.accepted,
+        };
+        match self.walk.as_mut()?.next(&context) {
+            Some(batch) => Some((Message { bytes: batch.bytes, items: batch.points }, batch.commit)),
+            None => {
+                self.end();
+                None
+            }
+        }
+    }
+
+    /// Totals supersede each other. A difference counts from what was accepted before.
+    fn may_queue(&self) -> bool {
+        self.temporality == Temporality::Cumulative
+    }
+
+    fn accepted(&mut self, commit: Commit) {
+        self.accepted.commit(commit);
+    }
+
+    fn dropped(&mut self, _: Commit, _: DropReason) {
+        self.spoiled = true;
+    }
+}
