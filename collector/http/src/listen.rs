@@ -119,8 +119,8 @@ fn remove_stale(path: &Path) -> io::Result<()> {
 
 impl Drop for SocketFile {
     fn drop(&mut self) {
-        let is_ours = std::fs::symlink_metadata(&self.path)
-            .is_ok_and(|found| (found.dev(), found.ino()) == self.inode);
+        let is_ours =
+            std::fs::symlink_metadata(&self.path).is_ok_and(|found| (found.dev(), found.ino()) == self.inode);
         if is_ours && let Err(error) = std::fs::remove_file(&self.path) {
             tracing::debug!(name: "http.socket.left", path = %self.path.display(), %error);
         }

@@ -123,7 +123,11 @@ impl<Io> Noted<Io> {
 }
 
 impl<Io: AsyncRead + Unpin> AsyncRead for Noted<Io> {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, into: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        into: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
         let before = into.filled().len();
         let result = Pin::new(&mut self.io).poll_read(cx, into);
         if into.filled().len() > before {

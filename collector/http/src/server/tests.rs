@@ -39,7 +39,10 @@ fn router(control: &Control) -> Router {
         .route("/large", get(async move || Body::new(Endless(made))))
         .route("/wait", get(wait))
         .route("/panic", get(async || -> () { panic!("a handler that panics") }))
-        .route("/give-up", get(async |axum::Extension(handle): axum::Extension<ConnectionHandle>| handle.give_up()))
+        .route(
+            "/give-up",
+            get(async |axum::Extension(handle): axum::Extension<ConnectionHandle>| handle.give_up()),
+        )
         .route("/take", post(async |body: Bytes| body.len().to_string()))
 }
 

@@ -12,16 +12,17 @@ use std::{
 use futures_util::future::join_all;
 use ig_config::runtime::Exporters;
 use ig_exporters::{
-    http::{ScrapeSettings, Scrapes, serve, status_page},
     otlp::{OtlpError, OtlpExporter, OtlpHandle, OtlpStats},
     prometheus::PageSource,
+    scrape::{ScrapeSettings, Scrapes},
     series::Registry,
 };
+use ig_http::{Limits, Listener, Server, status_page};
 use ig_model::{Host, otlp::OtlpSettings};
 use thiserror::Error;
-use tokio::{net::TcpListener, time::Instant};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
-use tracing::{error, info};
+use tracing::{debug, error, info};
 
 use super::Drains;
 use crate::{
@@ -32,6 +33,8 @@ use crate::{
 
 /// An exporter that is taken out of the configuration gets this long to flush.
 const FLUSH_PATIENCE: Duration = Duration::from_secs(5);
+/// Requests that are under way when the endpoint is closed get this long to finish.
+const FINISH_PATIENCE: Duration = Duration::from_secs(5);
 
 /// An output that cannot be opened.
 #[derive(Debug, Error)]
@@ -92,7 +95,7 @@ impl OwnSources for OtlpHandles {
 enum EndpointChange {
     Keep,
     Close,
-    Open(SocketAddr, TcpListener),
+    Open(SocketAddr, Listener),
 }
 
 /// Outputs that can be put in force.
@@ -156,7 +159,7 @@ impl Outputs {
             EndpointChange::Keep
         } else if let Some(address) = wanted {
             let listener =
-                TcpListener::bind(address).await.map_err(|cause| OutputError::Listen { address, cause })?;
+                Listener::tcp(address).await.map_err(|cause| OutputError::Listen { address, cause })?;
             EndpointChange::Open(address, listener)
         } else {
             EndpointChange::Close
@@ -200,7 +203,7 @@ impl Outputs {
         left
     }
 
-    fn serve(&self, listener: TcpListener, stop: CancellationToken) {
+    fn serve(&self, listener: Listener, stop: CancellationToken) {
         let status = self.status.clone();
         let readiness = Arc::new(move || {
             let answer = status.with(|board| ready(board, SystemTime::now()));
@@ -212,6 +215,8 @@ impl Outputs {
             .merge(status_page("/healthz", Arc::new(|| (true, "ok\n".to_owned()))))
             .merge(status_page("/readyz", readiness))
             .merge(status_page("/", Arc::new(|| (true, "ig: /metrics /healthz /readyz\n".to_owned()))));
+        let server = Server::new(listener, Limits::default());
+        let stats = server.stats();
         self.tasks.spawn("http", |all_stop| async move {
             let shutdown = async move {
                 tokio::select! {
@@ -219,9 +224,8 @@ impl Outputs {
                     () = all_stop.cancelled() => {}
                 }
             };
-            if let Err(cause) = serve(listener, router, shutdown).await {
-                error!(name: "http.serve.failed", error = %cause);
-            }
+            let cut_off = server.run(router, shutdown, FINISH_PATIENCE).await;
+            debug!(name: "http.server.ended", cut_off, stats = ?stats.read());
         });
     }
 }
@@ -235,7 +239,7 @@ impl Prepared {
             old.stop.cancel();
         }
         if let EndpointChange::Open(wanted, listener) = self.endpoint {
-            let bound = listener.local_addr().unwrap_or(wanted);
+            let bound = listener.tcp_address().unwrap_or(wanted);
             let stop = CancellationToken::new();
             outputs.serve(listener, stop.clone());
             outputs.endpoint = Some(Endpoint { wanted, bound, stop });

@@ -76,7 +76,10 @@ async fn an_idle_connection_ends_in_time() {
         sleep(Duration::from_mins(2)).await;
     }
     let (ending, after) = scraper.ended().await;
-    assert_eq!((ending, after), (Some(Ending::IdleTimeout), 4 * Duration::from_mins(2) + limits.idle_timeout));
+    assert_eq!(
+        (ending, after),
+        (Some(Ending::IdleTimeout), 4 * Duration::from_mins(2) + limits.idle_timeout)
+    );
 
     let mut half = connect();
     ask(&mut half.peer, GET).await;
@@ -135,7 +138,8 @@ async fn a_body_beyond_the_limit_is_refused() {
     let announced = b"POST /take HTTP/1.1\r\nhost: h\r\ncontent-length: 11\r\n\r\n";
     assert!(ask(&mut connection.peer, announced).await.starts_with("HTTP/1.1 413"));
     let mut connection = connect_with(limits);
-    let chunked = b"POST /take HTTP/1.1\r\nhost: h\r\ntransfer-encoding: chunked\r\n\r\nb\r\n12345678901\r\n0\r\n\r\n";
+    let chunked =
+        b"POST /take HTTP/1.1\r\nhost: h\r\ntransfer-encoding: chunked\r\n\r\nb\r\n12345678901\r\n0\r\n\r\n";
     assert!(ask(&mut connection.peer, chunked).await.starts_with("HTTP/1.1 413"));
 }
 

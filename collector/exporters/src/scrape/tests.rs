@@ -7,7 +7,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use flate2::read::MultiGzDecoder;
+use ig_http::{Ending, Limits, Listener, Server as HttpServer, StatsReader};
 use reqwest::{Client, Response, StatusCode};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::*;
@@ -18,16 +21,19 @@ use crate::series::tests::support::{counter, key, labeler, registry, spec};
 
 struct Server {
     address: SocketAddr,
+    stats: StatsReader,
     _stop: DropGuard,
 }
 
 #[expect(clippy::disallowed_methods, reason = "a test has no task tracker")]
 async fn start(router: Router) -> Server {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
+    let listener = Listener::tcp("127.0.0.1:0".parse().unwrap()).await.unwrap();
+    let address = listener.tcp_address().unwrap();
+    let server = HttpServer::new(listener, Limits { eviction_grace: Duration::ZERO, ..Limits::default() });
     let stop = CancellationToken::new();
-    tokio::spawn(serve(listener, router, stop.clone().cancelled_owned()));
-    Server { address, _stop: stop.drop_guard() }
+    let stats = server.stats();
+    tokio::spawn(server.run(router, stop.clone().cancelled_owned(), Duration::ZERO));
+    Server { address, stats, _stop: stop.drop_guard() }
 }
 
 fn client() -> Client {
@@ -82,12 +88,18 @@ async fn every_form_carries_the_same_values() {
     assert_eq!(post.status(), StatusCode::METHOD_NOT_ALLOWED);
 }
 
-/// Scenario: a reader stops in the middle of a large page while another asks.
+/// Scenario: one place, whose reader stops in the middle of a large page, more patience than the next scrape has.
 /// Guarantees: no more than the allowed number of pages is written at once; the place is free again afterwards.
 #[tokio::test]
 async fn scrapes_beyond_the_limit_are_turned_away() {
     let (source, _table) = many(200_000);
-    let settings = ScrapeSettings { concurrency: 1, ..ScrapeSettings::default() };
+    let hour = Duration::from_hours(1);
+    let settings = ScrapeSettings {
+        concurrency: 1,
+        wait: Duration::ZERO,
+        reader_patience: hour,
+        ..ScrapeSettings::default()
+    };
     let scrapes = Scrapes::new(source, settings);
     let server = start(scrapes.router("/metrics")).await;
     let mut stalled = fetch(&server, &[]).await;
@@ -97,10 +109,41 @@ async fn scrapes_beyond_the_limit_are_turned_away() {
     assert_eq!(refused.headers()["retry-after"], "1");
     while stalled.chunk().await.unwrap().is_some() {}
     // The place is given back when the server drops the page, just after its last byte.
-    while scrapes.inner.slots.take().is_none() {
-        tokio::task::yield_now().await;
-    }
+    drop(scrapes.inner.slots.take(ConnectionHandle::default()).await);
     assert_eq!(fetch(&server, &[]).await.status(), StatusCode::OK);
+}
+
+/// Scenario: every place is held by a reader that asked for a large page and reads nothing of it, and more such readers
+/// wait; then a probe, and an honest scrape.
+/// Guarantees: the probe is answered and the scrape gets its whole page; the readers that lost their places lose their
+/// connections, and with them what was held for them.
+#[tokio::test]
+async fn slow_readers_cost_others_nothing() {
+    let (source, _table) = many(200_000);
+    let settings =
+        ScrapeSettings { concurrency: 2, reader_patience: Duration::ZERO, ..ScrapeSettings::default() };
+    let scrapes = Scrapes::new(source, settings);
+    let router = scrapes
+        .router("/metrics")
+        .merge(ig_http::status_page("/healthz", Arc::new(|| (true, "ok\n".to_owned()))));
+    let server = start(router).await;
+    let mut slow = Vec::new();
+    for _ in 0..6 {
+        let mut reader = TcpStream::connect(server.address).await.unwrap();
+        reader.write_all(b"GET /metrics HTTP/1.1\r\nhost: h\r\n\r\n").await.unwrap();
+        // The head of the answer: the page has its place.
+        reader.read_exact(&mut [0; 64]).await.unwrap();
+        slow.push(reader);
+    }
+    let health = client().get(format!("http://{}/healthz", server.address)).send().await.unwrap();
+    assert_eq!(health.status(), StatusCode::OK);
+    let page = fetch(&server, &[]).await;
+    assert_eq!(page.status(), StatusCode::OK);
+    assert!(
+        page.text().await.unwrap().lines().filter(|line| line.starts_with("c_total{")).count() == 200_000
+    );
+    let given_up = server.stats.read().ended(Ending::GivenUp);
+    assert!((4..=5).contains(&given_up), "{given_up}");
 }
 
 /// Scenario: what runs before a scrape writes a value; later it hangs.
@@ -132,22 +175,6 @@ async fn readers_are_drained_before_a_page() {
         assert!(page.contains(" 42\n"), "{page}");
     }
     assert_eq!(calls.load(Ordering::Relaxed), 2);
-}
-
-#[tokio::test]
-async fn status_pages_say_what_they_are_told() {
-    let router = status_page("/healthz", Arc::new(|| (true, "ok\n".to_owned())))
-        .merge(status_page("/readyz", Arc::new(|| (false, "reload failed: line 3\n".to_owned()))));
-    let server = start(router).await;
-    let client = client();
-    for (path, status, text) in [
-        ("healthz", StatusCode::OK, "ok\n"),
-        ("readyz", StatusCode::SERVICE_UNAVAILABLE, "reload failed: line 3\n"),
-    ] {
-        let answer = client.get(format!("http://{}/{path}", server.address)).send().await.unwrap();
-        assert_eq!(answer.status(), status);
-        assert_eq!(answer.text().await.unwrap(), text);
-    }
 }
 
 /// Scenario: a real Prometheus scrapes a page of every kind of metric, as OpenMetrics and gzip, by its own choice.

@@ -35,7 +35,7 @@ impl PageBody {
         if self.done {
             return Ok(None);
         }
-        if !self.lease.holds() {
+        if !self.lease.goes_on() {
             return Err(std::io::Error::new(
                 std::io::ErrorKind::TimedOut,
                 "page was read too slowly and its place given to another scrape",

@@ -1,8 +1,9 @@
-//! The HTTP side of the exporters: `/metrics`, and small status pages for `/healthz` and `/readyz`.
+//! `/metrics`: pages of all series, written as their readers take them.
 //!
-//! The caller binds the listener, decides what happens before a scrape (draining the ring-buffer readers) and what
-//! the status pages say; this module owns only the protocol. A page goes out in frames as the reader takes them, so
-//! a scrape needs the memory of one frame whatever the number of series.
+//! The caller decides what happens before a page (draining the ring-buffer readers) and serves the router with
+//! [`ig_http::Server`]. A page goes out in frames, so a scrape needs the memory of one frame whatever the number of
+//! series, and the number of pages that are written at once is limited. A reader that lets its page wait loses its place
+//! to the next that asks.
 
 mod body;
 mod slots;
@@ -15,16 +16,14 @@ use std::pin::Pin;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
-use axum::Router;
 use axum::body::Body;
 use axum::extract::State;
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::get;
-use http::header::{
-    ACCEPT, ACCEPT_ENCODING, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_TYPE, RETRY_AFTER, VARY,
-};
+use axum::{Extension, Router};
+use http::header::{ACCEPT, ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_TYPE, RETRY_AFTER, VARY};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
-use tokio::net::TcpListener;
+use ig_http::ConnectionHandle;
 use tracing::warn;
 
 use crate::prometheus::{Encoding, PageSource, negotiate_encoding, negotiate_format};
@@ -34,9 +33,6 @@ use slots::Slots;
 /// What is awaited before a page is written, so that it shows what has happened up to now.
 pub type BeforeScrape = Arc<dyn Fn() -> Pin<Box<dyn Future<Output = ()> + Send>> + Send + Sync>;
 
-/// What a status page says: whether all is well, and the text.
-pub type StatusReport = Arc<dyn Fn() -> (bool, String) + Send + Sync>;
-
 /// How scrapes are served.
 #[derive(Clone)]
 pub struct ScrapeSettings {
@@ -44,10 +40,12 @@ pub struct ScrapeSettings {
     pub before_scrape: Option<BeforeScrape>,
     /// How long that may take; the page is written without it past this.
     pub before_scrape_timeout: Duration,
-    /// Pages being written at once; a scrape beyond is answered with 503.
+    /// Pages being written at once; a scrape beyond waits for a place.
     pub concurrency: usize,
-    /// How long a page may stay unfinished before its place is given to another.
-    pub page_timeout: Duration,
+    /// How long a scrape waits for a place before it is answered with 503.
+    pub wait: Duration,
+    /// How long a reader may let its page wait before its place is given to a scrape that has none.
+    pub reader_patience: Duration,
 }
 
 impl Default for ScrapeSettings {
@@ -56,7 +54,8 @@ impl Default for ScrapeSettings {
             before_scrape: None,
             before_scrape_timeout: Duration::from_secs(1),
             concurrency: 4,
-            page_timeout: Duration::from_mins(1),
+            wait: Duration::from_secs(5),
+            reader_patience: Duration::from_secs(2),
         }
     }
 }
@@ -76,7 +75,7 @@ struct Inner {
 impl Scrapes {
     /// An endpoint that shows `source`.
     pub fn new(source: PageSource, settings: ScrapeSettings) -> Self {
-        let slots = Arc::new(Slots::new(settings.concurrency, settings.page_timeout));
+        let slots = Arc::new(Slots::new(settings.concurrency, settings.reader_patience));
         Self { inner: Arc::new(Inner { source: RwLock::new(source), settings, slots }) }
     }
 
@@ -85,7 +84,7 @@ impl Scrapes {
         *self.inner.source.write().unwrap_or_else(PoisonError::into_inner) = source;
     }
 
-    /// A router that answers GET and HEAD on `path`.
+    /// A router that answers GET and HEAD on `path`, to be served by [`ig_http::Server`].
     pub fn router(&self, path: &str) -> Router {
         Router::new().route(path, get(scrape)).with_state(self.clone())
     }
@@ -97,37 +96,13 @@ impl std::fmt::Debug for Scrapes {
     }
 }
 
-/// A router that answers GET and HEAD on `path` with the report's text, 200 if all is well, else 503.
-pub fn status_page(path: &str, report: StatusReport) -> Router {
-    let handler = async move || {
-        let (well, text) = report();
-        let status = if well { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-        (status, [(CONTENT_TYPE, "text/plain; charset=utf-8"), (CACHE_CONTROL, "no-store")], text)
-    };
-    Router::new().route(path, get(handler))
-}
-
-/// Serves `router` on `listener` until `shutdown` completes, then lets requests under way finish.
-///
-/// # Cancel safety
-/// Dropping the future closes the listener; requests under way are then cut off with their connections.
-///
-/// # Errors
-/// Those of the listener.
-pub async fn serve(
-    listener: TcpListener,
-    router: Router,
-    shutdown: impl Future<Output = ()> + Send + 'static,
-) -> std::io::Result<()> {
-    axum::serve(listener, router).with_graceful_shutdown(shutdown).await
-}
-
-async fn scrape(State(scrapes): State<Scrapes>, method: Method, headers: HeaderMap) -> Response {
+async fn scrape(
+    State(scrapes): State<Scrapes>,
+    Extension(connection): Extension<ConnectionHandle>,
+    method: Method,
+    headers: HeaderMap,
+) -> Response {
     let inner = &scrapes.inner;
-    let Some(lease) = inner.slots.take() else {
-        let text = "too many scrapes at once\n";
-        return (StatusCode::SERVICE_UNAVAILABLE, [(RETRY_AFTER, "1")], text).into_response();
-    };
     let format = negotiate_format(joined(&headers, &ACCEPT).as_deref());
     let encoding = negotiate_encoding(joined(&headers, &ACCEPT_ENCODING).as_deref());
     let mut response = Response::new(Body::empty());
@@ -140,6 +115,10 @@ async fn scrape(State(scrapes): State<Scrapes>, method: Method, headers: HeaderM
     if method == Method::HEAD {
         return response;
     }
+    let Ok(lease) = tokio::time::timeout(inner.settings.wait, inner.slots.take(connection)).await else {
+        let text = "too many scrapes at once\n";
+        return (StatusCode::SERVICE_UNAVAILABLE, [(RETRY_AFTER, "1")], text).into_response();
+    };
     if let Some(before) = &inner.settings.before_scrape
         && tokio::time::timeout(inner.settings.before_scrape_timeout, before()).await.is_err()
     {
