@@ -1,6 +1,10 @@
 //! Servers to scrape, each a process of its own: the collector's series store and endpoint, or a finished page.
 
-use std::{io::Write as _, net::SocketAddr};
+use std::{
+    io::Write as _,
+    net::{IpAddr, Ipv4Addr, SocketAddr},
+    time::Duration,
+};
 
 use axum::{
     Router,
@@ -11,22 +15,30 @@ use axum::{
 use bytes::Bytes;
 use flate2::{Compression, write::GzEncoder};
 use ig_exporters::{
-    http::{ScrapeSettings, Scrapes, serve},
     prometheus::{Format, PageSource},
+    scrape::{ScrapeSettings, Scrapes},
     series::{
         ExporterFilter, InstrumentKind, InstrumentSpec, LabelKind, LabelSpec, Labeler, NumberKind, Registry,
         RegistryLimits, Table, TableSpec,
     },
 };
+use ig_http::{Limits, Listener, Server};
+use tokio::net::TcpListener;
 
 const LABELS: [&str; 5] = ["k8s.namespace", "k8s.podName", "proc.comm", "uid", "operation"];
+const LOOPBACK: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
 const OPERATIONS: [&str; 8] = ["read", "write", "open", "close", "fsync", "stat", "connect", "accept"];
 
 /// Serves `series` series from the store.
 pub(crate) fn series(series: u64) {
     let (registry, table) = registry(series);
     let scrapes = Scrapes::new(PageSource::new(registry, Vec::new(), None), ScrapeSettings::default());
-    listen(scrapes.router("/metrics"));
+    let router = scrapes.router("/metrics");
+    block_on(async {
+        let listener = Listener::tcp(LOOPBACK).await.unwrap();
+        println!("{}", listener.tcp_address().unwrap());
+        Server::new(listener, Limits::default()).run(router, std::future::pending(), Duration::ZERO).await;
+    });
     drop(table); // it keeps the series exposed
 }
 
@@ -41,7 +53,12 @@ pub(crate) fn bytes(series: u64) {
             page.clone().into_response()
         }
     };
-    listen(Router::new().route("/metrics", get(handler)));
+    let router = Router::new().route("/metrics", get(handler));
+    block_on(async {
+        let listener = TcpListener::bind(LOOPBACK).await.unwrap();
+        println!("{}", listener.local_addr().unwrap());
+        axum::serve(listener, router).await.unwrap();
+    });
 }
 
 /// The page of `series` series.
@@ -62,13 +79,8 @@ pub(crate) fn compress(page: &[u8]) -> Vec<u8> {
     gzip.finish().unwrap()
 }
 
-fn listen(router: Router) {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    runtime.block_on(async {
-        let listener = tokio::net::TcpListener::bind(SocketAddr::from(([127, 0, 0, 1], 0))).await.unwrap();
-        println!("{}", listener.local_addr().unwrap());
-        serve(listener, router, std::future::pending()).await.unwrap();
-    });
+fn block_on(server: impl Future<Output = ()>) {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(server);
 }
 
 fn registry(series: u64) -> (Registry, Table) {

@@ -92,13 +92,11 @@ impl Source for Metrics {
             clock: &*self.clock,
             accepted: &self.accepted,
         };
-        match self.walk.as_mut()?.next(&context) {
-            Some(batch) => Some((Message { bytes: batch.bytes, items: batch.points }, batch.commit)),
-            None => {
-                self.end();
-                None
-            }
-        }
+        let Some(batch) = self.walk.as_mut()?.next(&context) else {
+            self.end();
+            return None;
+        };
+        Some((Message { bytes: batch.bytes, items: batch.points }, batch.commit))
     }
 
     /// Totals supersede each other. A difference counts from what was accepted before.

@@ -10,7 +10,7 @@ use flate2::read::MultiGzDecoder;
 use ig_http::{Ending, Limits, Listener, Server as HttpServer, StatsReader};
 use reqwest::{Client, Response, StatusCode};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpStream;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::*;

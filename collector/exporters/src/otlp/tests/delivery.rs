@@ -19,8 +19,8 @@ fn add(table: &Table, value: u64) {
     writer.add_int(row, 0, value);
 }
 
-fn start(settings: OtlpSettings, registry: &Registry, receiver: &Receiver) -> OtlpHandle {
-    let (exporter, handle) = OtlpExporter::over(receiver.in_memory(), &settings, &resource(), registry);
+fn start(settings: &OtlpSettings, registry: &Registry, receiver: &Receiver) -> OtlpHandle {
+    let (exporter, handle) = OtlpExporter::over(receiver.in_memory(), settings, &resource(), registry);
     run(exporter);
     handle
 }
@@ -38,7 +38,7 @@ async fn retry_info_is_honoured() {
     let receiver = Receiver::new([Reply::Busy(None), Reply::Busy(None), Reply::Busy(Some(delay))]);
     let settings =
         OtlpSettings { interval: Duration::from_secs(100), ..settings("http://h", OtlpProtocol::Grpc) };
-    let handle = start(settings, &registry, &receiver);
+    let handle = start(&settings, &registry, &receiver);
     receiver.until(4).await;
     let gaps = gaps(&receiver.received());
     let ms = Duration::from_millis;
@@ -77,7 +77,7 @@ async fn http_answers_are_told_apart() {
 async fn rejected_items_are_counted() {
     let (registry, _table) = one();
     let receiver = Receiver::new([Reply::Reject(1)]);
-    let handle = start(settings("http://h", OtlpProtocol::Grpc), &registry, &receiver);
+    let handle = start(&settings("http://h", OtlpProtocol::Grpc), &registry, &receiver);
     receiver.until(2).await;
     let stats = handle.metrics();
     assert_eq!((stats.rejected_items, stats.failed_attempts), (1, 0));
@@ -96,7 +96,7 @@ async fn an_absent_receiver_costs_a_bounded_queue() {
         retry: RetrySettings { max_elapsed: Duration::from_hours(1), ..RetrySettings::default() },
         ..settings("http://h", OtlpProtocol::Grpc)
     };
-    let handle = start(settings, &registry, &receiver);
+    let handle = start(&settings, &registry, &receiver);
     for _ in 0..100 {
         add(&table, 1);
         tokio::time::sleep(Duration::from_secs(1)).await;
@@ -125,7 +125,7 @@ async fn totals_are_right_after_an_outage() {
         retry: RetrySettings { max_elapsed: Duration::from_secs(10), ..RetrySettings::default() },
         ..settings("http://h", OtlpProtocol::Grpc)
     };
-    let handle = start(settings, &registry, &receiver);
+    let handle = start(&settings, &registry, &receiver);
     tokio::time::sleep(Duration::from_secs(100)).await;
     assert_eq!(handle.metrics().dropped(DropReason::RetriesExhausted), 1);
     receiver.recover();
@@ -146,7 +146,7 @@ async fn a_silent_receiver_is_left_by_the_timeout() {
         timeout: Duration::from_secs(3),
         ..settings("http://h", OtlpProtocol::Grpc)
     };
-    let handle = start(settings, &registry, &receiver);
+    let handle = start(&settings, &registry, &receiver);
     receiver.until(3).await;
     let gaps = gaps(&receiver.received());
     assert!(
