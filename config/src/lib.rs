@@ -6,7 +6,6 @@
 //! - [`metadata`]: gadget.yaml, as forgiving as the reference's runtime.
 //! - [`yaml`]: the reader below both, for other documents as well.
 //! - [`schema`]: JSON schema and key reference, from the tables that the reader uses.
-//! - [`watch`]: signals when a document may have changed.
 //!
 //! The crate does no more than read: it starts nothing, and needs no kernel, network or privilege. All of it runs on
 //! hostile input.
@@ -21,7 +20,6 @@ mod source;
 pub mod substitute;
 mod table;
 pub mod value;
-pub mod watch;
 pub mod yaml;
 
 pub use fault::Fault;

@@ -24,7 +24,7 @@ pub use exporters::{Exporters, Prometheus};
 pub use gadget::{Buckets, Gadget, InstanceSpec, Label, Metric, MetricKind};
 pub use ig_model::Secret;
 pub use images::{ImageLimits, Images, Pull};
-pub use load::{LoadError, Loaded, check_str, check_str_with, load, load_with};
+pub use load::{LoadError, Loaded, check_str, check_str_with, documents, load, load_with};
 
 use std::time::Duration;
 

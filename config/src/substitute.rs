@@ -7,9 +7,11 @@
 use std::{
     cell::RefCell,
     collections::BTreeMap,
-    io::{self, Read as _},
+    io,
     path::{Path, PathBuf},
 };
+
+use ig_files::{Content, FileVersion, ReadError, read_bounded};
 
 use crate::{
     Fault, Source, Span,
@@ -52,20 +54,9 @@ impl Environment for ProcessEnvironment {
     }
 }
 
-/// Reads a regular file of at most `most` bytes. Anything else could block for ever (a pipe) or never end.
+/// Reads the text of a regular file of at most `most` bytes.
 pub(crate) fn read_text(path: &Path, most: u64) -> io::Result<String> {
-    if !std::fs::metadata(path)?.is_file() {
-        return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file"));
-    }
-    let mut bytes = Vec::new();
-    std::fs::File::open(path)?.take(most + 1).read_to_end(&mut bytes)?;
-    if bytes.len() as u64 > most {
-        return Err(io::Error::new(io::ErrorKind::FileTooLarge, format!("larger than {most} bytes")));
-    }
-    String::from_utf8(bytes).map_err(|error| {
-        let at = error.utf8_error().valid_up_to();
-        io::Error::new(io::ErrorKind::InvalidData, format!("not UTF-8 at byte {at}"))
-    })
+    read_bounded(path, most).and_then(Content::into_text).map_err(ReadError::into_cause)
 }
 
 /// `path` as seen from the directory of the document `file`.
@@ -77,8 +68,14 @@ pub(crate) fn beside(file: &str, path: &str) -> PathBuf {
 pub(crate) struct Substitution<'e> {
     environment: &'e dyn Environment,
     /// Each file is read once, so that all places see the same text.
-    files: RefCell<BTreeMap<PathBuf, Result<String, String>>>,
+    files: RefCell<BTreeMap<PathBuf, PutIn>>,
     total: usize,
+}
+
+/// A file that was put in.
+struct PutIn {
+    text: Result<String, String>,
+    version: FileVersion,
 }
 
 /// Why a reference cannot be replaced.
@@ -95,9 +92,9 @@ impl<'e> Substitution<'e> {
         Self { environment, files: RefCell::default(), total: 0 }
     }
 
-    /// The files that were put in, with their text where it could be read.
-    pub(crate) fn into_files(self) -> BTreeMap<PathBuf, Option<String>> {
-        self.files.into_inner().into_iter().map(|(path, text)| (path, text.ok())).collect()
+    /// The files that were put in, in the order of their paths: how they were read, and their text if they could be.
+    pub(crate) fn into_files(self) -> impl Iterator<Item = (FileVersion, Option<String>)> {
+        self.files.into_inner().into_values().map(|PutIn { text, version }| (version, text.ok()))
     }
 
     /// Replaces every reference below `node`.
@@ -215,13 +212,18 @@ impl<'e> Substitution<'e> {
     /// The text of a file without its last line break.
     fn file(&self, path: &Path) -> Result<String, Refusal> {
         let mut files = self.files.borrow_mut();
-        let read = files.entry(path.to_owned()).or_insert_with(|| {
-            self.environment.file(path).map_err(|error| error.to_string()).map(|text| {
+        let read = files.entry(path.to_owned()).or_insert_with(|| match self.environment.file(path) {
+            Ok(text) => {
+                let version = FileVersion::of(path, text.as_bytes());
                 let text = text.strip_suffix('\n').unwrap_or(&text);
-                text.strip_suffix('\r').unwrap_or(text).to_owned()
-            })
+                let text = text.strip_suffix('\r').unwrap_or(text).to_owned();
+                PutIn { text: Ok(text), version }
+            }
+            Err(error) => {
+                PutIn { version: FileVersion::unread(path, error.kind()), text: Err(error.to_string()) }
+            }
         });
-        read.clone().map_err(|error| Refusal {
+        read.text.clone().map_err(|error| Refusal {
             problem: "failed to read file",
             value: path.display().to_string(),
             quotes: false,

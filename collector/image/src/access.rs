@@ -7,6 +7,8 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use ig_files::FileVersion;
+
 use crate::btfgen::{Kernel, SelectError, select};
 use crate::registry::{Progress, Registry, RegistryError};
 use crate::store::{Gadget, ImageDescriptor, LoadImageError, ResolveError, Store};
@@ -90,6 +92,12 @@ impl Access {
     /// The store.
     pub fn store(&self) -> &Store {
         &self.inner.store
+    }
+
+    /// The files that decide what may run and where it comes from, as they were read: policy, keys, certificates,
+    /// credentials. Where one of them changed, access has to be made anew.
+    pub fn files(&self) -> impl Iterator<Item = &FileVersion> {
+        self.inner.verifier.policy().files().iter().chain(self.inner.registry.files())
     }
 
     /// The gadget called `reference`, fetched if `pull` asks for it.

@@ -16,7 +16,8 @@ mod tests;
 
 use document::Document;
 pub use error::AuthError;
-pub use ig_config::runtime::Secret;
+use ig_files::FileVersion;
+pub use ig_model::Secret;
 pub use login::Logins;
 
 /// Where the collector keeps credentials unless told otherwise.
@@ -62,11 +63,12 @@ pub struct AuthEnvironment {
     pub home: Option<PathBuf>,
 }
 
-/// The credentials that were found, read once.
+/// The credentials that were found.
 #[derive(Clone, Debug, Default)]
 pub struct Keychain {
     environment: Option<Document>,
     file: Option<Document>,
+    files: Vec<FileVersion>,
 }
 
 impl Default for CredentialSources {
@@ -114,20 +116,26 @@ impl Keychain {
         };
         if let Some(secret) = &sources.pull_secret {
             let file = Some(Document::parse(secret.expose().as_bytes(), Path::new("the pull secret"))?);
-            return Ok(Self { environment, file });
+            return Ok(Self { environment, file, files: Vec::new() });
         }
-        let mut file = Document::read(&sources.authfile)?;
+        let mut files = Vec::new();
+        let mut file = Document::read(&sources.authfile, &mut files)?;
         if file.is_none() {
             if sources.authfile != Path::new(DEFAULT_AUTHFILE) {
                 return Err(AuthError::Missing { path: sources.authfile.clone() });
             }
             let fallback = sources.environment.registry_auth_file.clone();
             file = match fallback.or_else(|| sources.environment.docker_file()) {
-                Some(path) => Document::read(&path)?,
+                Some(path) => Document::read(&path, &mut files)?,
                 None => None,
             };
         }
-        Ok(Self { environment, file })
+        Ok(Self { environment, file, files })
+    }
+
+    /// The files that were looked for, as they were read; also those that were missing.
+    pub fn files(&self) -> &[FileVersion] {
+        &self.files
     }
 
     /// The credentials for `registry`, a `host[:port]`; `None` means anonymous access.

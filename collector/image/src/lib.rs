@@ -16,7 +16,6 @@ pub mod btfgen;
 pub mod build;
 mod digest;
 mod error;
-mod files;
 pub mod manifest;
 pub mod reference;
 pub mod registry;

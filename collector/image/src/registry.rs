@@ -9,6 +9,7 @@
 use std::path::PathBuf;
 
 use futures_util::FutureExt as _;
+use ig_files::FileVersion;
 
 use crate::auth::{Credentials, Keychain};
 use crate::{Digest, Reference};
@@ -77,6 +78,14 @@ impl Registry {
     /// A client with the given credentials.
     pub fn new(options: RegistryOptions, keychain: Keychain) -> Self {
         Self::with(options, CredentialSource::Keychain(keychain))
+    }
+
+    /// The files that its credentials come from, as they were read. Certificates are read anew for each request.
+    pub fn files(&self) -> &[FileVersion] {
+        match &self.http.credentials {
+            CredentialSource::Keychain(keychain) => keychain.files(),
+            CredentialSource::Given(_) => &[],
+        }
     }
 
     fn with(options: RegistryOptions, credentials: CredentialSource) -> Self {

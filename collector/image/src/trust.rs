@@ -25,7 +25,7 @@ pub use cosign::Bundle;
 pub use guarded::{GuardError, Trustee};
 pub use key::{PublicKey, SigningKey};
 pub use policy::{AllowList, MachinePolicy, Policy, PolicyError, Refusal};
-pub use settings::{MaterialError, Origin, Settings, Stated, material, policy_path};
+pub use settings::{Material, MaterialError, Origin, Settings, Stated, material, policy_path};
 pub use sign::{SignError, Signed, sign};
 pub use verify::{
     Attempt, AttemptError, Attempts, Basis, Proof, SignatureFormat, Verifier, VerifyError, legacy_tag,

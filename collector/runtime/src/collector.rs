@@ -1,5 +1,6 @@
 //! The collector as a whole: start, follow the configuration, stop.
 
+mod files;
 mod outputs;
 mod reconcile;
 mod supply;
@@ -10,7 +11,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use ig_config::{runtime::RuntimeConfig, watch::Watcher};
+use ig_config::runtime::RuntimeConfig;
 use ig_exporters::series::{Registry, RegistryLimits};
 use ig_model::Host;
 use ig_operators::{FormatContext, format::Accounts};
@@ -24,6 +25,7 @@ use crate::{
     status::{Board, Status},
     tasks::Tasks,
 };
+use files::Files;
 use outputs::{OutputError, Outputs};
 use reconcile::{Gadgets, Mode};
 use supply::{Route, Supply};
@@ -98,9 +100,7 @@ pub struct Collector {
     gadgets: Gadgets,
     outputs: Outputs,
     drains: Drains,
-    watcher: Option<Watcher>,
-    /// What the machine's policy file held when it was last looked at.
-    policy: Option<Vec<u8>>,
+    files: Files,
 }
 
 /// What was left behind when the collector ended.
@@ -141,18 +141,19 @@ impl Collector {
     /// cannot start is no error: it is refused with a reason, and the others run.
     pub async fn start(options: CollectorOptions) -> Result<Self, StartError> {
         // Before the first load, so that no edit falls between the two.
-        let watcher = watch(&options.config);
+        let mut files = Files::follow(&options.config);
         let loaded = ig_config::runtime::load(&options.config)
             .map_err(|error| StartError::Config(error.faults.iter().map(ToString::to_string).collect()))?;
         for warning in &loaded.warnings {
             warn!(name: "config.warning", "{warning}");
         }
-        if let Some(watcher) = &watcher {
-            watcher.also(with_policy(loaded.referenced));
-        }
+        // Before certificates and keys are read.
+        files.also(loaded.referenced.clone(), &loaded.config);
         let config = loaded.config;
         (options.apply_log)(config.log);
         let route = Route::open(&config.images, &options.images, &options.store, &options.host)?;
+        files.set_images(route.files());
+        files.also(loaded.referenced, &config);
         let tasks = Tasks::new();
         let status = Status::default();
         let registry = Registry::new(RegistryLimits { series_total: config.limits.series_total });
@@ -170,7 +171,7 @@ impl Collector {
             options.version,
             Arc::clone(&options.host),
         );
-        outputs.prepare(&config.exporters).await?.commit(&mut outputs);
+        outputs.prepare(&config.exporters, files.changed()).await?.commit(&mut outputs);
         let mut gadgets = Gadgets::new(
             Supply::new(route, tasks.clone()),
             reader,
@@ -200,8 +201,7 @@ impl Collector {
             gadgets,
             outputs,
             drains,
-            watcher,
-            policy: policy_fingerprint(),
+            files,
         })
     }
 
@@ -229,7 +229,7 @@ impl Collector {
                     Some(Event::Reload) => if self.reload_unless_stopped(true, &mut events).await { return },
                     Some(Event::Stop) | None => return,
                 },
-                Some(()) = next_change(&mut self.watcher) => {
+                Some(()) = self.files.change() => {
                     if self.reload_unless_stopped(false, &mut events).await { return }
                 }
                 _ = sweeps.tick() => self.registry.sweep(),
@@ -283,34 +283,33 @@ impl Collector {
                     self.seen.clone_from(&error.hash);
                     self.refuse(error.faults.iter().map(ToString::to_string).collect());
                 }
+                self.files.also(error.referenced, &self.config);
                 return;
             }
         };
-        let policy = policy_fingerprint();
-        let policy_changed = policy != self.policy;
+        let images_changed = self.files.concern_images(&loaded.config.images);
+        let exporters_changed = self.files.concern_exporters(&loaded.config.exporters);
         let last_failed = self.status.with(|board| !board.reload.last_success);
         let in_force = self.status.with(|board| board.reload.hash.clone());
         // After a refused reload the configuration in force is looked at again when it comes back.
         let is_news = loaded.hash != self.seen || (last_failed && loaded.hash == in_force);
-        if !forced && !policy_changed && !is_news {
+        if !forced && !images_changed && !exporters_changed && !is_news {
+            self.files.applied();
             return;
         }
         self.seen.clone_from(&loaded.hash);
-        self.policy = policy;
-        if let Some(watcher) = &self.watcher {
-            watcher.also(with_policy(loaded.referenced));
-        }
+        self.files.also(loaded.referenced.clone(), &loaded.config);
         for warning in &loaded.warnings {
             warn!(name: "config.warning", "{warning}");
         }
         let started = Instant::now();
-        let prepared = match self.outputs.prepare(&loaded.config.exporters).await {
+        let prepared = match self.outputs.prepare(&loaded.config.exporters, self.files.changed()).await {
             Ok(prepared) => prepared,
             Err(error) => return self.refuse(vec![ig_model::chain(&error)]),
         };
         let images = &loaded.config.images;
-        // Credentials and keys may have changed in their files when somebody asks for a reload.
-        let route = if forced || policy_changed || *images != self.config.images {
+        // Somebody who asks for a reload may know of changes that were not noticed.
+        let route = if forced || images_changed || *images != self.config.images {
             match Route::open(images, &self.options.images, &self.options.store, &self.options.host) {
                 Ok(route) => Some(Box::new(route)),
                 Err(error) => {
@@ -320,6 +319,7 @@ impl Collector {
         } else {
             None
         };
+        let made_from = route.as_ref().map(|route| route.files());
         match self.gadgets.apply(&loaded.config, Mode::Reload { from: &self.config, route }, &stop).await {
             Err(faults) if stop.is_cancelled() => {
                 debug!(name: "config.reload.cancelled", faults = faults.len());
@@ -338,7 +338,13 @@ impl Collector {
                     board.reload.hash = loaded.hash;
                     board.reload.faults.clear();
                 });
-                info!(name: "config.reload.applied", %changes, took = ?started.elapsed());
+                let files = self.files.changed().to_string();
+                info!(name: "config.reload.applied", %changes, files, took = ?started.elapsed());
+                if let Some(made_from) = made_from {
+                    self.files.set_images(made_from);
+                }
+                self.files.also(loaded.referenced, &self.config);
+                self.files.applied();
             }
         }
     }
@@ -347,6 +353,7 @@ impl Collector {
         error!(
             name: "config.reload.refused",
             faults = faults.len(),
+            files = %self.files.changed(),
             "the configuration in force stays as it was:\n{}",
             faults.join("\n")
         );
@@ -368,29 +375,6 @@ impl Collector {
         let tasks = self.tasks.drain(left).await.err().unwrap_or(0);
         Leftovers { tasks, otlp_bytes }
     }
-}
-
-fn watch(path: &std::path::Path) -> Option<Watcher> {
-    Watcher::new(path)
-        .inspect_err(|error| {
-            error!(
-                name: "config.watch.failed",
-                error = error as &dyn std::error::Error,
-                "edits are not noticed; send SIGHUP to reload"
-            );
-        })
-        .ok()
-}
-
-/// The content of the machine's policy file, to see whether it changed; it is small.
-fn policy_fingerprint() -> Option<Vec<u8>> {
-    std::fs::read(ig_image::trust::policy_path()).ok()
-}
-
-/// The files to watch beside the configuration.
-fn with_policy(mut referenced: Vec<PathBuf>) -> Vec<PathBuf> {
-    referenced.push(ig_image::trust::policy_path());
-    referenced
 }
 
 /// When tags are looked up again.
@@ -420,13 +404,6 @@ impl Refreshes {
             Some(ticks) => drop(ticks.tick().await),
             None => std::future::pending().await,
         }
-    }
-}
-
-async fn next_change(watcher: &mut Option<Watcher>) -> Option<()> {
-    match watcher {
-        Some(watcher) => watcher.changed().await,
-        None => std::future::pending().await,
     }
 }
 

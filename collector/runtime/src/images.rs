@@ -59,7 +59,9 @@ pub fn open(images: &Images, flags: &ImageFlags, store: &Path, host: &Host) -> R
     let trustee = Trustee::Anyone;
     let configured = Settings::of_policy(&images.policy, trustee)?;
     let machine = MachinePolicy::read(&policy_path(), Trustee::User(0))?;
-    let policy = Policy::new(machine, std::iter::once(configured).chain(flags.trust.iter().cloned()))?;
+    // The files that flags name may have changed since they were parsed.
+    let flagged = flags.trust.iter().map(Settings::read_again).collect::<Result<Vec<_>, _>>()?;
+    let policy = Policy::new(machine, std::iter::once(configured).chain(flagged))?;
 
     let mut mirrors = Mirrors::default();
     let written =

@@ -6,6 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use ig_files::{FileVersion, Followed};
 use sha2::{Digest as _, Sha256};
 
 use super::{Gadget, RuntimeConfig, decode, manifest, tables};
@@ -16,6 +17,9 @@ use crate::{
     table::check::{Checker, MAX_FAULTS},
     yaml::{self, Document, Node},
 };
+
+/// How the documents of a directory are called.
+const EXTENSIONS: &[&str] = &["yaml", "yml"];
 
 /// What was loaded and what to know about it.
 #[derive(Clone, Debug)]
@@ -29,8 +33,8 @@ pub struct Loaded {
     pub hash: String,
     /// The document files, in the order they were read.
     pub files: Vec<PathBuf>,
-    /// The files put in by `${file:...}`: a change of these is a change of the configuration, too.
-    pub referenced: Vec<PathBuf>,
+    /// The files put in by `${file:...}` as they were read: a change of these is a change of the configuration, too.
+    pub referenced: Vec<FileVersion>,
 }
 
 /// Every fault of the documents, in the order of files and lines.
@@ -41,6 +45,13 @@ pub struct LoadError {
     pub faults: Vec<Fault>,
     /// Like [`Loaded::hash`], for reporting which edit was refused; files that could not be read are not in it.
     pub hash: String,
+    /// Like [`Loaded::referenced`], also with those that could not be read: what is wrong may be mended there.
+    pub referenced: Vec<FileVersion>,
+}
+
+/// The documents to follow for changes of what [`load`] makes of `path`.
+pub fn documents(path: &Path) -> Followed {
+    Followed::documents(path, EXTENSIONS)
 }
 
 fn summary(faults: &[Fault]) -> String {
@@ -66,7 +77,9 @@ pub fn load(path: &Path) -> Result<Loaded, LoadError> {
 pub fn load_with(path: &Path, environment: &dyn Environment) -> Result<Loaded, LoadError> {
     let mut load = Load::new(environment);
     let listed = files_of(path);
-    for file in listed.map_err(|fault| LoadError { faults: vec![*fault], hash: String::new() })? {
+    let unlisted =
+        |fault: Box<Fault>| LoadError { faults: vec![*fault], hash: String::new(), referenced: Vec::new() };
+    for file in listed.map_err(unlisted)? {
         let name = file.display().to_string();
         match read_text(&file, yaml::MAX_TEXT as u64) {
             Ok(text) => load.read(&name, &text),
@@ -111,7 +124,9 @@ fn files_of(path: &Path) -> Result<Vec<PathBuf>, Box<Fault>> {
     let entries: Result<Vec<_>, _> = entries.collect();
     let entries = entries.map_err(unread)?;
     let hidden = |file: &Path| file.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."));
-    let named = |file: &Path| matches!(file.extension().and_then(OsStr::to_str), Some("yaml" | "yml"));
+    let named = |file: &Path| {
+        file.extension().and_then(OsStr::to_str).is_some_and(|extension| EXTENSIONS.contains(&extension))
+    };
     let mut files: Vec<_> = entries.iter().map(std::fs::DirEntry::path).collect();
     files.retain(|file| named(file) && !hidden(file) && !file.is_dir());
     files.sort();
@@ -185,10 +200,11 @@ impl<'e> Load<'e> {
 
     fn finish(self) -> Result<Loaded, LoadError> {
         let Self { substitution, mut hash, mut faults, mut warnings, files, documents } = self;
-        let put_in = substitution.into_files();
-        for (path, text) in &put_in {
-            hash.update(path.as_os_str().as_encoded_bytes());
+        let mut referenced = Vec::new();
+        for (file, text) in substitution.into_files() {
+            hash.update(file.path.as_os_str().as_encoded_bytes());
             hash.update(text.as_deref().unwrap_or_default());
+            referenced.push(file);
         }
         let hash = hex(&hash.finalize());
         if documents.is_empty() && faults.is_empty() {
@@ -212,10 +228,9 @@ impl<'e> Load<'e> {
             faults.push(fault);
         }
         if !faults.is_empty() {
-            return Err(LoadError { faults: sorted(faults), hash });
+            return Err(LoadError { faults: sorted(faults), hash, referenced });
         }
         config.gadgets = drafts.into_iter().map(|draft| draft.gadget).collect();
-        let referenced = put_in.into_keys().collect();
         Ok(Loaded { config, warnings: sorted(warnings), hash, files, referenced })
     }
 }

@@ -4,7 +4,7 @@
 
 use clap::Args;
 use ig_image::trust::{
-    Basis, MachinePolicy, Origin, Policy, PolicyError, Proof, Settings, Stated, Trustee, Verifier,
+    Basis, MachinePolicy, Material, Origin, Policy, PolicyError, Proof, Settings, Stated, Trustee, Verifier,
     VerifyError, material, policy_path,
 };
 use ig_image::{ErrorKind, ImageDescriptor, Store};
@@ -123,11 +123,11 @@ fn split(text: &str) -> Vec<String> {
     parts
 }
 
-fn one(text: &str, origin: Origin) -> Result<Stated<Vec<u8>>, Failure> {
+fn one(text: &str, origin: Origin) -> Result<Stated<Material>, Failure> {
     material(text, origin).map_err(|error| of_policy(&PolicyError::from(error)))
 }
 
-fn materials(values: &[String], origin: &Origin) -> Result<Stated<Vec<Stated<Vec<u8>>>>, Failure> {
+fn materials(values: &[String], origin: &Origin) -> Result<Stated<Vec<Stated<Material>>>, Failure> {
     let items: Result<Vec<_>, _> = values.iter().map(|value| one(value, origin.clone())).collect();
     Ok(Stated::new(items?, origin.clone()))
 }

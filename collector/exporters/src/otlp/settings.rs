@@ -2,12 +2,16 @@
 
 use std::path::PathBuf;
 
+use ig_files::{Content, read_bounded};
 use ig_model::otlp::OtlpSettings;
 use rustls::RootCertStore;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
 
 use super::error::OtlpError;
+
+/// Most bytes of a file with certificates or a key.
+const MAX_PEM: u64 = 1 << 20;
 
 /// The PEM files of the settings, read.
 #[derive(Debug, Default)]
@@ -48,11 +52,11 @@ pub(super) fn check(settings: &OtlpSettings) -> Result<http::Uri, OtlpError> {
 /// Reads the PEM files.
 pub(super) fn read_tls(settings: &OtlpSettings) -> Result<TlsParts, OtlpError> {
     let read = |what: &'static str, path: &PathBuf| {
-        std::fs::read(path).map_err(|source| OtlpError::Read {
+        read_bounded(path, MAX_PEM).map(Content::into_bytes).map_err(|error| OtlpError::Read {
             exporter: settings.name.clone(),
             what,
             path: path.clone(),
-            source,
+            source: error.into_cause(),
         })
     };
     let tls = &settings.tls;

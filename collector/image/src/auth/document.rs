@@ -1,14 +1,15 @@
 //! Docker's `config.json`, as far as it concerns credentials.
 
 use std::collections::BTreeMap;
+use std::io::ErrorKind;
 use std::path::Path;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use ig_files::{Content, FileVersion, read_bounded};
 use serde::Deserialize;
 
 use super::{AuthError, Credentials, Secret};
-use crate::files::read_small;
 
 /// The name under which Docker Hub's credentials are asked for.
 pub(super) const DOCKER_HUB: &str = "index.docker.io";
@@ -47,9 +48,12 @@ impl std::fmt::Debug for SecretText {
 }
 
 impl Document {
-    /// Reads a file; `None` if it does not exist.
-    pub(super) fn read(path: &Path) -> Result<Option<Self>, AuthError> {
-        read_file(path)?.map(|content| Self::parse(&content, path)).transpose()
+    /// Reads a file and adds how it was read to `files`; `None` if it does not exist.
+    pub(super) fn read(path: &Path, files: &mut Vec<FileVersion>) -> Result<Option<Self>, AuthError> {
+        let content = read_file(path)?;
+        let missing = || FileVersion::unread(path, ErrorKind::NotFound);
+        files.push(content.as_ref().map_or_else(missing, Content::version));
+        content.map(|content| Self::parse(content.bytes(), path)).transpose()
     }
 
     /// Understands the content of `path`.
@@ -104,9 +108,15 @@ pub(super) fn host_of(key: &str) -> &str {
     rest.split_once('/').map_or(rest, |(host, _)| host)
 }
 
-/// Reads a file whole if it is a regular one of bearable size.
-pub(super) fn read_file(path: &Path) -> Result<Option<Vec<u8>>, AuthError> {
-    read_small(path, LIMIT).map_err(|source| AuthError::Io { action: "read", path: path.to_owned(), source })
+/// Reads a file whole if it is a regular one of bearable size; `None` if it does not exist.
+pub(super) fn read_file(path: &Path) -> Result<Option<Content>, AuthError> {
+    match read_bounded(path, LIMIT) {
+        Ok(content) => Ok(Some(content)),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+        Err(error) => {
+            Err(AuthError::Io { action: "read", path: path.to_owned(), source: error.into_cause() })
+        }
+    }
 }
 
 /// Tells where the fault is; serde's own message may quote a password.

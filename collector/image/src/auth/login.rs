@@ -97,8 +97,8 @@ impl Logins {
         let Some(content) = document::read_file(&self.path)? else {
             return Ok((Map::new(), Document::default()));
         };
-        let whole = serde_json::from_slice(&content).map_err(|error| malformed(&self.path, &error))?;
-        Ok((whole, Document::parse(&content, &self.path)?))
+        let whole = serde_json::from_slice(content.bytes()).map_err(|error| malformed(&self.path, &error))?;
+        Ok((whole, Document::parse(content.bytes(), &self.path)?))
     }
 
     fn write(&self, whole: &Map<String, Value>) -> Result<(), AuthError> {

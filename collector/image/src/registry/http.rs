@@ -23,7 +23,7 @@ use reqwest::{Body, Client, Response, Url, redirect};
 use super::endpoint::Repository;
 use super::error::{Fault, RegistryError};
 use super::retry::asked_wait;
-use super::tls::Certificates;
+use super::tls::{Certificates, Own};
 use super::token::{self, Action};
 use crate::auth::{Credentials, Keychain};
 
@@ -76,7 +76,7 @@ pub(super) struct Http {
     pub(super) credentials: CredentialSource,
     insecure: Vec<String>,
     certificates: Certificates,
-    clients: Mutex<HashMap<(String, bool), Client>>,
+    clients: Mutex<HashMap<(String, bool), (Own, Client)>>,
     /// What let us in before, by repository and action.
     grants: Mutex<HashMap<(String, Action), HeaderValue>>,
 }
@@ -298,14 +298,17 @@ impl Http {
         }
     }
 
-    /// The client for the server of `url`: each server has its own certificates.
+    /// The client for the server of `url`: each server has its own certificates, and a new client when they change.
     pub(super) fn client(&self, url: &Url) -> Result<Client, RegistryError> {
         let host = authority(url);
         let plain = url.scheme() == "http";
-        if let Some(client) = lock(&self.clients).get(&(host.clone(), plain)) {
+        let own = if plain { Own::default() } else { self.certificates.of(&host)? };
+        if let Some((made_with, client)) = lock(&self.clients).get(&(host.clone(), plain))
+            && *made_with == own
+        {
             return Ok(client.clone());
         }
-        let tls = if plain { Certificates::none()? } else { self.certificates.config(&host)? };
+        let tls = if plain { Certificates::none()? } else { self.certificates.config(&host, &own)? };
         let mut builder = Client::builder()
             .tls_backend_preconfigured(tls)
             .user_agent(concat!("ig/", env!("CARGO_PKG_VERSION")))
@@ -316,7 +319,7 @@ impl Http {
             builder = builder.no_proxy(); // as the Go project's client does
         }
         let client = builder.build().map_err(|source| Fault::Client { host: host.clone(), source })?;
-        drop(lock(&self.clients).insert((host, plain), client.clone()));
+        drop(lock(&self.clients).insert((host, plain), (own, client.clone())));
         Ok(client)
     }
 

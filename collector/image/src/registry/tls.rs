@@ -9,28 +9,35 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
+use ig_files::{Content, read_bounded};
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ClientConfig, RootCertStore};
 
 use super::error::Fault;
-use crate::files::read_small;
 
 /// The most bytes a certificate file may have.
 const LIMIT: u64 = 1 << 20;
 
-/// The certificates of the system, read once, and the folder with those of single registries.
+/// The certificates of the system, read once, and the folder with those of single registries, read for each request.
 #[derive(Debug)]
 pub(super) struct Certificates {
     folder: PathBuf,
     system: OnceLock<RootCertStore>,
 }
 
-/// What the folder of one registry holds.
-#[derive(Default)]
-struct Own {
-    authorities: Vec<CertificateDer<'static>>,
-    client: Option<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>)>,
+/// The files of one registry's folder that count, in the order of their names; equal ones make equal settings.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Own {
+    authorities: Vec<(PathBuf, Content)>,
+    client: Option<Identity>,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+struct Identity {
+    path: PathBuf,
+    chain: Content,
+    key: Content,
 }
 
 impl Certificates {
@@ -38,24 +45,30 @@ impl Certificates {
         Self { folder, system: OnceLock::new() }
     }
 
-    /// The TLS settings for `host`, a `host` or `host:port`.
-    pub(super) fn config(&self, host: &str) -> Result<ClientConfig, Fault> {
-        let mut own = Own::read(&self.folder.join(host))?;
-        if let Some(bare) = host.strip_suffix(":443")
-            && own.authorities.is_empty()
-            && own.client.is_none()
-        {
-            own = Own::read(&self.folder.join(bare))?;
+    /// What there is now for `host`, a `host` or `host:port`.
+    pub(super) fn of(&self, host: &str) -> Result<Own, Fault> {
+        let own = Own::read(&self.folder.join(host))?;
+        match host.strip_suffix(":443") {
+            Some(bare) if own == Own::default() => Own::read(&self.folder.join(bare)),
+            _ => Ok(own),
         }
+    }
+
+    /// The TLS settings for `host` with its own certificates.
+    pub(super) fn config(&self, host: &str, own: &Own) -> Result<ClientConfig, Fault> {
         let mut roots = self.system.get_or_init(system).clone();
-        roots.add_parsable_certificates(own.authorities);
-        let builder = builder()?.with_root_certificates(roots);
-        match own.client {
-            None => Ok(builder.with_no_client_auth()),
-            Some((chain, key)) => builder.with_client_auth_cert(chain, key).map_err(|source| {
-                Fault::Certificate { path: self.folder.join(host), source: io::Error::other(source) }
-            }),
+        for (path, content) in &own.authorities {
+            roots.add_parsable_certificates(certificates(path, content)?);
         }
+        let builder = builder()?.with_root_certificates(roots);
+        let Some(Identity { path, chain, key }) = &own.client else {
+            return Ok(builder.with_no_client_auth());
+        };
+        let key = private_key(&path.with_extension("key"), key)?;
+        builder.with_client_auth_cert(certificates(path, chain)?, key).map_err(|source| Fault::Certificate {
+            path: self.folder.join(host),
+            source: io::Error::other(source),
+        })
     }
 
     /// Settings for a client that speaks plain text only; any TLS server is refused.
@@ -93,10 +106,10 @@ impl Own {
         paths.sort();
         for path in paths {
             match path.extension().and_then(|extension| extension.to_str()) {
-                Some("crt") => own.authorities.extend(certificates(&path)?),
+                Some("crt") => own.authorities.push((path.clone(), content(&path)?)),
                 Some("cert") if own.client.is_none() => {
-                    let key = path.with_extension("key");
-                    own.client = Some((certificates(&path)?, private_key(&key)?));
+                    let (chain, key) = (content(&path)?, content(&path.with_extension("key"))?);
+                    own.client = Some(Identity { path, chain, key });
                 }
                 _ => {}
             }
@@ -105,9 +118,8 @@ impl Own {
     }
 }
 
-fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, Fault> {
-    let content = content(path)?;
-    let found = CertificateDer::pem_slice_iter(&content).collect::<Result<Vec<_>, _>>();
+fn certificates(path: &Path, content: &Content) -> Result<Vec<CertificateDer<'static>>, Fault> {
+    let found = CertificateDer::pem_slice_iter(content.bytes()).collect::<Result<Vec<_>, _>>();
     match found {
         Ok(found) if !found.is_empty() => Ok(found),
         Ok(_) => Err(unusable(path, "it holds no certificate in PEM form")),
@@ -115,16 +127,17 @@ fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, Fault> {
     }
 }
 
-fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>, Fault> {
+fn private_key(path: &Path, content: &Content) -> Result<PrivateKeyDer<'static>, Fault> {
     // The reason is left out: nothing of a key belongs in a message.
-    PrivateKeyDer::from_pem_slice(&content(path)?)
+    PrivateKeyDer::from_pem_slice(content.bytes())
         .map_err(|_reason| unusable(path, "it holds no private key in PEM form"))
 }
 
-fn content(path: &Path) -> Result<Vec<u8>, Fault> {
-    let found =
-        read_small(path, LIMIT).map_err(|source| Fault::Certificate { path: path.to_owned(), source })?;
-    found.ok_or_else(|| unusable(path, "it does not exist"))
+fn content(path: &Path) -> Result<Content, Fault> {
+    read_bounded(path, LIMIT).map_err(|error| match error.kind() {
+        io::ErrorKind::NotFound => unusable(path, "it does not exist"),
+        _ => Fault::Certificate { path: path.to_owned(), source: error.into_cause() },
+    })
 }
 
 fn unusable(path: &Path, problem: &str) -> Fault {

@@ -5,11 +5,12 @@
 //! is checked is the open file, not its name.
 
 use std::fs::{File, Metadata};
-use std::io::{self, Read as _};
-use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
+use std::io;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{OFlags, StatVfsMountFlags};
+use ig_files::{Content, ReadError, open_regular};
+use rustix::fs::StatVfsMountFlags;
 
 /// Who may have written a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,25 +63,17 @@ pub enum GuardError {
 }
 
 /// Reads a file of at most `limit` bytes that only `trustee` can have written.
-pub(super) fn read(path: &Path, limit: u64, trustee: Trustee) -> Result<Vec<u8>, GuardError> {
-    let fault = |source| GuardError::Io { path: path.to_owned(), source };
-    // Without waiting: a pipe in the file's place would block for ever.
-    let no_wait = i32::try_from(OFlags::NONBLOCK.bits()).unwrap_or_default();
-    let file = File::options().read(true).custom_flags(no_wait).open(path).map_err(fault)?;
-    let metadata = file.metadata().map_err(fault)?;
-    if !metadata.is_file() {
-        return Err(fault(io::Error::new(io::ErrorKind::InvalidData, "it is not a regular file")));
-    }
+pub(super) fn read(path: &Path, limit: u64, trustee: Trustee) -> Result<Content, GuardError> {
+    let fault = |error: ReadError| match error.kind() {
+        io::ErrorKind::FileTooLarge => GuardError::TooLarge { path: path.to_owned(), limit },
+        _ => GuardError::Io { path: path.to_owned(), source: error.into_cause() },
+    };
+    let file = open_regular(path).map_err(fault)?;
     if let Trustee::User(user) = trustee {
-        check(path, &metadata, user)?;
+        check(path, file.metadata(), user)?;
         check_folder(path, user)?;
     }
-    let mut content = Vec::new();
-    file.take(limit + 1).read_to_end(&mut content).map_err(fault)?;
-    if content.len() as u64 > limit {
-        return Err(GuardError::TooLarge { path: path.to_owned(), limit });
-    }
-    Ok(content)
+    file.read(limit).map_err(fault)
 }
 
 fn check_folder(path: &Path, user: u32) -> Result<(), GuardError> {

@@ -10,11 +10,12 @@ use std::path::Path;
 
 use ig_config::Position;
 use ig_config::policy::{ImagePolicyError, parse};
+use ig_files::FileVersion;
 
 use super::guarded::{GuardError, Trustee, read};
 use super::key::{KeyError, PublicKey};
 use super::notation::{Notation, NotationError};
-use super::settings::{MaterialError, Origin, Settings, Stated};
+use super::settings::{Material, MaterialError, Origin, Settings, Stated};
 use crate::{Digest, ErrorKind, Reference};
 
 mod allow;
@@ -30,6 +31,7 @@ const MAX_POLICY: u64 = 1 << 20;
 pub struct MachinePolicy {
     settings: Settings,
     locked: Option<Position>,
+    file: FileVersion,
 }
 
 /// The policy in force.
@@ -43,6 +45,7 @@ pub struct Policy {
     insecure_registries: Vec<String>,
     disallow_pulling: Option<Origin>,
     locked: Option<Position>,
+    files: Vec<FileVersion>,
 }
 
 /// A policy cannot be made of what was given.
@@ -118,10 +121,11 @@ impl MachinePolicy {
             Err(error) => return Err(PolicyError::File(error)),
         };
         let name = path.display().to_string();
-        let Ok(text) = String::from_utf8(content) else { return Err(PolicyError::NotText(name)) };
+        let file = content.version();
+        let Ok(text) = content.into_text() else { return Err(PolicyError::NotText(name)) };
         let document = parse(&name, &text)?;
         let settings = Settings::of_policy(&document, trustee)?;
-        Ok(Some(Self { settings, locked: document.locked }))
+        Ok(Some(Self { settings, locked: document.locked, file }))
     }
 }
 
@@ -136,9 +140,25 @@ impl Policy {
         layers: impl IntoIterator<Item = Settings>,
     ) -> Result<Self, PolicyError> {
         let asked = layers.into_iter().fold(Settings::default(), |weaker, layer| layer.over(weaker));
-        let (machine, locked) = machine.map(|machine| (machine.settings, machine.locked)).unwrap_or_default();
+        let mut files: Vec<_> = asked.files().cloned().collect();
+        let (machine, locked) = match machine {
+            Some(MachinePolicy { settings, locked, file }) => {
+                files.extend(settings.files().cloned());
+                files.push(file);
+                (settings, locked)
+            }
+            None => (Settings::default(), None),
+        };
         let base = machine.over(Settings::built_in());
-        let Some(lock) = locked else { return Self::of(asked.over(base), Vec::new(), None) };
+        let policy = match locked {
+            Some(lock) => Self::under_lock(asked, base, lock)?,
+            None => Self::of(asked.over(base), Vec::new(), None)?,
+        };
+        Ok(Self { files, ..policy })
+    }
+
+    /// Joins a locked policy with what others ask for.
+    fn under_lock(asked: Settings, base: Settings, lock: Position) -> Result<Self, PolicyError> {
         let floor = Self::of(base.clone(), Vec::new(), Some(lock.clone()))?;
         let also_allowed = base.allowed_gadgets.clone().map(AllowList::new);
         let policy =
@@ -154,7 +174,7 @@ impl Policy {
     ) -> Result<Self, PolicyError> {
         let mut keys = Vec::new();
         for Stated { value, origin } in settings.public_keys.into_iter().flat_map(|list| list.value) {
-            let text = String::from_utf8_lossy(&value);
+            let text = String::from_utf8_lossy(&value.content);
             let key = PublicKey::from_pem(&text);
             let value = key.map_err(|source| PolicyError::Key { origin: origin.clone(), source })?;
             keys.push(Stated { value, origin });
@@ -174,7 +194,13 @@ impl Policy {
             insecure_registries: registries.map(|registry| registry.value).collect(),
             disallow_pulling: settings.disallow_pulling.filter(|flag| flag.value).map(|flag| flag.origin),
             locked,
+            files: Vec::new(),
         })
+    }
+
+    /// The files that it was made from, as they were read.
+    pub fn files(&self) -> &[FileVersion] {
+        &self.files
     }
 
     /// Compares what came out with this policy, which it may not be looser than.
@@ -274,22 +300,22 @@ impl Policy {
 }
 
 fn notation(
-    certificates: Option<Stated<Vec<Stated<Vec<u8>>>>>,
-    policy: Option<Stated<Vec<u8>>>,
+    certificates: Option<Stated<Vec<Stated<Material>>>>,
+    policy: Option<Stated<Material>>,
 ) -> Result<Option<Notation>, PolicyError> {
     let half = |origin, has, lacks| Err(PolicyError::HalfNotation { origin, has, lacks });
     // An empty list that somebody wrote switches notation off.
     if certificates.as_ref().is_some_and(|list| list.value.is_empty()) {
         return Ok(None);
     }
-    let policy = policy.filter(|text| !text.value.is_empty());
+    let policy = policy.filter(|text| !text.value.content.is_empty());
     match (certificates, policy) {
         (None, None) => Ok(None),
         (Some(list), None) => half(list.origin, "certificates", "trust policy"),
         (None, Some(text)) => half(text.origin, "a trust policy", "certificates"),
         (Some(list), Some(text)) => {
-            let certificates: Vec<_> = list.value.into_iter().map(|item| item.value).collect();
-            let notation = Notation::new(&certificates, &String::from_utf8_lossy(&text.value));
+            let certificates: Vec<_> = list.value.into_iter().map(|item| item.value.content).collect();
+            let notation = Notation::new(&certificates, &String::from_utf8_lossy(&text.value.content));
             let origin = |error: &NotationError| match error {
                 NotationError::Policy(_) => text.origin,
                 _ => list.origin,

@@ -6,7 +6,8 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 use ig_config::Position;
-use ig_config::policy::{At, ImagePolicy, Material};
+use ig_config::policy::{self, At, ImagePolicy};
+use ig_files::FileVersion;
 
 use super::guarded::{GuardError, Trustee, read};
 use super::key::OFFICIAL_KEY;
@@ -36,6 +37,13 @@ pub struct Stated<T> {
     pub origin: Origin,
 }
 
+/// A key, a certificate or a document, and where it was read if it is a file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Material {
+    pub(super) content: Vec<u8>,
+    file: Option<(FileVersion, Trustee)>,
+}
+
 /// What one place asks for; what is `None` it leaves to others.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Settings {
@@ -44,11 +52,11 @@ pub struct Settings {
     /// Whether an image that was built on this machine runs without a signature.
     pub local_builds: Option<Stated<bool>>,
     /// Public keys as PEM texts.
-    pub public_keys: Option<Stated<Vec<Stated<Vec<u8>>>>>,
+    pub public_keys: Option<Stated<Vec<Stated<Material>>>>,
     /// Certificates as PEM texts or DER.
-    pub notation_certificates: Option<Stated<Vec<Stated<Vec<u8>>>>>,
+    pub notation_certificates: Option<Stated<Vec<Stated<Material>>>>,
     /// The trust policy document.
-    pub notation_trust_policy: Option<Stated<Vec<u8>>>,
+    pub notation_trust_policy: Option<Stated<Material>>,
     /// Images that may run.
     pub allowed_gadgets: Option<Stated<Vec<Stated<String>>>>,
     /// Registries that may be reached over plain HTTP.
@@ -76,7 +84,7 @@ impl<T> Stated<T> {
 impl Settings {
     /// What holds where nobody says anything: images must be signed with the official key.
     pub fn built_in() -> Self {
-        let key = Stated::new(OFFICIAL_KEY.as_bytes().to_vec(), Origin::BuiltIn);
+        let key = Stated::new(OFFICIAL_KEY.as_bytes().to_vec().into(), Origin::BuiltIn);
         Self {
             verify: Some(Stated::new(true, Origin::BuiltIn)),
             public_keys: Some(Stated::new(vec![key], Origin::BuiltIn)),
@@ -89,16 +97,14 @@ impl Settings {
     /// # Errors
     /// [`MaterialError`] if a file that it names cannot be read or is open to others.
     pub fn of_policy(policy: &ImagePolicy, trustee: Trustee) -> Result<Self, MaterialError> {
-        let material = |item: &At<Material>| {
+        let material = |item: &At<policy::Material>| {
             let origin = Origin::At(item.at.clone());
-            let content = match &item.value {
-                Material::Text(text) => text.clone().into_bytes(),
-                Material::File(path) => read(path, MAX_MATERIAL, trustee)
-                    .map_err(|source| MaterialError { origin: origin.clone(), source })?,
-            };
-            Ok(Stated::new(content, origin))
+            match &item.value {
+                policy::Material::Text(text) => Ok(Stated::new(text.clone().into_bytes().into(), origin)),
+                policy::Material::File(path) => Material::read(path, trustee, origin),
+            }
         };
-        let materials = |list: &At<Vec<At<Material>>>| {
+        let materials = |list: &At<Vec<At<policy::Material>>>| {
             let items: Result<Vec<_>, _> = list.value.iter().map(material).collect();
             Ok(Stated::new(items?, Origin::At(list.at.clone())))
         };
@@ -118,6 +124,32 @@ impl Settings {
             insecure_registries: policy.insecure_registries.as_ref().map(texts),
             disallow_pulling: policy.disallow_pulling.as_ref().map(flag),
         })
+    }
+
+    /// The same settings with the files that they name read again.
+    ///
+    /// # Errors
+    /// [`MaterialError`] if one of them cannot be read now.
+    pub fn read_again(&self) -> Result<Self, MaterialError> {
+        let mut settings = self.clone();
+        for material in settings.materials_mut() {
+            if let Some((file, trustee)) = &material.value.file {
+                *material = Material::read(&file.path, *trustee, material.origin.clone())?;
+            }
+        }
+        Ok(settings)
+    }
+
+    /// The files that they name, as they were read.
+    pub fn files(&self) -> impl Iterator<Item = &FileVersion> {
+        let lists = [&self.public_keys, &self.notation_certificates].into_iter().flatten();
+        let listed = lists.flat_map(|list| &list.value).chain(&self.notation_trust_policy);
+        listed.filter_map(|material| material.value.file.as_ref().map(|(file, _)| file))
+    }
+
+    fn materials_mut(&mut self) -> impl Iterator<Item = &mut Stated<Material>> {
+        let lists = [&mut self.public_keys, &mut self.notation_certificates].into_iter().flatten();
+        lists.flat_map(|list| &mut list.value).chain(&mut self.notation_trust_policy)
     }
 
     /// These settings, and those of `weaker` where these are silent.
@@ -140,14 +172,29 @@ impl Settings {
 ///
 /// # Errors
 /// [`MaterialError`] if the file cannot be read.
-pub fn material(value: &str, origin: Origin) -> Result<Stated<Vec<u8>>, MaterialError> {
+pub fn material(value: &str, origin: Origin) -> Result<Stated<Material>, MaterialError> {
     let trimmed = value.trim_start();
     if trimmed.starts_with("-----BEGIN") || trimmed.starts_with('{') {
-        return Ok(Stated::new(value.as_bytes().to_vec(), origin));
+        return Ok(Stated::new(value.as_bytes().to_vec().into(), origin));
     }
-    match read(Path::new(value), MAX_MATERIAL, Trustee::Anyone) {
-        Ok(content) => Ok(Stated::new(content, origin)),
-        Err(source) => Err(MaterialError { origin, source }),
+    Material::read(Path::new(value), Trustee::Anyone, origin)
+}
+
+impl Material {
+    fn read(path: &Path, trustee: Trustee, origin: Origin) -> Result<Stated<Self>, MaterialError> {
+        match read(path, MAX_MATERIAL, trustee) {
+            Ok(content) => {
+                let file = Some((content.version(), trustee));
+                Ok(Stated::new(Self { content: content.into_bytes(), file }, origin))
+            }
+            Err(source) => Err(MaterialError { origin, source }),
+        }
+    }
+}
+
+impl From<Vec<u8>> for Material {
+    fn from(content: Vec<u8>) -> Self {
+        Self { content, file: None }
     }
 }
 

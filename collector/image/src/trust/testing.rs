@@ -59,7 +59,7 @@ pub(super) fn flag<T>(value: T) -> Stated<T> {
 }
 
 pub(super) fn with_keys(keys: &[&str]) -> Settings {
-    let keys = keys.iter().map(|key| flag(key.as_bytes().to_vec())).collect();
+    let keys = keys.iter().map(|key| flag(key.as_bytes().to_vec().into())).collect();
     Settings { public_keys: Some(flag(keys)), ..Settings::default() }
 }
 

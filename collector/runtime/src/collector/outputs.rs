@@ -17,6 +17,7 @@ use ig_exporters::{
     scrape::{ScrapeSettings, Scrapes},
     series::Registry,
 };
+use ig_files::Changed;
 use ig_http::{Limits, Listener, Server, status_page};
 use ig_model::{Host, otlp::OtlpSettings};
 use thiserror::Error;
@@ -24,7 +25,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, info};
 
-use super::Drains;
+use super::{Drains, files::concern_exporter};
 use crate::{
     health::{OwnMetrics, OwnSources, ready},
     status::Status,
@@ -152,8 +153,12 @@ impl Outputs {
         self.endpoint.as_ref().map(|endpoint| endpoint.bound)
     }
 
-    /// Opens what `exporters` asks for beyond what is open.
-    pub(super) async fn prepare(&self, exporters: &Exporters) -> Result<Prepared, OutputError> {
+    /// Opens what `exporters` asks for beyond what is open, and anew what is made from a file that `changed`.
+    pub(super) async fn prepare(
+        &self,
+        exporters: &Exporters,
+        changed: &Changed,
+    ) -> Result<Prepared, OutputError> {
         let wanted = exporters.prometheus.as_ref().map(|prometheus| prometheus.listen);
         let endpoint = if wanted == self.endpoint.as_ref().map(|endpoint| endpoint.wanted) {
             EndpointChange::Keep
@@ -167,7 +172,8 @@ impl Outputs {
         let mut started = Vec::new();
         let mut kept = Vec::new();
         for (name, wanted) in &exporters.otlp {
-            if self.otlp.get(name).is_some_and(|(known, _)| known == wanted) {
+            let is_stale = concern_exporter(changed, wanted);
+            if !is_stale && self.otlp.get(name).is_some_and(|(known, _)| known == wanted) {
                 kept.push(name.clone());
                 continue;
             }

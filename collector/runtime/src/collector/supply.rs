@@ -6,6 +6,7 @@
 use std::{collections::BTreeSet, path::PathBuf, time::Duration};
 
 use ig_config::runtime::{Gadget, Images};
+use ig_files::FileVersion;
 use ig_image::{
     Digest, Pin, Reference,
     access::{Access, AccessError, Acquired, PullPolicy},
@@ -84,6 +85,11 @@ impl Route {
             pull: pull_policy(images, flags),
             refresh: images.refresh_interval,
         })
+    }
+
+    /// The files that it was made from, as they were read.
+    pub(super) fn files(&self) -> Vec<FileVersion> {
+        self.access.files().cloned().collect()
     }
 
     /// Fetches where the pull policy asks for it, verifies and reads.

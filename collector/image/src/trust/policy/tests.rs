@@ -204,17 +204,20 @@ fn unusable_settings_name_their_place() {
     let refused = |settings: Settings| ig_model::chain(&Policy::new(None, [settings]).unwrap_err());
     let key = refused(with_keys(&["-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"]));
     assert!(key.starts_with("public key at --test cannot be used: it is a `CERTIFICATE`"), "{key}");
-    let certificates = |texts: Vec<Stated<Vec<u8>>>| Settings {
+    let certificates = |texts: Vec<Stated<Material>>| Settings {
         notation_certificates: Some(flag(texts)),
         ..Settings::default()
     };
     assert!(
-        refused(certificates(vec![flag(b"x".to_vec())])).contains("has certificates and no trust policy")
+        refused(certificates(vec![flag(b"x".to_vec().into())]))
+            .contains("has certificates and no trust policy")
     );
-    let with_policy = Settings { notation_trust_policy: Some(flag(b"{}".to_vec())), ..Settings::default() };
+    let with_policy =
+        Settings { notation_trust_policy: Some(flag(b"{}".to_vec().into())), ..Settings::default() };
     assert!(refused(with_policy.clone()).contains("has a trust policy and no certificates"));
     let off = Settings { notation_certificates: Some(flag(Vec::new())), ..with_policy.clone() };
     assert!(Policy::new(None, [off]).unwrap().notation.is_none());
-    let both = Settings { notation_certificates: Some(flag(vec![flag(b"x".to_vec())])), ..with_policy };
+    let both =
+        Settings { notation_certificates: Some(flag(vec![flag(b"x".to_vec().into())])), ..with_policy };
     assert!(refused(both).contains("notation settings at --test cannot be used"));
 }
