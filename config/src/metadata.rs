@@ -28,7 +28,7 @@ pub struct Metadata {
     root: Tree,
 }
 
-/// The text is no gadget.yaml.
+/// The text is not a gadget.yaml.
 #[derive(Debug, thiserror::Error)]
 #[error("failed to read gadget metadata: {}", first(.faults))]
 #[non_exhaustive]
@@ -64,7 +64,7 @@ impl Metadata {
     /// Reads the text of a gadget.yaml; an empty text is metadata that says nothing.
     ///
     /// # Errors
-    /// Broken YAML, or a document that is no mapping.
+    /// Broken YAML, or a document that is not a mapping.
     pub fn parse(text: &str) -> Result<Self, MetadataError> {
         let documents = yaml::read("gadget.yaml", text).map_err(|faults| MetadataError { faults })?;
         let Some(document) = documents.first() else { return Ok(Self::default()) };

@@ -1,7 +1,7 @@
 //! `kind: image-policy`: what an administrator allows on a machine, apart from what runs there.
 //!
 //! The document is read as strictly as runtime-config.yaml and from the same kind of table, but nothing is
-//! substituted in it: a policy that depends on the environment of whoever starts the collector is none. Each value
+//! substituted in it: a policy must not depend on the environment of whoever starts the collector. Each value
 //! keeps its position, so that a refusal hours later names the line of the rule.
 
 use std::path::PathBuf;

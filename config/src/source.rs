@@ -32,7 +32,7 @@ pub struct Source {
     lines: Arc<[usize]>,
     /// Places whose text must not be shown.
     secrets: Vec<Span>,
-    /// Whether the places above are known; a text that is no YAML never gets this far.
+    /// Whether the places above are known; a text that is not YAML never gets this far.
     screened: bool,
     /// What the document says where something else was put in its place.
     written: HashMap<Span, String>,

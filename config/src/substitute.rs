@@ -36,7 +36,7 @@ pub trait Environment {
     /// The text of a file.
     ///
     /// # Errors
-    /// The file cannot be read, is no regular file, is larger than [`MAX_FILE`] or is not UTF-8.
+    /// The file cannot be read, is not a regular file, is larger than [`MAX_FILE`] or is not UTF-8.
     fn file(&self, path: &Path) -> io::Result<String>;
 }
 

@@ -81,7 +81,7 @@ pub(crate) fn endpoint(text: &str) -> Result<(), String> {
             Some((address, after)) if address.parse::<std::net::Ipv6Addr>().is_ok() => {
                 after.strip_prefix(':')
             }
-            _ => return Err("that is no IPv6 address".to_owned()),
+            _ => return Err("expected an IPv6 address between `[` and `]`".to_owned()),
         },
         None => authority.split_once(':').map(|(_, port)| port),
     };

@@ -72,7 +72,7 @@ impl Connection {
         let pair = |text: &String| {
             let (registry, mirror) = text
                 .split_once('=')
-                .ok_or_else(|| Failure::config(format!("`{text}` is no mirror, expected HOST=MIRROR")))?;
+                .ok_or_else(|| Failure::config(format!("expected a mirror as HOST=MIRROR, got `{text}`")))?;
             Ok((registry.to_owned(), mirror.to_owned()))
         };
         self.mirrors.iter().map(pair).collect()

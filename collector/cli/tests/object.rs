@@ -205,7 +205,7 @@ fn opening_and_relocating_needs_no_privilege() {
 }
 
 /// Scenario: types of another kernel, and this kernel's own, are given.
-/// Guarantees: against others it is relocated but not loaded, against this kernel's it is loaded; what is no BTF is
+/// Guarantees: against others it is relocated but not loaded, against this kernel's it is loaded; what is not BTF is
 /// wrong usage with a hint.
 #[test]
 fn other_kernels_types_are_relocated_against() {

@@ -16,7 +16,7 @@ use crate::{
 pub const BASE: [(&str, &str); 3] =
     [("columns.width", "16"), ("columns.ellipsis", "end"), ("columns.alignment", "left")];
 
-/// Structs of the shared headers that are no column of their own; their members are shown under their short names.
+/// Structs of the shared headers that are not a column of their own; their members are shown under their short names.
 const GROUPS: [&str; 3] = ["gadget_process", "gadget_creds", "gadget_parent"];
 
 /// Gives every field its annotations and extra tags; returns what is worth a warning.

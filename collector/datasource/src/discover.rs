@@ -130,7 +130,10 @@ impl Context<'_> {
             let spec =
                 self.object.program(program).ok_or_else(|| format!("there is no program `{program}`"))?;
             if spec.kind != ProgramKind::Iter {
-                return Err(format!("program `{program}` in section `{}` is no iterator", spec.section));
+                return Err(format!(
+                    "program `{program}`: expected an iterator, got section `{}`",
+                    spec.section
+                ));
             }
         }
         if found.sources.iter().any(|source| source.name == name) {
@@ -308,7 +311,7 @@ fn rest(source: &DataSource) -> Result<Option<Rest>, String> {
                 problem(format!("there is no field `{len}`{}", hint.unwrap_or_default()))
             })?;
             if !field.kind.is_integer() || field.kind.is_signed() || field.bits.is_some() {
-                return Err(problem(format!("field `{len}` is no unsigned integer")));
+                return Err(problem(format!("field `{len}`: expected an unsigned integer")));
             }
             Some(field.offset..field.offset + field.size)
         }

@@ -20,7 +20,7 @@ const MAX_CHAIN: usize = 32;
 const MAX_FIELDS: usize = 4096;
 /// Members looked at for one record: anonymous structs within each other could make more of them than of fields.
 const MAX_MEMBERS: usize = 1 << 16;
-/// Longer names are no names of a program.
+/// Longer names are not names of a program.
 const MAX_NAME: usize = 256;
 
 /// The fields of a struct.
@@ -75,14 +75,14 @@ impl<'a> Walk<'a> {
 
     fn member(&mut self, member: &Member<'a>, base: usize, parent: Option<usize>, depth: usize) {
         let Some(resolved) = self.resolve(member.type_id) else { return };
-        let Some(place) = place(member, base, &resolved).filter(|place| place.end <= self.end) else {
+        let Some(extent) = extent(member, base, &resolved).filter(|extent| extent.end <= self.end) else {
             return;
         };
         if member.name.is_empty() {
             if let Some(composite) = resolved.composite
                 && depth < MAX_NESTING
             {
-                self.composite(composite, place.start, parent, depth + 1);
+                self.composite(composite, extent.start, parent, depth + 1);
             }
             return;
         }
@@ -95,14 +95,14 @@ impl<'a> Walk<'a> {
             full_name,
             parent,
             types: resolved.types,
-            bits: place.bits,
+            bits: extent.bits,
             enumerators: resolved.enumerators,
-            ..Field::new(member.name, resolved.kind, place.start, place.end - place.start)
+            ..Field::new(member.name, resolved.kind, extent.start, extent.end - extent.start)
         });
         if let Some(composite) = resolved.composite
             && depth < MAX_NESTING
         {
-            self.composite(composite, place.start, Some(index), depth + 1);
+            self.composite(composite, extent.start, Some(index), depth + 1);
         }
     }
 
@@ -179,27 +179,27 @@ fn note(ty: &Type<'_>, types: &mut Vec<String>) {
 }
 
 /// Where a member lies in the record.
-struct Place {
+struct Extent {
     start: usize,
     end: usize,
     bits: Option<Bits>,
 }
 
 /// `None` for bit-fields that no compiler makes: wider than their type.
-fn place(member: &Member<'_>, base: usize, resolved: &Resolved<'_>) -> Option<Place> {
+fn extent(member: &Member<'_>, base: usize, resolved: &Resolved<'_>) -> Option<Extent> {
     let start = base + member.bit_offset as usize / 8;
     if member.bitfield_size == 0 {
-        return Some(Place { start, end: start.checked_add(resolved.size)?, bits: None });
+        return Some(Extent { start, end: start.checked_add(resolved.size)?, bits: None });
     }
     let (shift, len) = (member.bit_offset % 8, member.bitfield_size);
     if len as usize > resolved.size * 8 || len > 64 || Scalar::of(resolved.kind).is_none() {
         return None;
     }
     let bits = Bits { shift: u8::try_from(shift).ok()?, len: u8::try_from(len).ok()? };
-    Some(Place { start, end: start + (shift + len).div_ceil(8) as usize, bits: Some(bits) })
+    Some(Extent { start, end: start + (shift + len).div_ceil(8) as usize, bits: Some(bits) })
 }
 
-/// The field a type makes when it is no array; `direct` says that no typedef or modifier stood before it.
+/// The field a type makes when it is not an array; `direct` says that no typedef or modifier stood before it.
 fn plain(ty: Type<'_>, direct: bool, types: Vec<String>) -> Option<Resolved<'_>> {
     match ty {
         Type::Struct(composite) | Type::Union(composite) if direct => Some(Resolved {

@@ -261,7 +261,7 @@ fn address(image: &[u8]) -> Option<IpAddr> {
     }
 }
 
-/// Decimal or with an exponent; words such as `inf` are no numbers of a program.
+/// Decimal or with an exponent; words such as `inf` are not numbers of a program.
 fn float<T: std::str::FromStr>(text: &str) -> Option<T> {
     text.contains(|c: char| c.is_ascii_digit()).then(|| text.parse().ok())?
 }

@@ -3,7 +3,7 @@
 //! Editors write in place, tools rename a new file over the old one, Kubernetes swaps a symbolic link two levels
 //! away. So directories are watched, not files: the one a file is in, and every one that holds a link on the way to
 //! it. Events only say "look": after a moment of quiet the files' identities (device, inode, size, times) are
-//! compared, and what differs is read and compared by its hash, so that a file that was only touched is no change.
+//! compared, and what differs is read and compared by its hash, so that a file that was only touched is not a change.
 //! Events that get lost, and file systems that send none, cost time and nothing else, because the same comparison is
 //! also made every few seconds.
 //!
@@ -18,7 +18,7 @@
 mod debounce;
 mod events;
 mod look;
-mod route;
+mod resolution;
 #[cfg(test)]
 mod tests;
 
@@ -199,7 +199,9 @@ impl Subscription {
     pub fn also(&self, paths: impl IntoIterator<Item = Followed>) {
         let mut all = self.base.clone();
         // The base goes on from what was told last, whatever it came with.
-        all.iter_mut().for_each(|followed| followed.version = None);
+        for followed in &mut all {
+            followed.version = None;
+        }
         all.extend(paths);
         // What is new is looked at without the lock: that may take time.
         let before = {

@@ -26,7 +26,7 @@ mod layout;
 mod limits;
 mod list;
 mod load;
-mod place;
+mod location;
 #[cfg(test)]
 mod tests;
 

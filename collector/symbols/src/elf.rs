@@ -76,7 +76,7 @@ pub(crate) struct Segment {
 #[derive(Debug, Error)]
 pub(crate) enum ElfError {
     /// No such format, or cut short.
-    #[error("the file is no ELF file or a damaged one")]
+    #[error("expected an ELF file, got another kind or a damaged one")]
     Malformed(#[source] object::Error),
     /// The first bytes cannot be read.
     #[error("the file cannot be read")]

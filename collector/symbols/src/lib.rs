@@ -29,7 +29,7 @@ pub use symbols::{Found, Method, Options, Symbols};
 /// Reads everything that is read of a symbol file, for fuzzing: any bytes must give an answer or an error.
 ///
 /// # Errors
-/// Why it is no symbol file, in words.
+/// Why it is not a symbol file, in words.
 pub fn check_symbol_file(bytes: &[u8]) -> Result<usize, String> {
     let read = elf::read(std::io::Cursor::new(bytes), elf::Want { functions: true });
     let read = read.map_err(|error| ig_model::chain(&error))?;

@@ -64,7 +64,7 @@ impl Module {
     /// Reads a file that is `path` below one of `roots`.
     ///
     /// # Errors
-    /// It is no ELF file.
+    /// It is not an ELF file.
     pub(crate) fn load(file: File, path: &Path, roots: &[File], functions: bool) -> Result<Self, ElfError> {
         let mut elf = elf::read(file, Want { functions })?;
         if (!elf.has_all_symbols || (functions && elf.functions.is_none()))
@@ -83,7 +83,7 @@ impl Module {
     /// Reads code out of memory.
     ///
     /// # Errors
-    /// It is no ELF file.
+    /// It is not an ELF file.
     pub(crate) fn from_memory(source: impl Read + Seek) -> Result<Self, ElfError> {
         Ok(Self::new(elf::read(source, Want::default())?, true))
     }

@@ -7,7 +7,7 @@ use crate::table::{Builder, SymbolTable};
 /// Bytes of a map that are read; what follows is ignored.
 const MAX_BYTES: u64 = 64 << 20;
 
-/// Reads a map; lines that are none are skipped, of two for one address the later one counts.
+/// Reads a map; malformed lines are skipped, of two for one address the later one counts.
 ///
 /// # Errors
 /// When it cannot be read.
@@ -42,7 +42,7 @@ fn parse(line: &[u8]) -> Option<(u64, u64, &[u8])> {
 mod tests {
     use super::read;
 
-    /// Scenario: a map as a compiler writes it, with spaces in names, prefixes, and lines that are none.
+    /// Scenario: a map as a compiler writes it, with spaces in names, prefixes, and malformed lines.
     /// Guarantees: addresses within code have its name, others none.
     #[test]
     fn lines() {

@@ -56,7 +56,7 @@ pub enum CustomParamError {
         /// The nearest value, as a question.
         hint: String,
     },
-    /// A text of the patch is no template that can be expanded.
+    /// A text of the patch is not a template that can be expanded.
     #[error("patch of parameter `{CUSTOM_PREFIX}{key}`")]
     Template {
         /// Name of the parameter.

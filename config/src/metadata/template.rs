@@ -12,7 +12,7 @@ use super::Metadata;
 /// Longest expanded text.
 const MAX_TEXT: usize = 1 << 16;
 
-/// A text that is no template that can be expanded.
+/// A text that is not a template that can be expanded.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum TemplateError {

@@ -18,7 +18,7 @@ pub(crate) const MAX_FAULTS: usize = 200;
 pub(crate) struct Checker<'s> {
     pub(crate) source: &'s Source,
     pub(crate) faults: Vec<Fault>,
-    /// Where unknown keys are noted when they are no fault.
+    /// Where unknown keys are noted when they are not a fault.
     pub(crate) warnings: Option<Vec<Fault>>,
 }
 

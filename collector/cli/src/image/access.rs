@@ -47,7 +47,7 @@ impl Flags {
     /// The flags and the environment in the shape that joins them with configuration and policy file.
     ///
     /// # Errors
-    /// Keys and certificates that cannot be read, mirrors that are none.
+    /// Keys and certificates that cannot be read, malformed mirrors.
     pub(crate) fn resolve(&self) -> Result<ImageFlags, Failure> {
         Ok(ImageFlags {
             pull: self.pull.map(|pull| match pull {

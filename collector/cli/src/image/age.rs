@@ -36,7 +36,7 @@ fn in_words(seconds: i64) -> String {
 mod tests {
     use super::*;
 
-    /// Scenario: instants on both sides of each border, in the future, with an offset, and text that is none.
+    /// Scenario: instants on both sides of each border, in the future, with an offset, and text that is not an instant.
     /// Guarantees: the words are those of the Go project, in lower case.
     #[test]
     fn ages_are_in_words() {

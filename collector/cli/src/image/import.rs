@@ -62,7 +62,7 @@ fn bytes(text: &str) -> Result<u64, String> {
 mod tests {
     use super::bytes;
 
-    /// Scenario: sizes with and without units, and texts that are none.
+    /// Scenario: sizes with and without units, and texts that are not sizes.
     /// Guarantees: units are binary; an overflow is an error.
     #[test]
     fn sizes_are_read() {

@@ -62,7 +62,7 @@ enum Output {
 }
 
 impl Output {
-    /// The form of a document; text is no document.
+    /// The form of a document; text is not a document.
     fn form(self) -> Option<Form> {
         match self {
             Self::Text => None,

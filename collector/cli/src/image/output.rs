@@ -35,7 +35,7 @@ pub(super) fn print(document: &impl Serialize, form: Form) -> Result<(), Failure
     write(&escape_document(&text.map_err(|error| Failure::new(&error))?))
 }
 
-/// Writes to standard output. A reader who has seen enough is no failure.
+/// Writes to standard output. A reader who has seen enough is not a failure.
 pub(super) fn write(text: &str) -> Result<(), Failure> {
     let mut out = std::io::stdout().lock();
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {

@@ -16,7 +16,7 @@ use crate::{
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum UpdateError {
-    /// The text is no gadget.yaml.
+    /// The text is not a gadget.yaml.
     #[error("gadget.yaml has {} fault(s), the first is {}", .0.len(), first(.0))]
     Document(Vec<Fault>),
     /// The object's markers contradict its content.
@@ -94,7 +94,7 @@ fn want(found: &Discovered) -> Want {
     Want::Map(entries)
 }
 
-/// A data source with a description for each field that is no part of another.
+/// A data source with a description for each field that is not part of another.
 fn described(source: &DataSource) -> Want {
     let fields = source.fields.iter().filter(|field| field.parent.is_none()).map(|field| {
         let annotations = vec![("description".to_owned(), placeholder("Fill field description"))];

@@ -103,7 +103,7 @@ fn names_without_effect_are_pointed_out() {
     assert!(with_wasm.warnings.is_empty(), "a module may make anything");
 }
 
-/// Scenario: metrics of fields that cannot carry them, and histograms whose boundaries fall or are no numbers.
+/// Scenario: metrics of fields that cannot carry them, and histograms whose boundaries fall or are not numbers.
 /// Guarantees: each is an error at the value.
 #[test]
 fn metrics_that_cannot_be_are_errors() {

@@ -36,7 +36,7 @@ fn shown(source: &DataSource) -> Vec<String> {
 }
 
 /// Scenario: bit-fields of every base type next to each other, initialised by the compiler.
-/// Guarantees: each is read as the value the compiler put there; padding is no field.
+/// Guarantees: each is read as the value the compiler put there; padding is not a field.
 #[test]
 fn bit_fields_read_right() {
     let found = discovered("");
@@ -179,7 +179,7 @@ fn sets_of_records() {
     assert!(found.warnings.iter().any(|text| text.contains("deprecated")), "{:?}", found.warnings);
 }
 
-/// Scenario: maps that cannot be iterated, fields that clash, trailing data with a length that is none.
+/// Scenario: maps that cannot be iterated, fields that clash, trailing data with a length that is not a number.
 /// Guarantees: each is refused by name, with what it is.
 #[test]
 fn what_cannot_be_read_is_named() {
@@ -202,7 +202,7 @@ fn what_cannot_be_read_is_named() {
         (
             "gadget_tracer_a___events___annotated",
             "datasources: {a: {annotations: {ebpf.rest.name: r, ebpf.rest.len: proc}}}",
-            "field `proc` is no unsigned integer",
+            "field `proc`: expected an unsigned integer",
         ),
     ] {
         let object = compile(&format!("\nMARKER({marker});\n"));

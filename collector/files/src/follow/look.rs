@@ -16,7 +16,7 @@ use super::{
     debounce::Debounce,
     events::{Directories, Events, Interest, Mark},
     files_of,
-    route::Route,
+    resolution::Resolution,
 };
 use crate::version::{Identity, Version};
 
@@ -128,14 +128,14 @@ impl Look {
             told.extend(subscriber.paths.values().flatten().map(|(file, version)| (file.clone(), *version)));
         }
         let marks = self.shared.inbox.next();
-        let routes = self.watch(&paths);
+        let resolutions = self.watch(&paths);
         let mut files = Files::new();
         for (path, extensions) in paths {
             // A file that comes into a directory that is known was absent before.
             let absent = self.seen.contains_key(&path).then_some(Version::ABSENT);
             let behind = files_of(&path, extensions).map(|file| {
                 let before = told.get(&file).copied().or(absent);
-                let version = self.version(&file, routes.get(&file), before, now);
+                let version = self.version(&file, resolutions.get(&file), before, now);
                 (file, version)
             });
             let behind = behind.collect();
@@ -157,20 +157,20 @@ impl Look {
     }
 
     /// Watches the directories that lead to `paths`; gives the way to each file.
-    fn watch(&mut self, paths: &BTreeSet<(PathBuf, Extensions)>) -> BTreeMap<PathBuf, Route> {
+    fn watch(&mut self, paths: &BTreeSet<(PathBuf, Extensions)>) -> BTreeMap<PathBuf, Resolution> {
         let mut wanted = Directories::default();
         let mut interest = Interest::default();
-        let mut routes = BTreeMap::new();
+        let mut resolutions = BTreeMap::new();
         for (path, extensions) in paths {
             for file in files_of(path, *extensions) {
-                let route = Route::of(&file);
-                wanted.names.extend(route.passed.iter().cloned());
-                wanted.contents.extend(route.last.clone());
-                interest.paths.extend(route.names.iter().cloned());
-                if let (true, Some(folder)) = (file == *path, &route.last) {
+                let resolution = Resolution::of(&file);
+                wanted.names.extend(resolution.passed.iter().cloned());
+                wanted.contents.extend(resolution.last.clone());
+                interest.paths.extend(resolution.names.iter().cloned());
+                if let (true, Some(folder)) = (file == *path, &resolution.last) {
                     interest.folders.entry(folder.clone()).or_default().insert(*extensions);
                 }
-                routes.insert(file, route);
+                resolutions.insert(file, resolution);
             }
         }
         // A directory may go as a whole.
@@ -181,7 +181,7 @@ impl Look {
         {
             self.degrade(&error);
         }
-        routes
+        resolutions
     }
 
     /// What `file` holds, or held before somebody began to write it.
@@ -190,7 +190,7 @@ impl Look {
     fn version(
         &mut self,
         file: &Path,
-        route: Option<&Route>,
+        resolution: Option<&Resolution>,
         told: Option<Version>,
         now: Instant,
     ) -> Version {
@@ -206,7 +206,7 @@ impl Look {
             if let Some(identity) = identity
                 && metadata.is_some_and(|metadata| metadata.is_file())
                 && !(before.identity.is_none() && Version::read(file) == before.version)
-                && !self.is_whole(file, identity, before, route, now)
+                && !self.is_whole(file, identity, before, resolution, now)
             {
                 return before.version;
             }
@@ -223,14 +223,14 @@ impl Look {
         file: &Path,
         identity: Identity,
         before: Seen,
-        route: Option<&Route>,
+        resolution: Option<&Resolution>,
         now: Instant,
     ) -> bool {
         if before.identity.is_some_and(|before| before.is_data(&identity)) {
             // Only its owner, mode or number of links differ.
             return true;
         }
-        let mark = self.shared.inbox.mark(route.iter().flat_map(|route| &route.names));
+        let mark = self.shared.inbox.mark(resolution.iter().flat_map(|resolution| &resolution.names));
         let was_open = match mark {
             Some(Mark::Whole(whole)) if whole.is_data(&identity) => return true,
             Some(Mark::Whole(whole)) => whole.is_inode(&identity),

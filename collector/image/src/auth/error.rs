@@ -27,7 +27,7 @@ pub enum AuthError {
         source: io::Error,
     },
     /// The content is not what Docker's `config.json` looks like; the fault is told without the content.
-    #[error("`{path}` is no Docker configuration: fault in line {line}, column {column}")]
+    #[error("failed to read `{path}` as a Docker configuration: fault in line {line}, column {column}")]
     Malformed {
         /// The file or variable.
         path: PathBuf,

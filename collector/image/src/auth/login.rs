@@ -80,7 +80,7 @@ impl Logins {
     /// Forgets the credentials for every registry that the file knows.
     ///
     /// # Errors
-    /// As for [`Logins::remove`]; a file without logins is no error.
+    /// As for [`Logins::remove`]; a file without logins is not an error.
     pub async fn remove_all(&self) -> Result<(), AuthError> {
         let (mut whole, document) = self.read()?;
         let Some(auths) = whole.get_mut("auths").and_then(Value::as_object_mut) else { return Ok(()) };

@@ -30,7 +30,7 @@ pub enum PackError {
         /// What is wrong.
         problem: &'static str,
     },
-    /// A file of the archive is no usable BTF.
+    /// A file of the archive is not usable BTF.
     #[error("`{path}` of the BTF archive holds no usable types")]
     Types {
         /// The file.
@@ -80,7 +80,7 @@ pub enum SelectError {
         /// The releases that it has for the same distribution and machine, some of them.
         near: Vec<String>,
     },
-    /// The layer is no tar.gz, or damaged.
+    /// The layer is not a tar.gz, or damaged.
     #[error("the image's BTF layer cannot be read")]
     Read(#[source] io::Error),
     /// The layer holds what none may hold.

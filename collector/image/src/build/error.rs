@@ -71,7 +71,7 @@ pub enum BuildError {
         /// Where it should be.
         folder: PathBuf,
     },
-    /// The compiled object is none that could be loaded.
+    /// The compiled object could not be loaded.
     #[error("the object made of `{file}` cannot be read")]
     Object {
         /// The source file.

@@ -51,7 +51,9 @@ impl Document {
                 );
             }
             (Some(own), _) if is_document(own) => own,
-            (Some(_), _) => return Err(fault("its media type is none of an index or manifest").into()),
+            (Some(_), _) => {
+                return Err(fault("expected the media type of an index or manifest, got another").into());
+            }
             (None, Some(announced)) => announced,
             (None, None) if links.config.is_some() => MANIFEST,
             (None, None) if !links.manifests.is_empty() => INDEX,

@@ -12,11 +12,11 @@ use crate::Reference;
 /// A mirror is `host[:port]` or `host[:port]/prefix`. It is trusted no more than the registry: what it delivers by
 /// digest is compared with the digest, and for what a tag leads to there are signatures.
 #[derive(Clone, Debug, Default)]
-pub struct Mirrors(BTreeMap<String, Vec<Place>>);
+pub struct Mirrors(BTreeMap<String, Vec<Mirror>>);
 
 /// A registry and a folder of repositories on it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Place {
+struct Mirror {
     host: String,
     prefix: Option<String>,
 }
@@ -55,19 +55,19 @@ impl Mirrors {
         if !valid(host, prefix.unwrap_or("x")) || prefix.is_some_and(|prefix| prefix.contains([':', '@'])) {
             return Err(fault(mirror).into());
         }
-        let place = Place { host: host.to_owned(), prefix: prefix.map(str::to_owned) };
-        self.0.entry(registry.to_owned()).or_default().push(place);
+        let mirror = Mirror { host: host.to_owned(), prefix: prefix.map(str::to_owned) };
+        self.0.entry(registry.to_owned()).or_default().push(mirror);
         Ok(())
     }
 
     /// The repositories that may hold the image, the one it is named after last.
     pub(super) fn sources(&self, reference: &Reference, is_plain: impl Fn(&str) -> bool) -> Vec<Repository> {
-        let mirrors = self.0.get(reference.registry()).into_iter().flatten().map(|place| {
-            let path = match &place.prefix {
+        let mirrors = self.0.get(reference.registry()).into_iter().flatten().map(|mirror| {
+            let path = match &mirror.prefix {
                 Some(prefix) => format!("{prefix}/{}", reference.path()),
                 None => reference.path().to_owned(),
             };
-            Repository::new(&place.host, path, is_plain(&place.host))
+            Repository::new(&mirror.host, path, is_plain(&mirror.host))
         });
         mirrors.chain([Repository::origin(reference, &is_plain)]).collect()
     }

@@ -65,7 +65,7 @@ pub(super) enum Fault {
     Length { url: String, expected: u64, actual: u64 },
     #[error("{url} delivered content of digest {actual}, expected {expected}")]
     Content { url: String, expected: Digest, actual: Digest },
-    #[error("{url} is no usable document: {problem}")]
+    #[error("failed to use the document at {url}: {problem}")]
     Document { url: String, problem: &'static str },
     #[error("{url} is malformed")]
     Json { url: String, source: serde_json::Error },

@@ -179,7 +179,7 @@ async fn listed(
             .and_then(|value| value.to_str().ok())
             .is_some_and(|kind| kind.split(';').next().map(str::trim) == Some(INDEX));
         if !is_index {
-            // A page that greets whoever asks for anything is no list.
+            // A page that greets whoever asks for anything is not a list.
             return Ok(None);
         }
         list.extend(parse(&content, &shown(&url))?.manifests);

@@ -82,7 +82,7 @@ struct Check<'a> {
 }
 
 impl Check<'_> {
-    /// A folder without any sign of being a store is none, and stays as it is.
+    /// A folder without any sign of being a store is not taken for one, and stays as it is.
     fn layout(&mut self) -> Result<(), StoreError> {
         let path = self.root.join(layout::LAYOUT);
         match layout::check(self.root) {

@@ -63,7 +63,7 @@ pub enum KeyAlgorithm {
     Ed25519,
 }
 
-/// The text or the bytes are no public key that can be used.
+/// The text or the bytes are not a public key that can be used.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum KeyError {

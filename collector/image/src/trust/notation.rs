@@ -211,12 +211,12 @@ impl Notation {
         check_signature(&envelope, &key)?;
         check_target(&envelope.payload, target)?;
 
-        let mut judge = Judge { statement, not_enforced: Vec::new() };
+        let mut enforcement = Enforcement { statement, not_enforced: Vec::new() };
         let (trusted, problem) = self.authenticity(statement, &envelope, &chain);
-        judge.check(statement.actions.authenticity, problem)?;
-        judge.check(statement.actions.expiry, expired(&envelope, now))?;
-        judge.check(statement.actions.timestamp, timestamp(&envelope, &chain, now))?;
-        judge.check(statement.actions.revocation, revocation(&chain))?;
+        enforcement.check(statement.actions.authenticity, problem)?;
+        enforcement.check(statement.actions.expiry, expired(&envelope, now))?;
+        enforcement.check(statement.actions.timestamp, timestamp(&envelope, &chain, now))?;
+        enforcement.check(statement.actions.revocation, revocation(&chain))?;
         let leaf = chain.first().map(|leaf| leaf.subject());
         Ok(Accepted {
             format: envelope.format,
@@ -225,7 +225,7 @@ impl Notation {
             subject: leaf.map(|subject| text_of(&subject.to_string())).unwrap_or_default(),
             certificate: envelope.chain.first().map_or_else(|| Digest::of(b""), |der| Digest::of(der)),
             trusted,
-            not_enforced: judge.not_enforced,
+            not_enforced: enforcement.not_enforced,
         })
     }
 
@@ -259,13 +259,13 @@ impl Notation {
     }
 }
 
-/// Applies the actions of a statement.
-struct Judge<'a> {
+/// Enforces the checks of a statement as its level says, and keeps what it only logs.
+struct Enforcement<'a> {
     statement: &'a Statement,
     not_enforced: Vec<String>,
 }
 
-impl Judge<'_> {
+impl Enforcement<'_> {
     fn check(&mut self, action: Action, problem: Option<String>) -> Result<(), NotationRefusal> {
         match (problem, action) {
             (None, _) | (_, Action::Skip) => Ok(()),

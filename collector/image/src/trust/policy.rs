@@ -151,19 +151,22 @@ impl Policy {
         };
         let base = machine.over(Settings::built_in());
         let policy = match locked {
-            Some(lock) => Self::under_lock(asked, base, lock)?,
+            Some(lock) => Self::under_lock(&asked, &base, &lock)?,
             None => Self::of(asked.over(base), Vec::new(), None)?,
         };
         Ok(Self { files, ..policy })
     }
 
     /// Joins a locked policy with what others ask for.
-    fn under_lock(asked: Settings, base: Settings, lock: Position) -> Result<Self, PolicyError> {
+    fn under_lock(asked: &Settings, base: &Settings, lock: &Position) -> Result<Self, PolicyError> {
         let floor = Self::of(base.clone(), Vec::new(), Some(lock.clone()))?;
         let also_allowed = base.allowed_gadgets.clone().map(AllowList::new);
-        let policy =
-            Self::of(asked.clone().over(base), also_allowed.into_iter().collect(), Some(lock.clone()))?;
-        floor.check_not_loosened(&policy, &asked, &lock)?;
+        let policy = Self::of(
+            asked.clone().over(base.clone()),
+            also_allowed.into_iter().collect(),
+            Some(lock.clone()),
+        )?;
+        floor.check_not_loosened(&policy, asked, lock)?;
         Ok(policy)
     }
 

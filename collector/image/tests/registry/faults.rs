@@ -304,7 +304,10 @@ fn hostile_graphs_are_refused() {
         (layer("-1"), "is malformed"),
         (both, "is an index and a manifest at once"),
         ("{}".to_owned(), "is neither an index nor a manifest"),
-        (r#"{"mediaType":"text/plain"}"#.to_owned(), "its media type is none of an index or manifest"),
+        (
+            r#"{"mediaType":"text/plain"}"#.to_owned(),
+            "expected the media type of an index or manifest, got another",
+        ),
         (self_index.replace("DIGEST", "sha256:../../x"), "a descriptor of image"),
     ];
     for (document, expected) in cases {

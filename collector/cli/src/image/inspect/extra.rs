@@ -204,7 +204,7 @@ pub(super) fn type_name(kind: MapKind) -> String {
 mod tests {
     use super::{from_yaml, written};
 
-    /// Guarantees: repository and tag are what was typed; a port is no tag.
+    /// Guarantees: repository and tag are what was typed; a port is not a tag.
     #[test]
     fn names_are_taken_as_typed() {
         assert_eq!(written("trace_exec"), ("trace_exec", "latest"));

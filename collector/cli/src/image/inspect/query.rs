@@ -9,7 +9,8 @@ use crate::failure::Failure;
 pub(super) fn query(document: &Value, path: &str) -> Result<Value, Failure> {
     let whole = format!("${}", path.trim_start_matches('$'));
     let parsed = JsonPath::parse(&whole).map_err(|error| {
-        Failure::config(format!("`{path}` is no JSONPath: {error}")).hint("for example: .layers[0].size")
+        Failure::config(format!("expected a JSONPath, got `{path}`: {error}"))
+            .hint("for example: .layers[0].size")
     })?;
     let found: Vec<Value> = parsed.query(document).into_iter().cloned().collect();
     match <[Value; 1]>::try_from(found) {
@@ -25,7 +26,7 @@ mod tests {
 
     use super::query;
 
-    /// Scenario: paths to one value, to several, to none, and one that is no path.
+    /// Scenario: paths to one value, to several, to none, and one that is not a path.
     /// Guarantees: one is given as it is, several as a list, the others are errors.
     #[test]
     fn paths_find_values() {

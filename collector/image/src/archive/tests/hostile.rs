@@ -151,7 +151,7 @@ fn limits_hold() {
     assert!(refusal(&huge.bytes()).contains("5242880 bytes, more than the 4194304 allowed"));
 }
 
-/// Scenario: blobs with wrong digest, wrong size, missing; documents that are none; no names, bad names; no layout.
+/// Scenario: blobs with wrong digest, wrong size, missing; documents that are not JSON; no names, bad names; no layout.
 /// Guarantees: each is an error that names what is wrong.
 #[test]
 fn unusable_images_are_refused() {
@@ -192,7 +192,7 @@ fn unusable_images_are_refused() {
     assert!(refusal(&deep.bytes()).contains("`index.json` of archive"));
 }
 
-/// Scenario: files that are no tar: empty, compressed, text, a folder, a pipe, a missing one.
+/// Scenario: files that are not tar: empty, compressed, text, a folder, a pipe, a missing one.
 /// Guarantees: the error says what it is, at once.
 #[test]
 fn other_files_are_named() {

@@ -39,7 +39,7 @@ fn signature_tag(digest: Digest) -> String {
     format!("sha256-{}.sig", digest.hex())
 }
 
-/// Scenario: a store that nothing happened to, and a folder that is none.
+/// Scenario: a store that nothing happened to, and a folder that is not a store.
 /// Guarantees: the first has no fault and a repair changes nothing; the second is refused and stays as it is.
 #[test]
 fn sound_stores_stay_as_they_are() {
@@ -173,7 +173,7 @@ fn images_that_run_here_stay() {
     assert!(store.load_gadget(&name("g"), here).is_ok() && store.load_gadget(&name("g"), there).is_err());
 }
 
-/// Scenario: leftovers of killed writers, a name that stands twice, an entry with a digest that is none.
+/// Scenario: leftovers of killed writers, a name that stands twice, an entry with a malformed digest.
 /// Guarantees: they are told and taken away; a hostile name cannot act on a terminal.
 #[test]
 fn odd_entries_and_leftovers_are_cleared() {

@@ -77,7 +77,7 @@ fn referrers_are_what_they_say() {
     assert_eq!(store.referrers(digest).unwrap().len(), 1);
 }
 
-/// Scenario: a blob is missing, cut short, or announced with two sizes; digests that are none; a document of 100 MB.
+/// Scenario: a blob is missing, cut short, or announced with two sizes; malformed digests; a document of 100 MB.
 /// Guarantees: listing is refused, says which blob, and changes nothing.
 #[test]
 fn incomplete_images_are_not_listed() {

@@ -69,7 +69,7 @@ pub enum SigningKeyError {
     /// The JSON document inside the sealed form is broken.
     #[error("its encrypted form is malformed")]
     SealedDocument(#[source] serde_json::Error),
-    /// The content is no private key that can sign here.
+    /// The content is not a private key that can sign here.
     #[error("its content is not a PKCS#8 key for ECDSA P-256, Ed25519 or RSA of 2048 to 4096 bits")]
     Unsupported,
     /// P-384: readers expect SHA-256 with it, which ring does not sign.

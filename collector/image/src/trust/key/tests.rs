@@ -134,7 +134,7 @@ fn sealed_keys_need_their_password() {
     assert!(!format!("{key:?}{plain:?}").contains("PRIVATE"));
 }
 
-/// Scenario: sealed keys that ask for terabytes of memory, zero rounds, other algorithms, or are no JSON.
+/// Scenario: sealed keys that ask for terabytes of memory, zero rounds, other algorithms, or are not JSON.
 /// Guarantees: each is refused before any work is done for it.
 #[test]
 fn sealed_keys_are_bounded() {

@@ -76,7 +76,7 @@ pub(super) enum Attribute {
     Other,
 }
 
-/// The bytes are no signature envelope that can be checked.
+/// The bytes are not a signature envelope that can be checked.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum EnvelopeError {

@@ -92,7 +92,7 @@ pub(super) enum StoreKind {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum TrustPolicyError {
-    /// It is no JSON document of the right form.
+    /// It is not a JSON document of the right form.
     #[error("trust policy is malformed")]
     Json(#[source] serde_json::Error),
     /// It has more bytes than any real one.

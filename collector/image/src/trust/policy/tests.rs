@@ -198,7 +198,7 @@ fn open_policies_are_refused() {
 }
 
 /// Scenario: keys and notation settings that cannot be used, half of notation, and notation switched off.
-/// Guarantees: each error names the place; an empty list is no error but none.
+/// Guarantees: each error names the place; an empty list is not an error but none.
 #[test]
 fn unusable_settings_name_their_place() {
     let refused = |settings: Settings| ig_model::chain(&Policy::new(None, [settings]).unwrap_err());

@@ -11,7 +11,7 @@ const MAX_LINKS: usize = 40;
 
 /// How a path leads to a file now.
 #[derive(Debug, Default)]
-pub(super) struct Route {
+pub(super) struct Resolution {
     /// Every name on the way whose replacement makes the path lead elsewhere: links, and the end of the way.
     pub(super) names: BTreeSet<PathBuf>,
     /// The directories in which such a name is a link, or is missing.
@@ -20,18 +20,18 @@ pub(super) struct Route {
     pub(super) last: Option<PathBuf>,
 }
 
-impl Route {
+impl Resolution {
     /// Walks `path`, which must be absolute.
     pub(super) fn of(path: &Path) -> Self {
-        let mut route = Self::default();
+        let mut resolution = Self::default();
         let mut path = path.to_owned();
         for _ in 0..MAX_LINKS {
-            match route.step(&path) {
+            match resolution.step(&path) {
                 Some(next) => path = next,
                 None => break,
             }
         }
-        route
+        resolution
     }
 
     /// Walks to the first link and gives the path with the link replaced by its target; nothing at the end of the
@@ -73,7 +73,7 @@ impl Route {
 mod tests {
     use std::{fs, os::unix::fs::symlink, path::Path};
 
-    use super::Route;
+    use super::Resolution;
 
     /// Scenario: a link to a file behind a linked directory; a link to itself; a path of which nothing exists.
     /// Guarantees: every directory that holds a link or lacks a name is passed, the one with the file is the last,
@@ -86,15 +86,15 @@ mod tests {
         fs::write(root.join("real/dir/file"), "1").unwrap();
         symlink("real", root.join("alias")).unwrap();
         symlink("alias/dir/../dir/file", root.join("link")).unwrap();
-        let route = Route::of(&root.join("link"));
-        assert_eq!(route.passed.iter().collect::<Vec<_>>(), [&root]);
-        assert_eq!(route.last, Some(root.join("real/dir")));
+        let resolution = Resolution::of(&root.join("link"));
+        assert_eq!(resolution.passed.iter().collect::<Vec<_>>(), [&root]);
+        assert_eq!(resolution.last, Some(root.join("real/dir")));
         let names = ["alias", "link", "real/dir/file"].map(|name| root.join(name));
-        assert!(route.names.iter().eq(&names), "{:?}", route.names);
+        assert!(resolution.names.iter().eq(&names), "{:?}", resolution.names);
 
         symlink("loop", root.join("loop")).unwrap();
-        assert_eq!(Route::of(&root.join("loop")).last, None);
-        let nowhere = Route::of(Path::new("/nowhere/at/all"));
+        assert_eq!(Resolution::of(&root.join("loop")).last, None);
+        let nowhere = Resolution::of(Path::new("/nowhere/at/all"));
         assert!(nowhere.passed.contains(Path::new("/")) && nowhere.names.contains(Path::new("/nowhere")));
         assert_eq!(nowhere.last, None);
     }
