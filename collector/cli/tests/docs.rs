@@ -13,7 +13,6 @@ const GIVEN_UP: &[(&str, &str)] = &[
     ("Judge", "verifier, check, or what it enforces"),
     ("Wish", "request, schedule"),
     ("Handler", "what it does with what it handles"),
-    ("Helper", "what it does"),
     ("Manager", "what it keeps or does"),
     ("Misc", "a name for each part"),
     ("Util", "a name for each part"),

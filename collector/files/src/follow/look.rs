@@ -194,26 +194,28 @@ impl Look {
         told: Option<Version>,
         now: Instant,
     ) -> Version {
-        let metadata = std::fs::metadata(file).ok();
-        let identity = metadata.as_ref().map(Identity::of);
+        let Ok(metadata) = std::fs::metadata(file) else {
+            self.unfinished.remove(file);
+            self.seen.insert(file.to_owned(), Seen { identity: None, version: Version::ABSENT });
+            return Version::ABSENT;
+        };
+        let identity = Identity::of(&metadata);
         let told = told.map(|version| Seen { identity: None, version });
         let before = self.seen.get(file).copied().or(told);
-        if let Some(before) = before {
-            if before.identity == identity {
-                self.unfinished.remove(file);
-                return before.version;
-            }
-            if let Some(identity) = identity
-                && metadata.is_some_and(|metadata| metadata.is_file())
-                && !(before.identity.is_none() && Version::read(file) == before.version)
-                && !self.is_whole(file, identity, before, resolution, now)
-            {
-                return before.version;
-            }
+        if let Some(before) = before.filter(|before| before.identity == Some(identity)) {
+            self.unfinished.remove(file);
+            return before.version;
+        }
+        let version = Version::read(file);
+        if let Some(before) = before
+            && version != before.version
+            && metadata.is_file()
+            && !self.is_whole(file, identity, before, resolution, now)
+        {
+            return before.version;
         }
         self.unfinished.remove(file);
-        let version = Version::read(file);
-        self.seen.insert(file.to_owned(), Seen { identity, version });
+        self.seen.insert(file.to_owned(), Seen { identity: Some(identity), version });
         version
     }
 

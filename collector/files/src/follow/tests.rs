@@ -153,7 +153,7 @@ async fn tells_which_documents_of_a_directory_differ() {
 }
 
 /// Scenario: further files are named by what was read of them; one changed between being read and being named, one
-/// did not; then the list is given anew without the first.
+/// did not; then the list is given anew without the first, and at last with one that was removed meanwhile.
 /// Guarantees: what changed in between is told, what did not is not; a path that is named no more is not followed.
 #[tokio::test]
 async fn follows_on_from_what_was_read() {
@@ -168,6 +168,9 @@ async fn follows_on_from_what_was_read() {
     told(&mut subscription, [&base]).await;
     fs::remove_file(&key).unwrap();
     told(&mut subscription, [&key]).await;
+    let gone = folder.path("gone");
+    subscription.also([FileVersion::of(&gone, b"read before it was removed").into()]);
+    told(&mut subscription, [&gone]).await;
 }
 
 /// Scenario: two subscribers of one follower name one file in common and one each.
