@@ -157,11 +157,9 @@ fn stalls_end() {
             () if request.path.contains("/blobs/") => Reply::announced(MIB, Step::Stall),
             () => Reply::Raw(vec![Step::Stall]),
         });
-        let mut options = options(&server);
-        options.patience.idle = Duration::from_millis(500);
-        let registry = Registry::new(options, Keychain::default());
         let (_folder, store) = store();
-        let error = block(registry.pull(&name(&server), &store, PullOptions::default(), &())).unwrap_err();
+        let error =
+            block(hasty(&server).pull(&name(&server), &store, PullOptions::default(), &())).unwrap_err();
         assert!(chain(&error).contains("neither sent nor took a byte"), "{part}: {}", chain(&error));
         assert_eq!(error.kind(), ErrorKind::Unavailable);
     }

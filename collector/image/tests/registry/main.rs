@@ -101,6 +101,13 @@ fn registry(server: &Server) -> Registry {
     Registry::new(options(server), Keychain::default())
 }
 
+/// One that gives up after half a second of silence: for servers that are silent for ever.
+fn hasty(server: &Server) -> Registry {
+    let mut options = options(server);
+    options.patience.idle = Duration::from_millis(500);
+    Registry::new(options, Keychain::default())
+}
+
 fn name(server: &Server) -> Reference {
     Reference::parse(&format!("{}/{REPOSITORY}:v1", server.host())).unwrap()
 }
