@@ -15,13 +15,14 @@ flock -n 9 || { echo "error: another tests/repeat.sh runs here" >&2; exit 1; }
 rm -rf "$folder/bin" "$folder"/run-*.log
 mkdir -p "$folder/bin"
 
+binaries=$(tests/build.sh)
 # Links, so that a build meanwhile changes nothing here.
 wanted=()
 while IFS=$'\t' read -r name package binary; do
     [ $# = 0 ] || grep -qF -f <(printf '%s\n' "$@") <<< "$name" || continue
     ln "$binary" "$folder/bin/$(basename "$binary")"
     wanted+=("$name"$'\t'"$package"$'\t'"$folder/bin/$(basename "$binary")")
-done < <(tests/build.sh)
+done <<< "$binaries"
 [ ${#wanted[@]} -gt 0 ] || { echo "error: no test binary has such a name: $*" >&2; exit 1; }
 ln "${CARGO_TARGET_DIR:-target}/debug/ig" "$folder/bin/ig"
 export IG_BINARY=$folder/bin/ig

@@ -9,7 +9,8 @@
     clippy::panic,
     clippy::indexing_slicing,
     clippy::missing_panics_doc,
-    reason = "test support: a broken assumption must end the test where it broke"
+    clippy::float_cmp,
+    reason = "test support: a broken assumption must end the test where it broke; floats that are compared are counts"
 )]
 
 pub mod collector;

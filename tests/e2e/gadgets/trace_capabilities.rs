@@ -24,7 +24,7 @@ fn collector(params: &str) -> Collector {
         ["/usr/sbin/chroot", "/usr/bin/chroot"].map(Path::new).into_iter().find(|path| path.exists());
     // Another user runs it.
     fs::set_permissions(collector.folder(), fs::Permissions::from_mode(0o755)).unwrap();
-    ig_test_kit::executable::copy(chroot.expect("chroot(8) is part of coreutils"), &program(&collector));
+    ig_test_kit::executable::copy(chroot.unwrap(), &program(&collector));
     collector
 }
 
