@@ -25,7 +25,7 @@ use std::{
 use ig_console::{ConsoleOptions, Mode, Output, Terminal, sink};
 use ig_datasource::{DataSource, Field, Origin, SourceKind};
 use ig_model::{BootClock, FieldKind};
-use ig_operators::{Columns, FormatContext, Sink, format::Accounts};
+use ig_operators::{Batch, Columns, FormatContext, Sink, format::Accounts};
 use rustix::time::{ClockId, clock_gettime};
 use serde::Serialize;
 
@@ -187,14 +187,13 @@ fn cpu_time() -> f64 {
 }
 
 fn rows(timing: &mut Timing, sink: &mut dyn Sink, output: &Output, record: &[u8]) {
+    let mut fetch: Batch = std::iter::repeat_n(record, 100).collect();
+    fetch.set_begins();
+    fetch.set_ends();
     for _ in 0..ROWS / 800 {
         timing.part(|| {
             for _ in 0..8 {
-                sink.begin();
-                for _ in 0..100 {
-                    sink.record(black_box(record));
-                }
-                sink.end();
+                sink.take(black_box(&fetch));
                 sink.flush();
             }
         });
@@ -214,10 +213,10 @@ fn main() {
     let columns = columns(&source);
     let output = Output::to(Box::new(Nowhere), Terminal::none(), 64 << 20).expect("a thread");
     let options = ConsoleOptions::default();
-    let make = |mode| sink(&mode, &source, &columns, &options, &output).expect("a sink");
+    let make = |mode| sink(&mode, &source, &columns, &options, &output).expect("a mode that fits").expect("a sink");
     let few =
         ConsoleOptions { fields: Some("proc.comm,proc.pid,fd,fname,error_raw".to_owned()), label: None };
-    let narrow = |mode| sink(&mode, &source, &columns, &few, &output).expect("a sink");
+    let narrow = |mode| sink(&mode, &source, &columns, &few, &output).expect("a mode that fits").expect("a sink");
     let mut sinks =
         [make(Mode::Json), narrow(Mode::Json), make(Mode::Columns), narrow(Mode::Columns), make(Mode::Yaml)];
     let names = [

@@ -12,8 +12,10 @@ mod layout;
 #[cfg(test)]
 mod tests;
 
+use std::sync::Arc;
+
 use ig_datasource::{DataSource, SourceKind};
-use ig_operators::{Columns, Sink};
+use ig_operators::{Batch, Columns, Sink, SinkLedger};
 
 use crate::{
     error::ConsoleError,
@@ -130,9 +132,7 @@ impl TableSink {
         }
         resized
     }
-}
 
-impl Sink for TableSink {
     fn begin(&mut self) {
         let resized = self.follow_terminal();
         if !self.array {
@@ -166,7 +166,7 @@ impl Sink for TableSink {
         buffer.extend_from_slice(line.as_bytes());
         buffer.push(b'\n');
         if self.array {
-            self.lane.count_row();
+            self.lane.count_rows(1);
         } else {
             self.lane.end_row();
         }
@@ -181,6 +181,18 @@ impl Sink for TableSink {
             self.lane.flush();
         }
     }
+}
+
+impl Sink for TableSink {
+    fn take(&mut self, batch: &Batch) {
+        if batch.begins() {
+            self.begin();
+        }
+        batch.iter().for_each(|record| self.record(record));
+        if batch.ends() {
+            self.end();
+        }
+    }
 
     fn flush(&mut self) {
         self.lane.flush();
@@ -188,5 +200,9 @@ impl Sink for TableSink {
 
     fn finish(&mut self) {
         self.lane.flush();
+    }
+
+    fn ledger(&self) -> &Arc<SinkLedger> {
+        self.lane.ledger()
     }
 }

@@ -20,8 +20,10 @@ mod yaml;
 #[cfg(test)]
 mod tests;
 
+use std::sync::Arc;
+
 use ig_datasource::SourceKind;
-use ig_operators::{Column, Columns, Sink};
+use ig_operators::{Batch, Column, Columns, Sink, SinkLedger};
 
 use crate::{fields::Kept, output::Lane};
 use json::Json;
@@ -100,15 +102,7 @@ impl DocumentSink {
         buffer.extend_from_slice(json.before_element(*open));
         *open += 1;
         json.write(record, buffer);
-        self.lane.count_row();
-    }
-}
-
-impl Sink for DocumentSink {
-    fn begin(&mut self) {
-        if self.array {
-            self.open = Some(0);
-        }
+        self.lane.count_rows(1);
     }
 
     fn record(&mut self, record: &[u8]) {
@@ -127,10 +121,22 @@ impl Sink for DocumentSink {
         self.lane.end_row();
     }
 
-    fn end(&mut self) {
+    fn close(&mut self) {
         if let (Writer::Json(json), Some(elements)) = (&self.writer, self.open.take()) {
             self.lane.buffer().extend_from_slice(json.after_elements(elements));
             self.lane.flush();
+        }
+    }
+}
+
+impl Sink for DocumentSink {
+    fn take(&mut self, batch: &Batch) {
+        if batch.begins() && self.array {
+            self.open = Some(0);
+        }
+        batch.iter().for_each(|record| self.record(record));
+        if batch.ends() {
+            self.close();
         }
     }
 
@@ -141,7 +147,11 @@ impl Sink for DocumentSink {
     }
 
     fn finish(&mut self) {
-        self.end();
+        self.close();
         self.lane.flush();
+    }
+
+    fn ledger(&self) -> &Arc<SinkLedger> {
+        self.lane.ledger()
     }
 }

@@ -13,12 +13,12 @@ mod draw;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use ig_datasource::{DataSource, Number, SourceKind};
 use ig_exporters::series::InstrumentKind;
 use ig_operators::{
-    Columns, MeasurePlan, Sink, ValueScratch,
+    Batch, Columns, MeasurePlan, Sink, SinkLedger, ValueScratch,
     measure::{Aggregate, Instrument, MeasureLabel, Value},
 };
 
@@ -131,7 +131,7 @@ impl HistogramSink {
             buffer.extend_from_slice(CLEAR.as_bytes());
         }
         buffer.extend_from_slice(page.as_bytes());
-        self.lane.count_row();
+        self.lane.count_rows(1);
         self.lane.flush();
         self.changed = false;
     }
@@ -170,9 +170,7 @@ impl HistogramSink {
         }
         page
     }
-}
 
-impl Sink for HistogramSink {
     fn begin(&mut self) {
         // What counts the records of one fetch starts anew with each.
         for (index, instrument) in self.instruments.iter().enumerate() {
@@ -196,9 +194,15 @@ impl Sink for HistogramSink {
         }
         self.changed = true;
     }
+}
 
-    fn end(&mut self) {
-        if self.array {
+impl Sink for HistogramSink {
+    fn take(&mut self, batch: &Batch) {
+        if batch.begins() {
+            self.begin();
+        }
+        batch.iter().for_each(|record| self.record(record));
+        if batch.ends() && self.array {
             self.draw();
         }
     }
@@ -214,6 +218,10 @@ impl Sink for HistogramSink {
             self.draw();
         }
         self.lane.flush();
+    }
+
+    fn ledger(&self) -> &Arc<SinkLedger> {
+        self.lane.ledger()
     }
 }
 

@@ -53,15 +53,7 @@ pub struct ConsoleOptions {
     pub label: Option<String>,
 }
 
-/// Nothing is printed.
-#[derive(Debug)]
-struct NoSink;
-
-impl Sink for NoSink {
-    fn record(&mut self, _record: &[u8]) {}
-}
-
-/// What prints the records of `source` in a mode that [`Supported::choose`] gave.
+/// What prints the records of `source` in a mode that [`Supported::choose`] gave; `None` if nothing is printed.
 ///
 /// # Errors
 /// A field that does not exist, an annotation without a meaning, or a mode that lacks what it needs.
@@ -71,7 +63,7 @@ pub fn sink(
     columns: &Columns,
     options: &ConsoleOptions,
     output: &Output,
-) -> Result<Box<dyn Sink>, ConsoleError> {
+) -> Result<Option<Box<dyn Sink>>, ConsoleError> {
     let fields = options.fields.as_deref();
     let label = options.label.as_deref();
     if let Mode::PcapNg | Mode::Pprof = mode {
@@ -89,16 +81,16 @@ pub fn sink(
     let document = |syntax, lane| -> Result<Box<dyn Sink>, ConsoleError> {
         Ok(Box::new(DocumentSink::new(syntax, source.kind, columns, &kept, label, lane)))
     };
-    Ok(match mode {
+    Ok(Some(match mode {
         Mode::Columns => Box::new(TableSink::new(source, columns, fields, label, lane)?),
         Mode::Json => document(Syntax::Json, lane)?,
         Mode::JsonPretty => document(Syntax::JsonPretty, lane)?,
         Mode::Yaml => document(Syntax::Yaml, lane)?,
-        Mode::None => Box::new(NoSink),
+        Mode::None => return Ok(None),
         Mode::Raw | Mode::Other(_) => Box::new(RawSink::new(columns, lane)),
         Mode::Histogram => Box::new(HistogramSink::new(source, columns, label, lane)?),
         Mode::PcapNg => Box::new(PcapSink::new(source, columns, lane)?),
         Mode::Folded => Box::new(ProfileSink::folded(source, columns, lane)?),
         Mode::Pprof => Box::new(ProfileSink::pprof(source, columns, lane)?),
-    })
+    }))
 }

@@ -26,6 +26,8 @@ use std::{
     time::Duration,
 };
 
+use ig_model::Loss;
+use ig_operators::SinkLedger;
 use rustix::event::{EventfdFlags, eventfd};
 use thiserror::Error;
 use tokio::sync::watch;
@@ -110,9 +112,26 @@ struct Shared {
     terminal: Terminal,
 }
 
+/// Whole rows of one data source.
+#[derive(Debug)]
+struct Chunk {
+    bytes: Vec<u8>,
+    rows: u64,
+    ledger: Arc<SinkLedger>,
+}
+
+impl Chunk {
+    /// Counts its rows as lost, and gives back its empty buffer.
+    fn lose(mut self) -> Vec<u8> {
+        self.ledger.lose(Loss::Output, self.rows);
+        self.bytes.clear();
+        self.bytes
+    }
+}
+
 #[derive(Debug, Default)]
 struct Queue {
-    chunks: VecDeque<Vec<u8>>,
+    chunks: VecDeque<Chunk>,
     /// Bytes in `chunks`, and in the one being written.
     bytes: usize,
     spare: Vec<Vec<u8>>,
@@ -241,33 +260,32 @@ impl Shared {
         self.ended.borrow().is_some()
     }
 
-    /// Queues one chunk of whole rows and leaves an empty buffer in its place. `lead` goes in front unless this
-    /// lane was printed last. Returns whether the chunk was taken.
-    fn push(&self, lane: u64, lead: &[u8], chunk: &mut Vec<u8>, rows: u64) -> bool {
-        if chunk.is_empty() {
-            return true;
+    /// Queues one chunk of whole rows. `lead` goes in front unless this lane was printed last. Returns whether the chunk
+    /// was taken, and an empty buffer for the next one.
+    fn push(&self, lane: u64, lead: &[u8], chunk: Chunk) -> (bool, Vec<u8>) {
+        if chunk.bytes.is_empty() {
+            return (true, chunk.bytes);
         }
         let mut queue = self.lock();
         if self.has_ended() || queue.closing {
             drop(queue);
-            chunk.clear();
-            return false;
+            return (false, chunk.lose());
         }
         let lead = if queue.last == Some(lane) { &[] } else { lead };
-        let bytes = chunk.len() + lead.len();
+        let bytes = chunk.bytes.len() + lead.len();
         // A chunk larger than the whole queue passes alone, or it would never pass.
         if queue.bytes > 0 && queue.bytes + bytes > self.limit {
             drop(queue);
-            self.dropped_rows.fetch_add(rows, Ordering::Relaxed);
-            self.dropped_bytes.fetch_add(chunk.len() as u64, Ordering::Relaxed);
-            chunk.clear();
-            return false;
+            self.dropped_rows.fetch_add(chunk.rows, Ordering::Relaxed);
+            self.dropped_bytes.fetch_add(chunk.bytes.len() as u64, Ordering::Relaxed);
+            return (false, chunk.lose());
         }
         if !lead.is_empty() {
-            queue.chunks.push_back(lead.to_vec());
+            let ledger = Arc::clone(&chunk.ledger);
+            queue.chunks.push_back(Chunk { bytes: lead.to_vec(), rows: 0, ledger });
         }
         let empty = queue.spare.pop().unwrap_or_default();
-        queue.chunks.push_back(std::mem::replace(chunk, empty));
+        queue.chunks.push_back(chunk);
         queue.last = Some(lane);
         let idle = queue.bytes == 0;
         queue.bytes += bytes;
@@ -276,7 +294,7 @@ impl Shared {
         if idle {
             self.wake();
         }
-        true
+        (true, empty)
     }
 
     /// Takes a written buffer back.

@@ -10,11 +10,11 @@ mod blocks;
 #[cfg(test)]
 mod tests;
 
-use std::{collections::HashMap, ops::Range};
+use std::{collections::HashMap, ops::Range, sync::Arc};
 
 use ig_datasource::DataSource;
 use ig_model::{BootClock, KtimeNs};
-use ig_operators::{Column, Columns, Render, Sink, Value, ValueKind, ValueScratch};
+use ig_operators::{Batch, Column, Columns, Render, Sink, SinkLedger, Value, ValueKind, ValueScratch};
 
 use crate::{error::ConsoleError, output::Lane};
 
@@ -205,9 +205,7 @@ impl PcapSink {
             self.interfaces.retain(|_, number| usize::try_from(*number).is_ok_and(|number| number < known));
         }
     }
-}
 
-impl Sink for PcapSink {
     fn record(&mut self, record: &[u8]) {
         if !self.announced.section && self.lane.buffer().is_empty() {
             blocks::section(self.lane.buffer());
@@ -227,6 +225,12 @@ impl Sink for PcapSink {
             self.settle(taken);
         }
     }
+}
+
+impl Sink for PcapSink {
+    fn take(&mut self, batch: &Batch) {
+        batch.iter().for_each(|record| self.record(record));
+    }
 
     fn flush(&mut self) {
         let taken = self.lane.flush();
@@ -235,6 +239,10 @@ impl Sink for PcapSink {
 
     fn finish(&mut self) {
         self.flush();
+    }
+
+    fn ledger(&self) -> &Arc<SinkLedger> {
+        self.lane.ledger()
     }
 }
 

@@ -10,11 +10,11 @@ mod pprof;
 #[cfg(test)]
 mod tests;
 
-use std::collections::HashMap;
+use std::{collections::HashMap, sync::Arc};
 
 use ig_datasource::DataSource;
 use ig_model::UnixNs;
-use ig_operators::{Column, Columns, Sink, Value, ValueKind, ValueScratch};
+use ig_operators::{Batch, Column, Columns, Sink, SinkLedger, Value, ValueKind, ValueScratch};
 
 use crate::{error::ConsoleError, output::Lane, text::number};
 
@@ -41,6 +41,8 @@ pub(crate) struct ProfileSink {
     totals: HashMap<Box<str>, u64>,
     bytes: usize,
     others: u64,
+    /// Records in the totals.
+    records: u64,
     key: String,
     scratch: ValueScratch,
 }
@@ -128,6 +130,7 @@ impl ProfileSink {
             totals: HashMap::new(),
             bytes: 0,
             others: 0,
+            records: 0,
             key: String::new(),
             scratch: ValueScratch::default(),
         })
@@ -192,13 +195,12 @@ impl ProfileSink {
             }
         }
         self.lane.buffer().append(&mut out);
-        self.lane.count_row();
+        self.lane.count_rows(std::mem::take(&mut self.records));
         self.lane.flush();
     }
-}
 
-impl Sink for ProfileSink {
     fn record(&mut self, record: &[u8]) {
+        self.records += 1;
         self.read_key(record);
         let value = match self.value.value(record, &mut self.scratch) {
             Value::Unsigned(value) => value,
@@ -214,9 +216,19 @@ impl Sink for ProfileSink {
             self.totals.insert(self.key.as_str().into(), value);
         }
     }
+}
+
+impl Sink for ProfileSink {
+    fn take(&mut self, batch: &Batch) {
+        batch.iter().for_each(|record| self.record(record));
+    }
 
     fn finish(&mut self) {
         self.write();
+    }
+
+    fn ledger(&self) -> &Arc<SinkLedger> {
+        self.lane.ledger()
     }
 }
 

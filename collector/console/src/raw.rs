@@ -3,7 +3,9 @@
 //! Text goes out without escapes, so a pipe gets what the gadget wrote. On a terminal everything but line ends and
 //! tabs is made harmless.
 
-use ig_operators::{Column, Columns, Sink, Value, ValueKind, ValueScratch};
+use std::sync::Arc;
+
+use ig_operators::{Batch, Column, Columns, Sink, SinkLedger, Value, ValueKind, ValueScratch};
 
 use crate::{
     output::Lane,
@@ -31,9 +33,7 @@ impl RawSink {
             text: String::new(),
         }
     }
-}
 
-impl Sink for RawSink {
     fn record(&mut self, record: &[u8]) {
         for column in &self.columns {
             self.text.clear();
@@ -46,9 +46,14 @@ impl Sink for RawSink {
         }
         self.lane.end_row();
     }
+}
 
-    fn end(&mut self) {
-        self.lane.flush();
+impl Sink for RawSink {
+    fn take(&mut self, batch: &Batch) {
+        batch.iter().for_each(|record| self.record(record));
+        if batch.ends() {
+            self.lane.flush();
+        }
     }
 
     fn flush(&mut self) {
@@ -57,6 +62,10 @@ impl Sink for RawSink {
 
     fn finish(&mut self) {
         self.lane.flush();
+    }
+
+    fn ledger(&self) -> &Arc<SinkLedger> {
+        self.lane.ledger()
     }
 }
 

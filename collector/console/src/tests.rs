@@ -4,7 +4,7 @@ use std::{path::Path, time::Duration};
 
 use ig_datasource::{DataSource, Field, Origin, SourceKind};
 use ig_model::{BootClock, FieldKind, kind::Scalar};
-use ig_operators::{Columns, FormatContext, format::Accounts};
+use ig_operators::{Batch, Columns, FormatContext, format::Accounts};
 
 use crate::{
     ConsoleError, ConsoleOptions, Mode, Output, Terminal,
@@ -134,6 +134,14 @@ pub(crate) fn all_kinds() -> DataSource {
     )
 }
 
+/// The records of one fetch.
+pub(crate) fn fetch<'a>(records: impl IntoIterator<Item = &'a [u8]>) -> Batch {
+    let mut batch: Batch = records.into_iter().collect();
+    batch.set_begins();
+    batch.set_ends();
+    batch
+}
+
 /// Everything printed for these records, in one batch.
 pub(crate) fn print(
     mode: &Mode,
@@ -144,14 +152,11 @@ pub(crate) fn print(
     records: &[Vec<u8>],
 ) -> Result<Vec<u8>, ConsoleError> {
     let (output, memory) = memory(terminal);
-    let mut sink = sink(mode, source, columns, options, &output)?;
-    sink.begin();
-    for record in records {
-        sink.record(record);
+    if let Some(mut sink) = sink(mode, source, columns, options, &output)? {
+        sink.take(&fetch(records.iter().map(Vec::as_slice)));
+        sink.flush();
+        sink.finish();
     }
-    sink.end();
-    sink.flush();
-    sink.finish();
     finish(&output);
     Ok(memory.taken())
 }

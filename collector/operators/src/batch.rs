@@ -1,4 +1,4 @@
-//! A batch: the records of one fetch, kept together so that they can be put in order or cut.
+//! A batch: records kept together, so that they can be put in order, cut, or handed to a sink at once.
 
 /// Records one behind the other, and the order they are taken in.
 ///
@@ -7,6 +7,8 @@
 pub struct Batch {
     bytes: Vec<u8>,
     records: Vec<Span>,
+    begins: bool,
+    ends: bool,
 }
 
 /// Where a record is in `bytes`; always within it.
@@ -48,6 +50,32 @@ impl Batch {
         self.records.iter().map(|span| self.bytes.get(span.start..span.start + span.len).unwrap_or_default())
     }
 
+    /// One of the records, to be written to.
+    pub(crate) fn get_mut(&mut self, position: usize) -> Option<&mut [u8]> {
+        let span = self.records.get(position)?;
+        self.bytes.get_mut(span.start..span.start + span.len)
+    }
+
+    /// Whether a fetch begins with it.
+    pub fn begins(&self) -> bool {
+        self.begins
+    }
+
+    /// Whether a fetch ends with it.
+    pub fn ends(&self) -> bool {
+        self.ends
+    }
+
+    /// Says that a fetch begins with it.
+    pub fn set_begins(&mut self) {
+        self.begins = true;
+    }
+
+    /// Says that a fetch ends with it.
+    pub fn set_ends(&mut self) {
+        self.ends = true;
+    }
+
     /// Keeps the first records.
     pub fn truncate(&mut self, most: usize) {
         self.records.truncate(most);
@@ -60,13 +88,14 @@ impl Batch {
 
     /// Gives back the memory of records that were cut off, in the order of the rest.
     pub(crate) fn compact(&mut self) {
-        let mut kept = Self::default();
+        let mut kept = Self { begins: self.begins, ends: self.ends, ..Self::default() };
         kept.append(self);
         *self = kept;
     }
 
-    /// Forgets all records and keeps the memory.
+    /// Forgets all records and keeps the memory; it is part of no fetch then.
     pub fn clear(&mut self) {
+        (self.begins, self.ends) = (false, false);
         self.bytes.clear();
         self.records.clear();
     }

@@ -180,6 +180,15 @@ impl Columns {
         format!("data source `{}` has no field `{name}`{hint} (it has: {})", self.source, known.join(", "))
     }
 
+    /// Follows trailing data that begins `by` bytes later than it did.
+    pub(crate) fn move_rest(&mut self, by: usize) {
+        for column in &mut self.list {
+            if let Render::Rest(rest) = &mut column.render {
+                rest.start += by;
+            }
+        }
+    }
+
     fn warn(&mut self, text: String) {
         self.warnings.push(text);
     }

@@ -47,13 +47,19 @@ mod parse;
 #[cfg(test)]
 mod tests;
 
+use ig_model::Loss;
 use thiserror::Error;
+use tracing::warn;
 
 use env::{Env, Node as _};
 pub use env::{Scratch, Trap};
 use node::{Bool, Typed};
 
-use crate::column::Columns;
+use crate::{
+    column::Columns,
+    packet::Packet,
+    stage::{Next, Stage},
+};
 
 /// Most bytes of an expression.
 const MAX_LEN: usize = 64 << 10;
@@ -155,5 +161,47 @@ impl Expression {
     /// There is no verdict; the record should be dropped and counted.
     pub fn keeps(&self, record: &[u8], scratch: &mut Scratch) -> Result<bool, Trap> {
         self.root.eval(&mut Env::new(record, scratch))
+    }
+}
+
+/// The expression in its place among the stages.
+#[derive(Debug)]
+pub struct ExpressionStage {
+    expression: Expression,
+    scratch: Scratch,
+    /// Records without a verdict so far, and how many of them the log knows of.
+    unjudged: u64,
+    told: u64,
+    trap: Option<Trap>,
+}
+
+impl From<Expression> for ExpressionStage {
+    fn from(expression: Expression) -> Self {
+        Self { expression, scratch: Scratch::default(), unjudged: 0, told: 0, trap: None }
+    }
+}
+
+impl Stage for ExpressionStage {
+    fn packet(&mut self, packet: &mut Packet<'_>, next: &mut Next<'_>) {
+        match self.expression.keeps(packet.bytes(), &mut self.scratch) {
+            Ok(true) => next.pass(packet),
+            Ok(false) => next.lose(Loss::Filter),
+            Err(trap) => {
+                self.unjudged += 1;
+                self.trap = Some(trap);
+                next.lose(Loss::Expression);
+            }
+        }
+    }
+
+    /// Warns at the first record without a verdict and whenever their number has one digit more: any record can cause
+    /// it.
+    fn flush(&mut self, _next: &mut Next<'_>) {
+        if let Some(trap) = self.trap.take()
+            && self.told.checked_ilog10() < self.unjudged.checked_ilog10()
+        {
+            warn!(name: "filter.expression.failed", count = self.unjudged, error = &trap as &dyn std::error::Error);
+        }
+        self.told = self.unjudged;
     }
 }

@@ -9,7 +9,7 @@
 //! Inspektor Gadget, operator `filter`.
 
 use ig_datasource::Number;
-use ig_model::FieldKind;
+use ig_model::{FieldKind, Loss};
 use regex::bytes::{Regex, RegexBuilder};
 use thiserror::Error;
 
@@ -17,7 +17,9 @@ use crate::{
     column::{Column, Columns, Render, Value, ValueKind, ValueScratch},
     comparison::Comparison,
     format,
+    packet::Packet,
     spec::split_escaped,
+    stage::{Next, Stage},
 };
 
 /// Regular expressions may compile to at most this many bytes.
@@ -84,6 +86,30 @@ impl Filter {
     /// Whether every rule holds for `record`.
     pub fn keeps(&self, record: &[u8], scratch: &mut Scratch) -> bool {
         self.rules.iter().all(|rule| rule.holds(record, scratch))
+    }
+}
+
+/// The filter in its place among the stages.
+#[derive(Debug)]
+pub struct FilterStage {
+    filter: Filter,
+    scratch: Scratch,
+}
+
+impl From<Filter> for FilterStage {
+    fn from(filter: Filter) -> Self {
+        Self { filter, scratch: Scratch::default() }
+    }
+}
+
+impl Stage for FilterStage {
+    #[inline]
+    fn packet(&mut self, packet: &mut Packet<'_>, next: &mut Next<'_>) {
+        if self.filter.keeps(packet.bytes(), &mut self.scratch) {
+            next.pass(packet);
+        } else {
+            next.lose(Loss::Filter);
+        }
     }
 }
 

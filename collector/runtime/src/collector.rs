@@ -52,7 +52,7 @@ pub struct CollectorOptions {
     /// The machine that is observed.
     pub host: Arc<Host>,
     /// Makes sinks beside the exporters, if there are to be any.
-    pub sinks: Option<Arc<dyn crate::plan::SinkFactory>>,
+    pub sinks: Vec<Arc<dyn crate::plan::SinkFactory>>,
 }
 
 impl std::fmt::Debug for CollectorOptions {

@@ -177,7 +177,7 @@ impl Built {
         let handover = if replaces.is_some() { Handover::NOT_YET } else { Handover::None };
         let mut sources = Vec::new();
         for (plan, feed) in self.sources {
-            let name = plan.source.name.clone();
+            let name = plan.schema.name().to_owned();
             let pipeline = wire(&self.name, plan, &self.stacks, registry, status, &mut refusals);
             let stamped = matches!(feed, Feed::Ring(_) | Feed::Perf(_)) && pipeline.has_timestamp();
             let source = SourceName { gadget: self.name.clone(), source: name.clone() };
@@ -206,7 +206,7 @@ impl Running {
     pub async fn rewire(&self, plans: Vec<SourcePlan>, registry: &Registry, status: &Status) -> Vec<Reason> {
         let mut refusals = Vec::new();
         for plan in plans {
-            if let Some(source) = self.sources.iter().find(|source| source.name == plan.source.name) {
+            if let Some(source) = self.sources.iter().find(|source| source.name == plan.schema.name()) {
                 let pipeline = wire(&self.name, plan, &self.stacks, registry, status, &mut refusals);
                 source.handle.swap(pipeline).await;
             }
@@ -347,11 +347,11 @@ fn load(
         }
     }
     for source in sources {
-        if let Origin::Tracer { map } = &source.source.origin
+        if let Origin::Tracer { map } = &source.schema.source().origin
             && let Some(spec) = object.map(map)
             && spec.kind == MapKind::RINGBUF
         {
-            let bytes = ring_bytes(spec.max_entries, source.source.record_size);
+            let bytes = ring_bytes(spec.max_entries, source.schema.layout().kernel_size());
             loader.set_max_entries(map, bytes).map_err(refused)?;
         }
     }

@@ -1,51 +1,30 @@
-//! From a record to every sink of its data source.
+//! From a record to every table and sink of its data source.
 
 use std::sync::Arc;
 
 use ig_datasource::{DataSource, Rest};
 use ig_model::{KtimeNs, Loss, Losses};
-use ig_operators::{
-    Arrange, Expression, Filter, Limit, Measure, Sink, Sort,
-    expression::{self, Trap},
-    filter::Scratch,
-};
-use tracing::warn;
+use ig_operators::{Outlets, Packet, RecordLayout, Sink, SinkId, SourceSchema, Stages};
 
 use crate::status::SourceStats;
 
-/// What happens to the records of one data source, in order: handover, filter, sort and limit, then the outlets.
+/// What happens to the records of one data source, in order: handover, stages, then the outlets.
 #[derive(Debug)]
 pub struct Pipeline {
-    record_size: usize,
+    schema: Arc<SourceSchema>,
+    layout: RecordLayout,
+    /// As the kernel writes it: before fields are added.
     rest: Option<Rest>,
-    filter: Option<Filter>,
-    expression: Option<Expression>,
-    tail: Tail,
-    stats: Arc<SourceStats>,
     /// Where the record's boot time stamp is, when it has one.
     timestamp: Option<usize>,
-    scratch: Scratch,
-    expression_scratch: expression::Scratch,
-    trap: Option<Trap>,
-    padded: Vec<u8>,
-    tally: Tally,
-}
-
-/// Measures and other sinks: the end of a record's way.
-#[derive(Debug)]
-pub struct Outlets {
-    measures: Vec<Measure>,
-    sinks: Vec<Box<dyn Sink>>,
+    stages: Stages,
+    outlets: Outlets,
     stats: Arc<SourceStats>,
-    delivered: u64,
-}
-
-/// The outlets, straight or behind a sort or limit. Straight is the way of a gadget that feeds metrics: no record is
-/// copied and no call is indirect.
-#[derive(Debug)]
-enum Tail {
-    Straight(Outlets),
-    Arranged(Box<dyn Sink>),
+    padded: Vec<u8>,
+    packet: Vec<u8>,
+    /// Numbers of one drain, added to the shared ones at its end.
+    received: u64,
+    lost: Losses,
 }
 
 /// Which side of a handover an instance is on.
@@ -62,70 +41,49 @@ pub enum Handover {
     After(KtimeNs),
 }
 
-/// Numbers of one drain, added to the shared ones at its end.
-#[derive(Debug, Default)]
-struct Tally {
-    received: u64,
-    losses: Losses,
-}
-
 impl Handover {
     /// A successor before the switch: everything is still the predecessor's to deliver.
     pub const NOT_YET: Self = Self::After(KtimeNs(u64::MAX));
 }
 
 impl Pipeline {
-    /// A pipeline for the records of `source`.
-    pub fn new(source: &DataSource, outlets: Outlets) -> Self {
-        let timestamp =
-            source.fields.iter().find(|field| field.has_type("gadget_timestamp") && field.size == 8);
+    /// A pipeline for the records of a data source that counts them in `stats`.
+    pub fn new(
+        schema: Arc<SourceSchema>,
+        stages: Stages,
+        outlets: Outlets,
+        stats: Arc<SourceStats>,
+    ) -> Self {
+        let layout = schema.layout();
+        outlets.ledgers().for_each(|ledger| stats.sinks.enter(ledger));
         Self {
-            record_size: source.record_size,
-            rest: source.rest.clone(),
-            filter: None,
-            expression: None,
-            stats: Arc::clone(&outlets.stats),
-            tail: Tail::Straight(outlets),
-            timestamp: timestamp.map(|field| field.offset),
-            scratch: Scratch::default(),
-            expression_scratch: expression::Scratch::default(),
-            trap: None,
+            layout,
+            rest: rest_as_written(schema.source(), layout),
+            timestamp: timestamp(schema.source()),
+            schema,
+            stages,
+            outlets,
+            stats,
             padded: Vec::new(),
-            tally: Tally::default(),
+            packet: Vec::new(),
+            received: 0,
+            lost: Losses::default(),
         }
     }
 
-    /// The same pipeline, keeping only what the filter keeps.
-    #[must_use]
-    pub fn with_filter(self, filter: Option<Filter>) -> Self {
-        Self { filter, ..self }
-    }
-
-    /// The same pipeline, keeping only that for which the expression is true.
-    #[must_use]
-    pub fn with_expression(self, expression: Option<Expression>) -> Self {
-        Self { expression, ..self }
-    }
-
-    /// The same pipeline with batches sorted and cut before the outlets.
-    #[must_use]
-    pub fn arranged(self, sort: Option<Sort>, limit: Option<Limit>) -> Self {
-        match self.tail {
-            Tail::Straight(outlets) if sort.is_some() || limit.is_some() => {
-                Self { tail: Tail::Arranged(Arrange::before(Box::new(outlets), sort, limit)), ..self }
-            }
-            tail => Self { tail, ..self },
-        }
+    /// What its packets look like.
+    pub fn schema(&self) -> &Arc<SourceSchema> {
+        &self.schema
     }
 
     /// The shared numbers.
-    pub fn stats(&self) -> &SourceStats {
+    pub fn stats(&self) -> &Arc<SourceStats> {
         &self.stats
     }
 
-    /// Bytes of a whole record.
+    /// Bytes of a whole record as the kernel writes it.
     pub fn record_size(&self) -> usize {
-        self.record_size
+        self.layout.kernel_size()
     }
 
     /// Whether records carry the time stamp a handover needs.
@@ -135,12 +93,12 @@ impl Pipeline {
 
     /// Takes in one record; one that is shorter than the layout is extended with zeros.
     pub fn take(&mut self, record: &[u8], handover: Handover) {
-        self.tally.received += 1;
-        if record.len() < self.record_size {
+        self.received += 1;
+        if record.len() < self.layout.kernel_size() {
             let mut padded = std::mem::take(&mut self.padded);
             padded.clear();
             padded.extend_from_slice(record);
-            padded.resize(self.record_size, 0);
+            padded.resize(self.layout.kernel_size(), 0);
             self.deliver(&padded, handover);
             self.padded = padded;
         } else {
@@ -150,38 +108,21 @@ impl Pipeline {
 
     fn deliver(&mut self, record: &[u8], handover: Handover) {
         if handover != Handover::None && self.is_superseded(record, handover) {
-            self.tally.losses.add(Loss::Handover, 1);
+            self.lost.add(Loss::Handover, 1);
             return;
         }
         if let Some(rest) = &self.rest
             && rest.of(record).is_none()
         {
-            self.tally.losses.add(Loss::Decode, 1);
+            self.lost.add(Loss::Decode, 1);
             return;
         }
-        if let Some(filter) = &self.filter
-            && !filter.keeps(record, &mut self.scratch)
-        {
-            self.tally.losses.add(Loss::Filter, 1);
-            return;
-        }
-        if let Some(expression) = &self.expression {
-            match expression.keeps(record, &mut self.expression_scratch) {
-                Ok(true) => {}
-                Ok(false) => {
-                    self.tally.losses.add(Loss::Filter, 1);
-                    return;
-                }
-                Err(trap) => {
-                    self.tally.losses.add(Loss::Expression, 1);
-                    self.trap = Some(trap);
-                    return;
-                }
-            }
-        }
-        match &mut self.tail {
-            Tail::Straight(outlets) => outlets.record(record),
-            Tail::Arranged(sink) => sink.record(record),
+        let Self { stages, outlets, lost, .. } = self;
+        if self.layout.is_copied() {
+            self.layout.assemble(record, &mut self.packet);
+            stages.packet(&mut Packet::copied(&mut self.packet), outlets, lost);
+        } else {
+            stages.packet(&mut Packet::borrowed(record), outlets, lost);
         }
     }
 
@@ -201,102 +142,69 @@ impl Pipeline {
 
     /// Starts a fetch of a map or iterator.
     pub fn begin_fetch(&mut self) {
-        self.tail.sink().begin();
+        self.stages.begin(&mut self.outlets, &mut self.lost);
     }
 
     /// Ends a fetch.
     pub fn end_fetch(&mut self) {
-        let accepted = self.tally.accepted();
-        let before = self.stats.delivered.load();
-        self.tail.sink().end();
+        self.stages.end(&mut self.outlets, &mut self.lost);
         self.flush();
-        if matches!(self.tail, Tail::Arranged(_)) {
-            let delivered = self.stats.delivered.load() - before;
-            self.stats.losses.add(Loss::Limit, accepted.saturating_sub(delivered));
-        }
     }
 
-    /// Brings everything taken in so far into the tables and the shared numbers.
+    /// Brings everything taken in so far into the tables, the sinks and the shared numbers.
     pub fn flush(&mut self) {
-        self.tail.sink().flush();
-        let Tally { received, mut losses } = std::mem::take(&mut self.tally);
-        self.stats.received.add(received);
-        if let Some(trap) = self.trap.take() {
-            report_unjudged(self.stats.losses.load(Loss::Expression), losses[Loss::Expression], trap);
-        }
-        self.stats.losses.absorb(&mut losses);
+        self.stages.flush(&mut self.outlets, &mut self.lost);
+        self.count();
     }
 
-    /// No record will come any more: the sinks bring out what they keep.
+    /// No record will come any more: stages and sinks bring out what they keep.
     pub fn finish(&mut self) {
         self.flush();
-        self.tail.sink().finish();
-    }
-}
-
-/// Warns at the first record without a verdict and whenever their number has one digit more: any record can cause it.
-fn report_unjudged(before: u64, more: u64, trap: Trap) {
-    let count = before.saturating_add(more);
-    if before.checked_ilog10() < count.checked_ilog10() {
-        warn!(name: "filter.expression.failed", count, error = &trap as &dyn std::error::Error);
-    }
-}
-
-impl Outlets {
-    /// Outlets that count what they take in `stats`.
-    pub fn new(measures: Vec<Measure>, sinks: Vec<Box<dyn Sink>>, stats: Arc<SourceStats>) -> Self {
-        Self { measures, sinks, stats, delivered: 0 }
-    }
-}
-
-impl Sink for Outlets {
-    fn begin(&mut self) {
-        self.measures.iter_mut().for_each(Measure::begin_fetch);
-        self.sinks.iter_mut().for_each(|sink| sink.begin());
+        self.stages.finish(&mut self.outlets, &mut self.lost);
+        self.count();
     }
 
-    fn record(&mut self, record: &[u8]) {
-        self.delivered += 1;
-        for measure in &mut self.measures {
-            measure.take(record);
-        }
-        for sink in &mut self.sinks {
-            sink.record(record);
+    /// Adds a sink, which sees what comes from now on. Not during a fetch.
+    pub fn attach(&mut self, id: SinkId, sink: Box<dyn Sink>) {
+        self.stats.sinks.enter(sink.ledger());
+        self.outlets.attach(id, sink);
+    }
+
+    /// Takes away a sink that was attached; `false` if it is not there. Not during a fetch.
+    pub fn detach(&mut self, id: SinkId) -> bool {
+        self.outlets.detach(id)
+    }
+
+    /// Takes the place of `old`: sinks that were attached to it move here, if they can read these packets.
+    pub fn succeed(&mut self, mut old: Self) {
+        let attached = old.outlets.release();
+        old.finish();
+        for (id, mut sink) in attached {
+            if old.schema.reads_like(&self.schema) {
+                self.outlets.attach(id, sink);
+            } else {
+                sink.flush();
+                sink.finish();
+            }
         }
     }
 
-    fn end(&mut self) {
-        self.measures.iter_mut().for_each(Measure::end_fetch);
-        self.sinks.iter_mut().for_each(|sink| sink.end());
-    }
-
-    fn flush(&mut self) {
-        for measure in &mut self.measures {
-            measure.flush();
-            self.stats.rejected_values.add(measure.take_rejected());
-        }
-        self.sinks.iter_mut().for_each(|sink| sink.flush());
-        self.stats.delivered.add(std::mem::take(&mut self.delivered));
-    }
-
-    fn finish(&mut self) {
-        self.sinks.iter_mut().for_each(|sink| sink.finish());
+    fn count(&mut self) {
+        self.stats.received.add(std::mem::take(&mut self.received));
+        self.stats.delivered.add(self.outlets.take_delivered());
+        self.stats.losses.absorb(&mut self.lost);
+        self.stats.rejected_values.add(self.outlets.take_rejected());
     }
 }
 
-impl Tail {
-    fn sink(&mut self) -> &mut dyn Sink {
-        match self {
-            Self::Straight(outlets) => outlets,
-            Self::Arranged(sink) => sink.as_mut(),
-        }
-    }
+fn timestamp(source: &DataSource) -> Option<usize> {
+    let is_stamp = |field: &&ig_datasource::Field| field.has_type("gadget_timestamp") && field.size == 8;
+    source.fields.iter().find(is_stamp).map(|field| field.offset)
 }
 
-impl Tally {
-    fn accepted(&self) -> u64 {
-        self.received - self.losses.total()
-    }
+/// Trailing data stands before what operators add.
+fn rest_as_written(source: &DataSource, layout: RecordLayout) -> Option<Rest> {
+    source.rest.clone().map(|rest| Rest { start: rest.start - layout.added_size(), ..rest })
 }
 
 #[cfg(test)]

@@ -19,7 +19,7 @@ use ig_kernel::btf::Btf;
 use ig_loader::Object;
 use ig_model::Host;
 use ig_operators::{
-    Columns, Expression, Filter, FormatContext, Limit, MeasurePlan, Sink, Sort, env, measure::TablePlace,
+    Columns, Expression, Filter, FormatContext, Limit, MeasurePlan, Sink, Sort, SourceSchema, env, measure::TablePlace,
     spec::split_escaped, stack::StackSlot, stats::Statistics,
 };
 
@@ -46,12 +46,7 @@ pub trait SinkFactory: Send + Sync + Debug {
     ///
     /// # Errors
     /// When what the user asked for does not fit the data source, in words.
-    fn open(
-        &self,
-        gadget: &str,
-        source: &DataSource,
-        columns: &Columns,
-    ) -> Result<Vec<Box<dyn Sink>>, String>;
+    fn open(&self, gadget: &str, schema: &SourceSchema) -> Result<Vec<Box<dyn Sink>>, String>;
 }
 
 /// What the collector knows when it plans.
@@ -127,10 +122,8 @@ pub struct ProgramKey {
 /// A data source and its sinks.
 #[derive(Debug)]
 pub struct SourcePlan {
-    /// Layout and origin.
-    pub source: DataSource,
-    /// Everything of a record that has a name.
-    pub columns: Columns,
+    /// Layout and origin, and everything of a record that has a name.
+    pub schema: Arc<SourceSchema>,
     /// What its columns of stacks are bound to once the programs are loaded.
     pub stacks: Option<StackSlot>,
     /// Which records are kept.
@@ -208,7 +201,7 @@ impl GadgetPlan {
         for source in sources {
             planned.extend(planning.source(source, &mut reasons, &mut warnings));
         }
-        let names: Vec<&str> = planned.iter().map(|plan| plan.source.name.as_str()).collect();
+        let names: Vec<&str> = planned.iter().map(|plan| plan.schema.name()).collect();
         reasons.extend(sinks::unknown_sources(gadget, &names));
         let hooks =
             object.as_ref().map_or_else(|| Ok(BTreeMap::new()), |object| hooks::plan(object, &metadata));
@@ -239,10 +232,10 @@ impl GadgetPlan {
             attach_to,
             hooks,
             interface: settings.interface,
-            schedules: planned.iter().map(|plan| (plan.source.name.clone(), plan.schedule)).collect(),
+            schedules: planned.iter().map(|plan| (plan.schema.name().to_owned(), plan.schedule)).collect(),
             statistics: planned
                 .iter()
-                .filter_map(|plan| Some((plan.source.name.clone(), plan.statistics.clone()?)))
+                .filter_map(|plan| Some((plan.schema.name().to_owned(), plan.statistics.clone()?)))
                 .collect(),
         };
         Ok(Self {
@@ -277,17 +270,18 @@ impl Planning<'_> {
         warnings: &mut Vec<String>,
     ) -> Option<SourcePlan> {
         let Self { gadget, context, metadata, object, operators, statistics } = *self;
-        let mut columns = Columns::plan(&source, &context.format);
+        let mut schema = SourceSchema::new(source, &context.format);
+        let (source, columns) = schema.parts_mut();
         let of_operator = statistics.of(&source.name);
-        if let Err(error) = add_columns(&source, of_operator, operators, context, &mut columns) {
+        if let Err(error) = add_columns(source, of_operator, operators, context, columns) {
             reasons.push(fault(gadget, &error));
         }
-        let stacks = stacks::add(&source, object, operators, &context.host.root, &mut columns, warnings);
+        let stacks = stacks::add(source, object, operators, &context.host.root, columns, warnings);
         let stacks = stacks.unwrap_or_else(|error| {
             reasons.push(fault(gadget, &error));
             None
         });
-        let planned_sinks = sinks::plan(gadget, &source, &columns, metadata, operators, &context.limits);
+        let planned_sinks = sinks::plan(gadget, source, columns, metadata, operators, &context.limits);
         let planned_sinks = match planned_sinks {
             Ok(planned_sinks) => planned_sinks,
             Err(faults) => {
@@ -301,8 +295,9 @@ impl Planning<'_> {
             map_count: operators.map_count(&source.name),
             statistics: of_operator.map(|planned| planned.timing),
         };
+        let schedule = schedule::plan(source, wishes, context.purpose);
+        schema.seal();
         Some(SourcePlan {
-            columns,
             stacks,
             filter: planned_sinks.filter,
             expression: planned_sinks.expression,
@@ -311,9 +306,9 @@ impl Planning<'_> {
             measures: planned_sinks.measures,
             place: planned_sinks.place,
             sinks: Vec::new(),
-            schedule: schedule::plan(&source, wishes, context.purpose),
+            schedule,
             statistics: of_operator.map(|planned| planned.statistics.clone()),
-            source,
+            schema: Arc::new(schema),
         })
     }
 }
@@ -338,8 +333,8 @@ impl GadgetPlan {
     pub fn open_sinks(&mut self, factory: &dyn SinkFactory) -> Result<(), Vec<String>> {
         let mut problems = Vec::new();
         for plan in &mut self.sources {
-            match factory.open(&self.name, &plan.source, &plan.columns) {
-                Ok(sinks) => plan.sinks = sinks,
+            match factory.open(&self.name, &plan.schema) {
+                Ok(sinks) => plan.sinks.extend(sinks),
                 Err(problem) => problems.push(problem),
             }
         }
@@ -348,7 +343,7 @@ impl GadgetPlan {
 
     /// Every parameter that the gadget takes.
     pub fn describe_params(&self) -> Vec<ParamDesc> {
-        let sources: Vec<&DataSource> = self.sources.iter().map(|plan| &plan.source).collect();
+        let sources: Vec<&DataSource> = self.sources.iter().map(|plan| plan.schema.source()).collect();
         describe_params(&self.params, &self.metadata, &sources)
     }
 }

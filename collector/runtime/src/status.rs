@@ -9,8 +9,8 @@ use std::{
     time::SystemTime,
 };
 
-use ig_model::LossCounters;
-use ig_operators::stack::StackCounts;
+use ig_model::{LossCounters, Losses};
+use ig_operators::{SinkLedger, stack::StackCounts};
 
 /// Numbers of one data source since the gadget was first started under its name.
 ///
@@ -23,6 +23,8 @@ pub struct SourceStats {
     pub delivered: Counter,
     /// Records that did not, by reason.
     pub losses: LossCounters,
+    /// What each kind of sink was handed, and what it lost.
+    pub sinks: SinkBook,
     /// Values an instrument could not take (a negative increment of a counter).
     pub rejected_values: Counter,
     /// Stacks that have no text; their records are delivered.
@@ -49,6 +51,75 @@ impl Counter {
     /// The present value.
     pub fn load(&self) -> u64 {
         self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// The ledgers of the sinks of one data source; sinks come and go, their numbers stay.
+#[derive(Debug, Default)]
+pub struct SinkBook(Mutex<Vec<SinkEntry>>);
+
+/// Numbers of one kind of sink.
+#[derive(Debug)]
+struct SinkEntry {
+    name: &'static str,
+    /// Of sinks that are gone.
+    past: SinkTotals,
+    /// Those of sinks that others still hold.
+    ledgers: Vec<Arc<SinkLedger>>,
+}
+
+/// What became of the records that the sinks of one kind were handed.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SinkTotals {
+    /// Records they were handed.
+    pub received: u64,
+    /// Records they did not take.
+    pub lost: Losses,
+}
+
+impl SinkTotals {
+    fn add(&mut self, ledger: &SinkLedger) {
+        self.received += ledger.received();
+        for (loss, count) in ledger.lost().snapshot().iter() {
+            self.lost.add(loss, count);
+        }
+    }
+}
+
+impl SinkBook {
+    /// Enters the ledger of a new sink.
+    pub fn enter(&self, ledger: &Arc<SinkLedger>) {
+        let mut entries = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let place = entries.iter().position(|entry| entry.name == ledger.name()).unwrap_or_else(|| {
+            entries.push(SinkEntry {
+                name: ledger.name(),
+                past: SinkTotals::default(),
+                ledgers: Vec::new(),
+            });
+            entries.len() - 1
+        });
+        let Some(entry) = entries.get_mut(place) else { return };
+        let SinkEntry { past, ledgers, .. } = entry;
+        ledgers.retain(|known| {
+            // Nobody else can count in it any more.
+            let is_held = Arc::strong_count(known) > 1;
+            if !is_held {
+                past.add(known);
+            }
+            is_held
+        });
+        ledgers.push(Arc::clone(ledger));
+    }
+
+    /// The numbers so far, by kind of sink.
+    pub fn totals(&self) -> Vec<(&'static str, SinkTotals)> {
+        let entries = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let sum = |entry: &SinkEntry| {
+            let mut sum = entry.past.clone();
+            entry.ledgers.iter().for_each(|ledger| sum.add(ledger));
+            (entry.name, sum)
+        };
+        entries.iter().map(sum).collect()
     }
 }
 

@@ -6,10 +6,10 @@ use ig_datasource::Origin;
 use ig_exporters::series::Registry;
 use ig_loader::{Link, Map, MapKind};
 use ig_model::Host;
-use ig_operators::{Measure, stack::StackMaps};
+use ig_operators::{Arrange, Measure, Outlets, Stages, Step, expression::ExpressionStage, stack::StackMaps};
 
 use crate::{
-    pipeline::{Outlets, Pipeline},
+    pipeline::Pipeline,
     plan::SourcePlan,
     reader::{Feed, Fetcher, PerfFeed, RingFeed, StatsFeed},
     status::{Reason, ReasonKind, Status},
@@ -37,14 +37,17 @@ pub(crate) fn wire(
             Err(error) => refusals.push(Reason::new(ReasonKind::MetricConflict, &error)),
         }
     }
-    let stats = status.source(gadget, &plan.source.name);
+    let stats = status.source(gadget, plan.schema.name());
     if let Some(slot) = &plan.stacks {
         slot.bind(Arc::clone(stacks), Arc::clone(&stats.stacks));
     }
-    Pipeline::new(&plan.source, Outlets::new(measures, plan.sinks, stats))
-        .with_filter(plan.filter)
-        .with_expression(plan.expression)
-        .arranged(plan.sort, plan.limit)
+    let mut steps = Vec::new();
+    steps.extend(plan.filter.map(|filter| Step::Filter(filter.into())));
+    steps.extend(plan.expression.map(|expression| Step::Stage(Box::new(ExpressionStage::from(expression)))));
+    if plan.sort.is_some() || plan.limit.is_some() {
+        steps.push(Step::Stage(Box::new(Arrange::new(plan.sort, plan.limit))));
+    }
+    Pipeline::new(plan.schema, Stages::new(steps), Outlets::new(measures, plan.sinks), stats)
 }
 
 /// Opens the kernel side of a source.
@@ -57,7 +60,7 @@ pub(crate) fn feed<'a>(
     let missing = |what: String| Reason { kind: ReasonKind::Object, text: what };
     let map = |name: &str| map(name).ok_or_else(|| missing(format!("the object has no map `{name}`")));
     let copy = |map: &Map| map.fd.try_clone().map_err(|error| Reason::new(ReasonKind::Transient, &error));
-    let fetcher = match &plan.source.origin {
+    let fetcher = match &plan.schema.source().origin {
         Origin::Tracer { map: name } => {
             let buffer = map(name)?;
             if buffer.kind == MapKind::PERF_EVENT_ARRAY {

@@ -5,11 +5,12 @@ use std::path::Path;
 use std::sync::Arc;
 
 use ig_datasource::{Bits, DataSource, Enumerators, Field, Origin, Rest, SourceKind};
-use ig_model::{BootClock, FieldKind, kind::Scalar};
+use ig_model::{BootClock, FieldKind, Losses, kind::Scalar};
 use ig_operators::filter::Scratch;
 use ig_operators::format::Accounts;
 use ig_operators::{
-    Arrange, Columns, Filter, FormatContext, Limit, Sink, Sort, Value, ValueKind, ValueScratch,
+    Arrange, Batch, Columns, Filter, FormatContext, Limit, Outlets, Packet, Sink, SinkLedger, Sort, Stages, Step, Value,
+    ValueKind, ValueScratch,
 };
 
 const KINDS: [FieldKind; 18] = [
@@ -81,13 +82,17 @@ fn field(described: &[u8], index: usize) -> Option<Field> {
     })
 }
 
-/// Counts what comes through.
-#[derive(Debug, Default)]
-struct Counted(usize);
+/// Looks at what comes through.
+#[derive(Debug)]
+struct Seen(Arc<SinkLedger>);
 
-impl Sink for Counted {
-    fn record(&mut self, record: &[u8]) {
-        self.0 += black_box(record).len();
+impl Sink for Seen {
+    fn take(&mut self, batch: &Batch) {
+        batch.iter().for_each(|record| drop(black_box(record.len())));
+    }
+
+    fn ledger(&self) -> &Arc<SinkLedger> {
+        &self.0
     }
 }
 
@@ -133,10 +138,16 @@ pub(crate) fn record(mut bytes: &[u8]) {
         black_box(filter.keeps(record, &mut Scratch::default()));
     }
     if let Ok(sort) = Sort::plan(text, &columns) {
-        let mut sink = Arrange::before(Box::new(Counted::default()), sort, Some(Limit { most: 3 }));
-        sink.begin();
-        record.chunks(16).for_each(|record| sink.record(record));
-        sink.end();
+        let arrange = Arrange::new(sort, Some(Limit { most: 3 }));
+        let mut stages = Stages::new(vec![Step::Stage(Box::new(arrange))]);
+        let sinks: Vec<Box<dyn Sink>> = vec![Box::new(Seen(SinkLedger::new("seen")))];
+        let (mut outlets, mut lost) = (Outlets::new(Vec::new(), sinks), Losses::default());
+        stages.begin(&mut outlets, &mut lost);
+        for record in record.chunks(16) {
+            stages.packet(&mut Packet::borrowed(record), &mut outlets, &mut lost);
+        }
+        stages.end(&mut outlets, &mut lost);
+        assert_eq!(outlets.take_delivered() + lost.total(), record.chunks(16).count() as u64);
     }
 }
 

@@ -30,7 +30,10 @@ pub(super) async fn collect(
         apply_log: crate::log::apply,
         images,
         host,
-        sinks: rows.map(|rows| Arc::new(rows) as Arc<dyn ig_runtime::plan::SinkFactory>),
+        sinks: rows
+            .into_iter()
+            .map(|rows| Arc::new(rows) as Arc<dyn ig_runtime::plan::SinkFactory>)
+            .collect(),
     };
     // Before the start, so that a signal during a slow start is not lost.
     let events = signals::listen().map_err(|error| Failure::new(&error))?;

@@ -1,8 +1,7 @@
 //! Rows on standard output: what `--output` and `--fields` make of a gadget's records.
 
-use ig_console::{ConsoleError, ConsoleOptions, Mode, Output, PerSource, sink, supported};
-use ig_datasource::DataSource;
-use ig_operators::{Columns, Sink};
+use ig_console::{ConsoleError, ConsoleOptions, Output, PerSource, sink, supported};
+use ig_operators::{Sink, SourceSchema};
 use ig_runtime::plan::SinkFactory;
 
 use super::flags::Common;
@@ -59,12 +58,8 @@ impl Rows {
         Ok(())
     }
 
-    fn sink(
-        &self,
-        gadget: &str,
-        source: &DataSource,
-        columns: &Columns,
-    ) -> Result<Vec<Box<dyn Sink>>, ConsoleError> {
+    fn sink(&self, gadget: &str, schema: &SourceSchema) -> Result<Option<Box<dyn Sink>>, ConsoleError> {
+        let source = schema.source();
         let modes = supported(source)?;
         let wanted = self.modes.as_ref().and_then(|modes| modes.of(&source.name));
         let mode = wanted.map_or_else(|| Ok(modes.default.clone()), |name| modes.choose(name))?;
@@ -77,19 +72,13 @@ impl Rows {
                 Label::Gadget => Some(format!("{gadget}/{}", source.name)),
             },
         };
-        let sink = sink(&mode, source, columns, &options, &self.output)?;
-        // Without a sink, nothing is even read.
-        Ok(if mode == Mode::None { Vec::new() } else { vec![sink] })
+        sink(&mode, source, schema.columns(), &options, &self.output)
     }
 }
 
 impl SinkFactory for Rows {
-    fn open(
-        &self,
-        gadget: &str,
-        source: &DataSource,
-        columns: &Columns,
-    ) -> Result<Vec<Box<dyn Sink>>, String> {
-        self.sink(gadget, source, columns).map_err(|error| error.to_string())
+    fn open(&self, gadget: &str, schema: &SourceSchema) -> Result<Vec<Box<dyn Sink>>, String> {
+        let sink = self.sink(gadget, schema).map_err(|error| error.to_string())?;
+        Ok(sink.into_iter().collect())
     }
 }

@@ -73,7 +73,7 @@ pub(super) async fn watch(
     };
     flags::read_files(&mut parsed.params)?;
     check_flags(&parsed, &described)?;
-    let sources: Vec<&str> = described.sources.iter().map(|plan| plan.source.name.as_str()).collect();
+    let sources: Vec<&str> = described.sources.iter().map(|plan| plan.schema.name()).collect();
     let label = if sources.len() > 1 { Label::Source } else { Label::None };
     let rows = Rows::open(&parsed.common, label)?;
     rows.check(&sources)?;
@@ -125,13 +125,13 @@ fn check_flags(parsed: &Parsed, plan: &GadgetPlan) -> Result<(), Failure> {
     for (target, _) in targets {
         let (name, field) =
             target.split_once('.').map_or((target, None), |(name, field)| (name, Some(field)));
-        let sources = || plan.sources.iter().map(|plan| plan.source.name.as_str());
-        let Some(found) = plan.sources.iter().find(|plan| plan.source.name == name) else {
+        let sources = || plan.sources.iter().map(|plan| plan.schema.name());
+        let Some(found) = plan.sources.iter().find(|plan| plan.schema.name() == name) else {
             return Err(unknown("--annotate: there is no data source", name, sources()));
         };
         let Some(field) = field else { continue };
-        let columns = || found.columns.iter().map(|column| column.name.as_str());
-        if found.source.field(field).is_none() && !columns().any(|column| column == field) {
+        let columns = || found.schema.columns().iter().map(|column| column.name.as_str());
+        if found.schema.source().field(field).is_none() && !columns().any(|column| column == field) {
             return Err(unknown(&format!("--annotate: data source `{name}` has no field"), field, columns()));
         }
     }
@@ -228,12 +228,12 @@ fn fields_help(plan: &GadgetPlan) -> String {
         text.push_str("\n\n");
     }
     for source in &plan.sources {
-        let kind = match source.source.kind {
+        let kind = match source.schema.source().kind {
             SourceKind::Single => "events",
             SourceKind::Array => "read at once",
         };
-        text.push_str(&format!("Fields of `{}` ({kind}):\n", source.source.name));
-        let columns: Vec<_> = source.columns.iter().filter(|column| column.referenced).collect();
+        text.push_str(&format!("Fields of `{}` ({kind}):\n", source.schema.name()));
+        let columns: Vec<_> = source.schema.columns().iter().filter(|column| column.referenced).collect();
         let width = columns.iter().map(|column| column.name.len()).max().unwrap_or(0).min(40);
         for column in columns {
             let hidden = if column.hidden { "  (not shown unless named)" } else { "" };

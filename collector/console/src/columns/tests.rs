@@ -9,7 +9,7 @@ use crate::{
     ConsoleOptions, Mode, Size, Terminal,
     output::tests::memory,
     sink,
-    tests::{all_kinds, columns, field, finish, open_columns, open_record, open_source, source, text},
+    tests::{all_kinds, columns, fetch, field, finish, open_columns, open_record, open_source, source, text},
 };
 
 fn table(terminal: Terminal, fields: Option<&str>, records: &[Vec<u8>]) -> String {
@@ -145,13 +145,11 @@ fn several_sources_are_told_apart() {
         .into_iter()
         .map(|label| {
             let options = ConsoleOptions { fields: Some("pid".to_owned()), label: Some(label.to_owned()) };
-            sink(&Mode::Columns, &open_source(), &columns, &options, &output).unwrap()
+            sink(&Mode::Columns, &open_source(), &columns, &options, &output).unwrap().unwrap()
         })
         .collect();
     for (which, pid) in [(0, 1), (0, 2), (1, 3), (0, 4)] {
-        sinks[which].begin();
-        sinks[which].record(&open_record(b"x", pid, b"", 0));
-        sinks[which].end();
+        sinks[which].take(&fetch([open_record(b"x", pid, b"", 0).as_slice()]));
         sinks[which].flush();
     }
     finish(&output);
@@ -170,11 +168,9 @@ fn tables_of_several_sources_have_titles() {
     source.annotations.insert("cli.clear-screen-before".to_owned(), "true".to_owned());
     let (output, memory) = memory(screen(12));
     let options = ConsoleOptions { fields: Some("pid".to_owned()), label: Some("a\nlong name".to_owned()) };
-    let mut sink = sink(&Mode::Columns, &source, &open_columns(), &options, &output).unwrap();
+    let mut sink = sink(&Mode::Columns, &source, &open_columns(), &options, &output).unwrap().unwrap();
     for pid in [1, 2] {
-        sink.begin();
-        sink.record(&open_record(b"x", pid, b"", 0));
-        sink.end();
+        sink.take(&fetch([open_record(b"x", pid, b"", 0).as_slice()]));
     }
     finish(&output);
     let table = |pid| format!("-- a\\nlong …\n       PID\n         {pid}\n");

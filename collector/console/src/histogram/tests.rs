@@ -7,7 +7,7 @@ use crate::{
     ConsoleOptions, Mode, Size, Terminal,
     output::tests::memory,
     sink,
-    tests::{columns, field, finish, source, text},
+    tests::{columns, fetch, field, finish, source, text},
 };
 
 /// Latencies in slots, by operation, and a counter.
@@ -56,12 +56,10 @@ fn fetches_add_up_by_label() {
     let source = blockio(true);
     let (output, memory) = memory(Terminal::none());
     let options = ConsoleOptions::default();
-    let mut sink = sink(&Mode::Histogram, &source, &columns(&source), &options, &output).unwrap();
+    let mut sink = sink(&Mode::Histogram, &source, &columns(&source), &options, &output).unwrap().unwrap();
     for _ in 0..2 {
-        sink.begin();
-        sink.record(&record(b"read", [0, 3, 0, 0, 0]));
-        sink.record(&record(b"\x1b[2J", [u32::MAX, 0, 0, 0, 0]));
-        sink.end();
+        let records = [record(b"read", [0, 3, 0, 0, 0]), record(b"\x1b[2J", [u32::MAX, 0, 0, 0, 0])];
+        sink.take(&fetch(records.iter().map(Vec::as_slice)));
     }
     sink.finish();
     finish(&output);

@@ -2,11 +2,17 @@
 
 use std::sync::{Arc, atomic::Ordering};
 
-use super::Shared;
+use ig_model::Loss;
+use ig_operators::SinkLedger;
+
+use super::{Chunk, Shared};
 use crate::terminal::Terminal;
 
 /// Rows are handed over once they take this many bytes.
 const CHUNK: usize = 64 << 10;
+
+/// What its losses are counted under.
+const LEDGER_NAME: &str = "console";
 
 /// A buffer for the rows of one data source.
 #[derive(Debug)]
@@ -16,11 +22,18 @@ pub struct Lane {
     lead: Vec<u8>,
     buffer: Vec<u8>,
     rows: u64,
+    ledger: Arc<SinkLedger>,
 }
 
 impl Lane {
     pub(super) fn new(shared: Arc<Shared>, id: u64) -> Self {
-        Self { shared, id, lead: Vec::new(), buffer: Vec::new(), rows: 0 }
+        let ledger = SinkLedger::new(LEDGER_NAME);
+        Self { shared, id, lead: Vec::new(), buffer: Vec::new(), rows: 0, ledger }
+    }
+
+    /// What became of the records of this data source.
+    pub fn ledger(&self) -> &Arc<SinkLedger> {
+        &self.ledger
     }
 
     /// Sets what is printed in front of a chunk unless this lane was printed last.
@@ -40,9 +53,9 @@ impl Lane {
         self.buffer.len() < CHUNK || self.flush()
     }
 
-    /// Counts a row that must stay together with those after it.
-    pub fn count_row(&mut self) {
-        self.rows += 1;
+    /// Counts rows that must stay together with those after them.
+    pub fn count_rows(&mut self, rows: u64) {
+        self.rows += rows;
     }
 
     /// Whether the rows that must stay together are already as many as the whole output may hold.
@@ -53,12 +66,16 @@ impl Lane {
     /// Counts a row for which there was no room.
     pub fn drop_row(&self) {
         self.shared.dropped_rows.fetch_add(1, Ordering::Relaxed);
+        self.ledger.lose(Loss::Output, 1);
     }
 
     /// Hands over what is there; returns false if it had to be dropped, or nobody is there to take it.
     pub fn flush(&mut self) -> bool {
         let rows = std::mem::take(&mut self.rows);
-        self.shared.push(self.id, &self.lead, &mut self.buffer, rows)
+        let chunk = Chunk { bytes: std::mem::take(&mut self.buffer), rows, ledger: Arc::clone(&self.ledger) };
+        let (taken, empty) = self.shared.push(self.id, &self.lead, chunk);
+        self.buffer = empty;
+        taken
     }
 
     /// The screen behind the output.

@@ -74,7 +74,7 @@ fn a_full_queue_drops_whole_rows_and_counts_them() {
     let mut lane = output.lane();
     let mut push = |text: String| {
         lane.buffer().extend_from_slice(text.as_bytes());
-        lane.count_row();
+        lane.count_rows(1);
         lane.flush()
     };
     let rows: Vec<bool> = (0..20).map(|n| push(format!("row {n:02} of 20\n"))).collect();
@@ -82,6 +82,7 @@ fn a_full_queue_drops_whole_rows_and_counts_them() {
     let taken = rows.iter().filter(|taken| **taken).count();
     assert_eq!(taken, 7, "100 bytes hold seven rows of 13");
     assert_eq!(output.dropped(), Dropped { rows: 13, bytes: 13 * 13 });
+    assert_eq!(lane.ledger().lost().load(Loss::Output), 13);
     (0..20).for_each(|_| open.send(()).unwrap());
     block_on(output.finish(PATIENCE)).unwrap();
     let expected: String = (0..7).map(|n| format!("row {n:02} of 20\n")).collect();
@@ -102,7 +103,8 @@ fn a_batch_larger_than_the_queue_passes_alone() {
 }
 
 /// Scenario: the reader of a real pipe closes its end while nothing is being written.
-/// Guarantees: the end is noticed without another write, is no error, and later rows are no loss.
+/// Guarantees: the end is noticed without another write and is no error; later rows are no fault of a slow reader, but
+/// they are in the ledger.
 #[test]
 fn a_reader_that_goes_away_ends_the_output() {
     let (reader, writer) = pipe_with(PipeFlags::CLOEXEC).unwrap();
@@ -117,24 +119,26 @@ fn a_reader_that_goes_away_ends_the_output() {
     drop(reader);
     assert!(matches!(block_on(output.closed()), Ended::ReaderGone));
     lane.buffer().extend_from_slice(b"second\n");
-    lane.count_row();
+    lane.count_rows(1);
     assert!(!lane.flush());
     assert_eq!(output.dropped(), Dropped::default());
+    assert_eq!(lane.ledger().lost().load(Loss::Output), 1);
     block_on(output.finish(PATIENCE)).unwrap();
 }
 
 /// Scenario: standard output is a full disk.
-/// Guarantees: the error names the cause, and finishing reports it.
+/// Guarantees: the error names the cause, finishing reports it, and the row that was taken but never written is lost.
 #[test]
 fn a_full_disk_is_an_error_with_its_cause() {
     let full = File::options().write(true).open("/dev/full").unwrap();
     let output = Output::to(Box::new(full), Terminal::none(), 1000).unwrap();
     let mut lane = output.lane();
     lane.buffer().extend_from_slice(b"row\n");
-    lane.flush();
+    assert!(lane.end_row() && lane.flush());
     let Ended::Failed(error) = block_on(output.closed()) else { panic!("not failed") };
     let cause = std::error::Error::source(&*error).unwrap().to_string();
     assert!(cause.contains("No space left"), "{cause}");
+    assert_eq!(lane.ledger().lost().load(Loss::Output), 1);
     assert!(block_on(output.finish(PATIENCE)).is_err());
 }
 

@@ -8,7 +8,7 @@ use std::{
 
 use rustix::event::{PollFd, PollFlags, poll};
 
-use super::{Ended, OutputError, Shared};
+use super::{Chunk, Ended, OutputError, Shared};
 
 pub(super) struct Writer {
     pub(super) shared: Arc<Shared>,
@@ -18,7 +18,7 @@ pub(super) struct Writer {
 }
 
 enum Next {
-    Chunk(Vec<u8>),
+    Chunk(Chunk),
     Wait,
     Finish,
 }
@@ -28,8 +28,9 @@ impl Writer {
         let ended = loop {
             match self.next() {
                 Next::Chunk(chunk) => {
-                    let written = self.write(&chunk);
-                    self.shared.recycle(chunk);
+                    let written = self.write(&chunk.bytes);
+                    let buffer = if written.is_ok() { chunk.bytes } else { chunk.lose() };
+                    self.shared.recycle(buffer);
                     if let Err(error) = written {
                         break failed(error);
                     }
@@ -43,7 +44,7 @@ impl Writer {
             }
         };
         let mut queue = self.shared.lock();
-        queue.chunks.clear();
+        queue.chunks.drain(..).for_each(|chunk| drop(chunk.lose()));
         queue.spare.clear();
         if !matches!(ended, Ended::Finished) {
             queue.bytes = 0;

@@ -4,6 +4,7 @@ use std::{fs, process::Command};
 
 use ig_datasource::{DataSource, Rest};
 use ig_model::FieldKind;
+use ig_operators::Batch;
 
 use crate::{
     ConsoleError, ConsoleOptions, Mode, Output, Terminal,
@@ -120,10 +121,10 @@ fn a_dropped_chunk_takes_its_interfaces_with_it() {
     let output = Output::to(Box::new(Held(memory.clone(), gate, began)), Terminal::none(), 200).unwrap();
     let source = packets();
     let mut sink =
-        sink(&Mode::PcapNg, &source, &columns(&source), &ConsoleOptions::default(), &output).unwrap();
+        sink(&Mode::PcapNg, &source, &columns(&source), &ConsoleOptions::default(), &output).unwrap().unwrap();
     started.recv().unwrap();
     for ifindex in 1..4 {
-        sink.record(&packet(1, ifindex, 42, b"", 2));
+        sink.take(&Batch::from_iter([packet(1, ifindex, 42, b"", 2).as_slice()]));
         sink.flush();
     }
     let dropped = output.dropped().rows;
@@ -133,7 +134,7 @@ fn a_dropped_chunk_takes_its_interfaces_with_it() {
     while output.waiting() > 0 {
         std::thread::yield_now();
     }
-    sink.record(&packet(1_700_000_000_000_000_000, 3, 42, b"", 9));
+    sink.take(&Batch::from_iter([packet(1_700_000_000_000_000_000, 3, 42, b"", 9).as_slice()]));
     sink.finish();
     finish(&output);
     let lines = read_back(&memory.taken());

@@ -3,16 +3,20 @@
 use std::sync::{Arc, Mutex};
 
 use ig_datasource::{DataSource, Field, Origin, SourceKind};
-use ig_model::{BootClock, FieldKind};
+use ig_model::{BootClock, FieldKind, Loss, Losses};
 use proptest::prelude::*;
 
 use super::Arrange;
 use crate::{
+    batch::Batch,
     column::{Columns, FormatContext},
     format::Accounts,
     limit::Limit,
-    sink::Sink,
+    outlets::Outlets,
+    packet::Packet,
+    sink::{Sink, SinkLedger},
     sort::Sort,
+    stage::{Stages, Step},
 };
 
 /// number i32 @0, ratio f64 @8, text[4] @16, error_raw (errno) u32 @20, slots u32[1] @24
@@ -59,37 +63,36 @@ impl Row {
     }
 }
 
-#[derive(Clone, Debug, Default)]
-struct Seen(Arc<Mutex<Vec<String>>>);
-
-impl Seen {
-    fn add(&self, text: String) {
-        self.0.lock().unwrap().push(text);
-    }
-}
+#[derive(Clone, Debug)]
+struct Seen(Arc<Mutex<Vec<String>>>, Arc<SinkLedger>);
 
 impl Sink for Seen {
-    fn begin(&mut self) {
-        self.add("begin".into());
+    fn take(&mut self, batch: &Batch) {
+        let mut seen = self.0.lock().unwrap();
+        seen.extend(batch.begins().then(|| "begin".to_owned()));
+        let position = |record: &[u8]| u32::from_ne_bytes(record[24..28].try_into().unwrap()).to_string();
+        seen.extend(batch.iter().map(position));
+        seen.extend(batch.ends().then(|| "end".to_owned()));
     }
-    fn record(&mut self, record: &[u8]) {
-        self.add(u32::from_ne_bytes(record[24..28].try_into().unwrap()).to_string());
-    }
-    fn end(&mut self) {
-        self.add("end".into());
+
+    fn ledger(&self) -> &Arc<SinkLedger> {
+        &self.1
     }
 }
 
 /// Positions of the rows as the sink behind sort and limit sees them, batch marks included.
 fn arranged(rows: &[Row], sort: &str, limit: &str) -> Vec<String> {
-    let seen = Seen::default();
+    let seen = Seen(Arc::default(), SinkLedger::new("seen"));
     let sort = Sort::plan(sort, &columns()).unwrap();
-    let mut sink = Arrange::before(Box::new(seen.clone()), sort, Limit::plan(limit).unwrap());
-    sink.begin();
+    let arrange = Arrange::new(sort, Limit::plan(limit).unwrap());
+    let mut stages = Stages::new(vec![Step::Stage(Box::new(arrange))]);
+    let (mut outlets, mut lost) = (Outlets::new(Vec::new(), vec![Box::new(seen.clone())]), Losses::default());
+    stages.begin(&mut outlets, &mut lost);
     for row in rows {
-        sink.record(&row.bytes());
+        stages.packet(&mut Packet::borrowed(&row.bytes()), &mut outlets, &mut lost);
     }
-    sink.end();
+    stages.end(&mut outlets, &mut lost);
+    assert_eq!(outlets.take_delivered() + lost[Loss::Limit], rows.len() as u64, "passed on or lost");
     std::mem::take(&mut seen.0.lock().unwrap())
 }
 

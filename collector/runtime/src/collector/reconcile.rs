@@ -39,7 +39,7 @@ pub(super) struct Gadgets {
     status: Status,
     format: FormatContext,
     host: Arc<Host>,
-    sinks: Option<Arc<dyn SinkFactory>>,
+    sinks: Vec<Arc<dyn SinkFactory>>,
     entries: BTreeMap<String, Entry>,
 }
 
@@ -119,7 +119,7 @@ impl Gadgets {
         status: Status,
         format: FormatContext,
         host: Arc<Host>,
-        sinks: Option<Arc<dyn SinkFactory>>,
+        sinks: Vec<Arc<dyn SinkFactory>>,
     ) -> Self {
         Self { supply, reader, registry, status, format, host, sinks, entries: BTreeMap::new() }
     }
@@ -403,7 +403,7 @@ impl Gadgets {
         let sinks = self.sinks.clone();
         let gadget = gadget.clone();
         let work = tokio::task::spawn_blocking(move || {
-            prepare(&image, &gadget, running.as_ref(), &context, sinks.as_deref())
+            prepare(&image, &gadget, running.as_ref(), &context, &sinks)
         });
         work.await.unwrap_or_else(|panic| {
             Err(vec![Reason { kind: ReasonKind::Object, text: format!("loading panicked: {panic}") }])
@@ -494,17 +494,17 @@ fn prepare(
     gadget: &Gadget,
     running: Option<&ProgramKey>,
     context: &PlanContext,
-    sinks: Option<&dyn SinkFactory>,
+    sinks: &[Arc<dyn SinkFactory>],
 ) -> Result<Prepared, Vec<Reason>> {
     for warning in &image.gadget.warnings {
         warn!(name: "image.warning", gadget = gadget.name, "{warning}");
     }
     let mut plan = GadgetPlan::new(gadget, &image.into(), context)?;
-    if let Some(sinks) = sinks {
+    for factory in sinks {
         let reasons = |problems: Vec<String>| {
             problems.into_iter().map(|text| Reason { kind: ReasonKind::Config, text }).collect::<Vec<_>>()
         };
-        plan.open_sinks(sinks).map_err(reasons)?;
+        plan.open_sinks(factory.as_ref()).map_err(reasons)?;
     }
     if running == Some(&plan.programs) {
         return Ok(Prepared::Rewire(plan.sources));

@@ -92,6 +92,19 @@ pub const INVENTORY: &[OwnMetric] = &[
         )
     },
     counter(
+        "ig_gadget_sink_records",
+        &["gadget", "datasource", "sink"],
+        "Delivered records that sinks of this kind were handed, those that came and went included",
+    ),
+    OwnMetric {
+        reasons: Some(|| reasons(&[LossStage::Sink])),
+        ..counter(
+            "ig_gadget_sink_lost",
+            &["gadget", "datasource", "sink", "reason"],
+            "Records that a sink was handed and did not take",
+        )
+    },
+    counter(
         "ig_gadget_values_rejected",
         SOURCE,
         "Values an instrument could not take, such as a negative increment of a counter",

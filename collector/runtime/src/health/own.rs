@@ -133,6 +133,13 @@ fn gadgets(board: &Board, put: &mut dyn FnMut(&'static str, &[&str], f64)) {
             for loss in [LossStage::Kernel, LossStage::Pipeline].into_iter().flat_map(Loss::of) {
                 put("ig_gadget_events_lost", &[name, source, loss.label()], losses[loss] as f64);
             }
+            for (sink, totals) in stats.sinks.totals() {
+                put("ig_gadget_sink_records", &[name, source, sink], totals.received as f64);
+                for loss in Loss::of(LossStage::Sink) {
+                    let lost = totals.lost[loss] as f64;
+                    put("ig_gadget_sink_lost", &[name, source, sink, loss.label()], lost);
+                }
+            }
             for (reason, count) in stats.stacks.load() {
                 put("ig_gadget_stacks_unresolved", &[name, source, reason], count as f64);
             }

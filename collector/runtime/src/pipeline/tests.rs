@@ -6,11 +6,15 @@ use std::{
 };
 
 use ig_datasource::{DataSource, Field, Origin, SourceKind};
-use ig_model::{BootClock, FieldKind, Loss};
-use ig_operators::{Columns, Expression, Filter, FormatContext, Limit, Sink, Sort, format::Accounts};
+use ig_model::{BootClock, FieldKind};
+use ig_model::Loss;
+use ig_operators::{
+    Arrange, Batch, Expression, Filter, FormatContext, Limit, Outlets, Sink, SinkLedger, Sort, SourceSchema, Stages,
+    Step, expression::ExpressionStage, format::Accounts,
+};
 use proptest::prelude::*;
 
-use super::{Handover, Outlets, Pipeline};
+use super::{Handover, Pipeline};
 use crate::status::SourceStats;
 
 /// comm[4] @0, pid u32 @4, ret i32 @8
@@ -24,9 +28,25 @@ fn source() -> DataSource {
     DataSource { fields, ..DataSource::new("events", SourceKind::Array, origin, 12) }
 }
 
-fn columns() -> Columns {
+fn schema() -> SourceSchema {
     let accounts = Arc::new(Accounts::in_root(Path::new("/nonexistent")));
-    Columns::plan(&source(), &FormatContext { clock: BootClock::with_offset(0), accounts })
+    SourceSchema::new(source(), &FormatContext { clock: BootClock::with_offset(0), accounts })
+}
+
+/// A pipeline of these stages before one sink, and its numbers.
+fn pipeline(schema: SourceSchema, steps: Vec<Step>, sink: Kept) -> (Pipeline, Arc<SourceStats>) {
+    let stats = Arc::new(SourceStats::default());
+    let outlets = Outlets::new(Vec::new(), vec![Box::new(sink)]);
+    let pipeline = Pipeline::new(Arc::new(schema), Stages::new(steps), outlets, Arc::clone(&stats));
+    (pipeline, stats)
+}
+
+fn filter(text: &str, schema: &SourceSchema) -> Step {
+    Step::Filter(Filter::plan(text, schema.columns()).unwrap().into())
+}
+
+fn expression(text: &str, schema: &SourceSchema) -> Step {
+    Step::Stage(Box::new(ExpressionStage::from(Expression::plan(text, schema.columns()).unwrap())))
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -52,12 +72,22 @@ impl Record {
 }
 
 /// Keeps what it is given.
-#[derive(Clone, Debug, Default)]
-struct Kept(Arc<Mutex<Vec<Vec<u8>>>>);
+#[derive(Clone, Debug)]
+struct Kept(Arc<Mutex<Vec<Vec<u8>>>>, Arc<SinkLedger>);
+
+impl Default for Kept {
+    fn default() -> Self {
+        Self(Arc::default(), SinkLedger::new("kept"))
+    }
+}
 
 impl Sink for Kept {
-    fn record(&mut self, record: &[u8]) {
-        self.0.lock().unwrap().push(record.to_vec());
+    fn take(&mut self, batch: &Batch) {
+        self.0.lock().unwrap().extend(batch.iter().map(<[u8]>::to_vec));
+    }
+
+    fn ledger(&self) -> &Arc<SinkLedger> {
+        &self.1
     }
 }
 
@@ -72,20 +102,19 @@ proptest! {
     #[test]
     fn batches_agree_with_a_list(
         batches in prop::collection::vec(prop::collection::vec(record(), 0..24), 1..4),
-        filter: bool,
-        expression: bool,
+        filtered_by_rule: bool,
+        filtered_by_expression: bool,
         sort in prop::option::of(any::<bool>()),
         most in prop::option::of(0usize..6),
     ) {
-        let (columns, kept) = (columns(), Kept::default());
-        let stats = Arc::new(SourceStats::default());
-        let plan = |text| Expression::plan(text, &columns).unwrap();
-        let sorted = |descending| Sort::plan(if descending { "-ret,comm" } else { "ret,comm" }, &columns).unwrap();
-        let outlets = Outlets::new(Vec::new(), vec![Box::new(kept.clone())], Arc::clone(&stats));
-        let mut pipeline = Pipeline::new(&source(), outlets)
-            .with_filter(filter.then(|| Filter::plan("comm!=b", &columns).unwrap()))
-            .with_expression(expression.then(|| plan("ret % pid > 0")))
-            .arranged(sort.and_then(sorted), most.map(|most| Limit { most }));
+        let (schema, kept) = (schema(), Kept::default());
+        let sorted = |descending| Sort::plan(if descending { "-ret,comm" } else { "ret,comm" }, schema.columns()).unwrap();
+        let mut steps = Vec::new();
+        steps.extend(filtered_by_rule.then(|| filter("comm!=b", &schema)));
+        steps.extend(filtered_by_expression.then(|| expression("ret % pid > 0", &schema)));
+        let arrange = Arrange::new(sort.and_then(sorted), most.map(|most| Limit { most }));
+        steps.push(Step::Stage(Box::new(arrange)));
+        let (mut pipeline, stats) = pipeline(schema, steps, kept.clone());
 
         let mut expected = Vec::new();
         let (mut filtered, mut unjudged, mut limited) = (0, 0, 0);
@@ -94,8 +123,8 @@ proptest! {
             let mut list = Vec::new();
             for record in batch {
                 pipeline.take(&record.bytes(), Handover::None);
-                let verdict = if expression { record.remainder_is_positive() } else { Some(true) };
-                match (filter && record.comm == "b", verdict) {
+                let verdict = if filtered_by_expression { record.remainder_is_positive() } else { Some(true) };
+                match (filtered_by_rule && record.comm == "b", verdict) {
                     (true, _) | (false, Some(false)) => filtered += 1,
                     (false, None) => unjudged += 1,
                     (false, Some(true)) => list.push(record.clone()),
@@ -114,12 +143,15 @@ proptest! {
         pipeline.finish();
 
         prop_assert_eq!(&*kept.0.lock().unwrap(), &expected);
-        let lost = |loss| stats.losses.load(loss);
         let received: usize = batches.iter().map(Vec::len).sum();
         prop_assert_eq!(stats.received.load(), received as u64);
         prop_assert_eq!(
-            (stats.delivered.load(), lost(Loss::Filter), lost(Loss::Expression), lost(Loss::Limit)),
-            (expected.len() as u64, filtered, unjudged, limited)
+            (stats.delivered.load(), kept.ledger().received()),
+            (expected.len() as u64, expected.len() as u64)
+        );
+        prop_assert_eq!(
+            [Loss::Filter, Loss::Expression, Loss::Limit].map(|loss| stats.losses.load(loss)),
+            [filtered, unjudged, limited]
         );
         prop_assert_eq!(received as u64, stats.delivered.load() + filtered + unjudged + limited);
     }
@@ -129,12 +161,9 @@ proptest! {
 /// Guarantees: what is missing is zero for both, and the outlets get a whole record.
 #[test]
 fn short_records_are_completed() {
-    let (columns, kept) = (columns(), Kept::default());
-    let stats = Arc::new(SourceStats::default());
-    let outlets = Outlets::new(Vec::new(), vec![Box::new(kept.clone())], Arc::clone(&stats));
-    let mut pipeline = Pipeline::new(&source(), outlets)
-        .with_filter(Some(Filter::plan("ret==0", &columns).unwrap()))
-        .with_expression(Some(Expression::plan("pid == 0 and comm == 'ab'", &columns).unwrap()));
+    let (schema, kept) = (schema(), Kept::default());
+    let steps = vec![filter("ret==0", &schema), expression("pid == 0 and comm == 'ab'", &schema)];
+    let (mut pipeline, stats) = pipeline(schema, steps, kept.clone());
     pipeline.take(b"ab", Handover::None);
     pipeline.take(b"b", Handover::None);
     pipeline.flush();

@@ -102,7 +102,8 @@ pub(super) async fn run(
                     return;
                 }
                 Some(Order::Swap(next, done)) => {
-                    std::mem::replace(&mut pipeline, *next).finish();
+                    let old = std::mem::replace(&mut pipeline, *next);
+                    pipeline.succeed(old);
                     done.send(()).ok();
                 }
                 // Maps and iterators keep to their interval: a scrape never pays for a walk.

@@ -153,7 +153,8 @@ impl StreamReader {
             }
             Some(Order::Swap(pipeline, done)) => {
                 self.drain_all(stream);
-                std::mem::replace(&mut self.pipeline, *pipeline).finish();
+                let old = std::mem::replace(&mut self.pipeline, *pipeline);
+                self.pipeline.succeed(old);
                 done
             }
             Some(Order::Drain(done)) => {

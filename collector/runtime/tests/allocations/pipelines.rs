@@ -6,14 +6,12 @@ use ig_datasource::{DataSource, Field, Origin, SourceKind};
 use ig_exporters::series::{ExporterFilter, Registry, RegistryLimits};
 use ig_model::{BootClock, FieldKind};
 use ig_operators::{
-    Columns, Filter, FormatContext, Measure, MeasurePlan, Sink,
+    Batch, Columns, Filter, FormatContext, Measure, MeasurePlan, Outlets, Sink, SinkLedger, SourceSchema, Stages,
+    Step,
     format::Accounts,
     measure::{MetricRequest, RequestedKind, TablePlace},
 };
-use ig_runtime::{
-    pipeline::{Outlets, Pipeline},
-    status::SourceStats,
-};
+use ig_runtime::{pipeline::Pipeline, status::SourceStats};
 
 /// What is done with a record beside counting it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,17 +31,30 @@ struct Reader {
     columns: Columns,
     text: String,
     input: Vec<u8>,
+    ledger: Arc<SinkLedger>,
+}
+
+impl Reader {
+    fn new(columns: Columns) -> Self {
+        Self { columns, text: String::new(), input: Vec::new(), ledger: SinkLedger::new("reader") }
+    }
 }
 
 impl Sink for Reader {
-    fn record(&mut self, record: &[u8]) {
-        for column in self.columns.iter() {
-            self.input.clear();
-            self.text.clear();
-            column.copy_input(record, &mut self.input);
-            column.text(&self.input, &mut self.text);
-            std::hint::black_box(&self.text);
+    fn take(&mut self, batch: &Batch) {
+        for record in batch.iter() {
+            for column in self.columns.iter() {
+                self.input.clear();
+                self.text.clear();
+                column.copy_input(record, &mut self.input);
+                column.text(&self.input, &mut self.text);
+                std::hint::black_box(&self.text);
+            }
         }
+    }
+
+    fn ledger(&self) -> &Arc<SinkLedger> {
+        &self.ledger
     }
 }
 
@@ -98,7 +109,9 @@ pub(crate) fn pipeline(operators: Operators) -> (Pipeline, Arc<SourceStats>) {
     let source = source();
     let accounts = Accounts::in_root("/nonexistent".as_ref());
     let context = FormatContext { clock: BootClock::with_offset(0), accounts: accounts.into() };
-    let columns = Columns::plan(&source, &context);
+    let mut schema = SourceSchema::new(source, &context);
+    schema.seal();
+    let (source, columns) = (schema.source(), schema.columns());
     let registry = Registry::new(RegistryLimits { series_total: 10_000 });
     let mut request = MetricRequest::new("opens", RequestedKind::Counter);
     request.labels =
@@ -110,7 +123,7 @@ pub(crate) fn pipeline(operators: Operators) -> (Pipeline, Arc<SourceStats>) {
         stale_after: None,
         exporters: ExporterFilter::All,
     };
-    let plans = MeasurePlan::from_requests(&source, &columns, &[request]).plans;
+    let plans = MeasurePlan::from_requests(source, columns, &[request]).plans;
     let measures = plans.iter().map(|plan| {
         let registered = registry.register(plan.table_spec(place.clone()), plan.labeler()).unwrap();
         Measure::new(plan, registered.table)
@@ -118,12 +131,13 @@ pub(crate) fn pipeline(operators: Operators) -> (Pipeline, Arc<SourceStats>) {
     let stats = Arc::new(SourceStats::default());
     let sinks: Vec<Box<dyn Sink>> = match operators {
         Operators::All => {
-            vec![Box::new(Reader { columns: columns.clone(), text: String::new(), input: Vec::new() })]
+            vec![Box::new(Reader::new(columns.clone()))]
         }
         Operators::None | Operators::Filter => Vec::new(),
     };
-    let filter =
-        (operators != Operators::None).then(|| Filter::plan("proc.comm!=runc,proc.pid>0", &columns).unwrap());
-    let outlets = Outlets::new(measures.collect(), sinks, Arc::clone(&stats));
-    (Pipeline::new(&source, outlets).with_filter(filter), stats)
+    let filter = (operators != Operators::None)
+        .then(|| Step::Filter(Filter::plan("proc.comm!=runc,proc.pid>0", columns).unwrap().into()));
+    let stages = Stages::new(filter.into_iter().collect());
+    let outlets = Outlets::new(measures.collect(), sinks);
+    (Pipeline::new(Arc::new(schema), stages, outlets, Arc::clone(&stats)), stats)
 }
