@@ -19,7 +19,7 @@ use std::{
 /// Where on its way a record is lost; decides which line of the ledger counts it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum LossStage {
-    /// Before user space saw it.
+    /// Before its data source received it.
     Kernel,
     /// Between the reader and the sinks.
     Pipeline,
@@ -60,6 +60,8 @@ macro_rules! losses {
 losses! {
     /// The program found no room in the ring buffer or perf event array.
     Ringbuf = "ringbuf", Kernel, "did not fit the buffer to user space, never received";
+    /// The queue from the stages that feed a derived data source was full.
+    Queue = "queue", Kernel, "did not fit the queue into a derived data source, never received";
     /// Another instance of the gadget delivers it.
     Handover = "handover", Pipeline, "the other instance delivered it during a replacement";
     /// Its bytes do not have the layout that the gadget states.

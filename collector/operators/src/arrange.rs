@@ -3,6 +3,8 @@
 //! Only what needs it pays: a limit alone holds nothing back, and a sort with a limit keeps about twice as many
 //! records as it gives on.
 
+mod operator;
+
 use ig_model::Loss;
 use tracing::warn;
 
@@ -13,6 +15,9 @@ use crate::{
     sort::{Sort, SortScratch},
     stage::{Next, Stage},
 };
+
+pub(crate) use operator::ArrangeOperator;
+pub use operator::{MAX_ENTRIES, SORT};
 
 /// Bytes of one fetch that are kept to be sorted; what comes after them is left out, with a warning.
 const MAX_BATCH: usize = 256 << 20;

@@ -11,7 +11,41 @@ use ig_datasource::{DataSource, annotate::BASE};
 use ig_model::nearest;
 use thiserror::Error;
 
-use crate::column::{Column, ColumnClash, Columns, Render};
+use crate::{
+    column::{Column, ColumnClash, Columns, Render},
+    operator::{Draft, Fault, Operator, Place, PlanContext},
+    spec::split_escaped,
+};
+
+/// Variables that images may show. No image can set it, so it is described nowhere.
+const VARIABLES: &str = "operator.env.env-vars";
+
+/// Shows variables that whoever runs the collector allows.
+#[derive(Debug)]
+pub(crate) struct EnvOperator;
+
+impl Operator for EnvOperator {
+    fn name(&self) -> &'static str {
+        "env"
+    }
+
+    fn place(&self) -> Place {
+        Place::Extend
+    }
+
+    fn private_params(&self) -> &'static [&'static str] {
+        &[VARIABLES]
+    }
+
+    fn plan(&self, context: &PlanContext<'_>, draft: &mut Draft) -> Result<(), Vec<Fault>> {
+        let listed = split_escaped(context.params.get(VARIABLES).unwrap_or_default());
+        let allowed: Vec<String> =
+            listed.iter().map(|name| name.trim().to_owned()).filter(|name| !name.is_empty()).collect();
+        let (source, columns) = draft.schema.parts_mut();
+        let read = |variable: &str| context.host.variable(variable).map(str::to_owned);
+        add(source, &allowed, read, columns).map_err(|error| vec![Fault::config(error.to_string())])
+    }
+}
 
 /// Where the annotations begin.
 const PREFIX: &str = "env.fields.";
@@ -43,7 +77,7 @@ pub enum EnvError {
 ///
 /// # Errors
 /// A variable that is not in `allowed`, or a field that exists already.
-pub fn add(
+fn add(
     source: &DataSource,
     allowed: &[String],
     read: impl Fn(&str) -> Option<String>,

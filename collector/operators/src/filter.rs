@@ -8,6 +8,8 @@
 //! # Source
 //! Inspektor Gadget, operator `filter`.
 
+mod operator;
+
 use ig_datasource::Number;
 use ig_model::{FieldKind, Loss};
 use regex::bytes::{Regex, RegexBuilder};
@@ -21,6 +23,9 @@ use crate::{
     spec::split_escaped,
     stage::{Next, Stage},
 };
+
+pub(crate) use operator::FilterOperator;
+pub use operator::{FILTER, FILTER_EXPR, NAME, rules};
 
 /// Regular expressions may compile to at most this many bytes.
 const REGEX_SIZE_LIMIT: usize = 1 << 20;

@@ -1,7 +1,8 @@
 //! What happens to a record between the kernel and a sink: format, filter, measure.
 //!
 //! Each operator is planned once against a data source and runs only where a sink asks for it; none knows
-//! another. A plan is pure: it opens nothing and can be made, checked and thrown away on any machine.
+//! another. A plan is pure: it opens nothing and can be made, checked and thrown away on any machine. See [`operator`]
+//! for the contract, and [`operator::Operators`] for the list.
 
 pub mod arrange;
 pub mod batch;
@@ -10,13 +11,16 @@ pub mod combine;
 mod comparison;
 pub mod env;
 pub mod expression;
+pub mod feed;
+pub mod fetch;
 pub mod filter;
 pub mod format;
+pub mod ignored;
 pub mod limit;
 pub mod measure;
+pub mod operator;
 pub mod outlets;
 pub mod packet;
-pub mod params;
 pub mod schema;
 pub mod sink;
 pub mod sort;
@@ -35,6 +39,7 @@ pub use expression::{Expression, ExpressionError};
 pub use filter::{Filter, FilterError};
 pub use limit::Limit;
 pub use measure::{Measure, MeasurePlan};
+pub use operator::{Operator, OperatorPlan, Operators};
 pub use outlets::{Outlets, SinkId};
 pub use packet::Packet;
 pub use schema::{RecordLayout, SchemaError, Slot, SourceSchema};

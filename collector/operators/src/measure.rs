@@ -8,6 +8,7 @@
 //! # Source
 //! Annotations, roles and slot histograms follow Inspektor Gadget's `otel-metrics` operator.
 
+mod operator;
 mod plan;
 #[cfg(test)]
 mod tests;
@@ -16,6 +17,8 @@ use std::{collections::HashMap, ops::Range};
 
 use ig_datasource::Number;
 use ig_exporters::series::{self, Labeler, Row, Table, TableWriter};
+pub(crate) use operator::MeasureOperator;
+pub use operator::SCOPES;
 pub use plan::{
     Instrument, MeasureError, MeasureLabel, MeasurePlan, MetricRequest, Plans, RequestedKind, TablePlace,
 };

@@ -11,6 +11,8 @@
 //! symbolizer `dwarf`, which `auto` contains: functions that the compiler put into others have a name of their own.
 
 mod keep;
+mod map;
+mod operator;
 mod resolve;
 #[cfg(test)]
 mod tests;
@@ -30,6 +32,8 @@ use thiserror::Error;
 
 use crate::column::{Column, ColumnClash, Columns, Render, Resolver, derive};
 pub use keep::{StackMap, Stacks};
+pub(crate) use operator::StackOperator;
+pub use operator::{SYMBOLIZERS, UNRESOLVED};
 use resolve::{Addresses, BuildIds, KernelNames, Names};
 
 /// The type of ids of kernel stacks.
@@ -75,20 +79,20 @@ pub enum Symbolizers {
 #[derive(Debug, Default)]
 pub struct StackCounts {
     /// The program found no room for the stack in its map.
-    pub full: AtomicU64,
+    pub full: Arc<AtomicU64>,
     /// The map did not have the stack any more.
-    pub missing: AtomicU64,
+    pub missing: Arc<AtomicU64>,
     /// Symbols were not there in time; the stack shows addresses.
-    pub late: AtomicU64,
+    pub late: Arc<AtomicU64>,
 }
 
 /// The maps of a loaded gadget that hold stacks.
 #[derive(Debug, Default)]
 pub struct StackMaps {
     /// `ig_kstack`.
-    pub kernel: Option<Stacks>,
+    pub kernel: Option<Arc<Stacks>>,
     /// `ig_ustack`, with `ig_build_id`.
-    pub user: Option<Stacks>,
+    pub user: Option<Arc<Stacks>>,
 }
 
 /// What the columns of a data source are bound to once the gadget is loaded.
@@ -229,10 +233,9 @@ impl StackCounts {
         counter.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Number of stacks by what kept their text away.
-    pub fn load(&self) -> [(&'static str, u64); 3] {
+    /// The counters, by what kept the text of stacks away.
+    pub fn by_reason(&self) -> [(&'static str, &Arc<AtomicU64>); 3] {
         [("full", &self.full), ("missing", &self.missing), ("late", &self.late)]
-            .map(|(reason, counter)| (reason, counter.load(Ordering::Relaxed)))
     }
 }
 

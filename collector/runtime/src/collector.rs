@@ -157,7 +157,7 @@ impl Collector {
         let tasks = Tasks::new();
         let status = Status::default();
         let registry = Registry::new(RegistryLimits { series_total: config.limits.series_total });
-        let reader = Reader::start().map_err(StartError::Reader)?;
+        let reader = Reader::start(status.clone()).map_err(StartError::Reader)?;
         let format = FormatContext {
             clock: options.host.clock,
             accounts: Arc::new(Accounts::in_root(&options.host.root)),

@@ -10,7 +10,7 @@ use ig_loader::{
     ProgramKind, SkipReason,
 };
 use ig_model::{Host, KtimeNs};
-use ig_operators::{stack::StackMaps, stats::bpfstats::Owner};
+use ig_operators::stats::bpfstats::Owner;
 use tracing::{debug, warn};
 
 use crate::{
@@ -18,9 +18,8 @@ use crate::{
     pipeline::Handover,
     plan::{GadgetPlan, ProgramKey, SourcePlan},
     reader::{Feed, Reader, SourceHandle, SourceName},
-    stacks,
     status::{Reason, ReasonKind, Status},
-    wiring::{feed, wire},
+    wiring::{self, BuiltSource, build, feed, wire},
 };
 
 /// The value of `attach_to` that keeps a program from being attached.
@@ -40,11 +39,11 @@ pub struct Built {
     pub name: String,
     /// What was loaded.
     pub programs: ProgramKey,
-    sources: Vec<(SourcePlan, Feed)>,
+    sources: Vec<(BuiltSource, Feed)>,
     links: Links,
     /// Its programs and maps, by number.
     owner: Owner,
-    stacks: Arc<StackMaps>,
+    operated: wiring::Loaded,
 }
 
 /// Read and delivered.
@@ -54,7 +53,8 @@ pub struct Running {
     /// What is loaded.
     pub programs: ProgramKey,
     sources: Vec<RunningSource>,
-    stacks: Arc<StackMaps>,
+    /// What operators that are put in its way later read.
+    operated: wiring::Loaded,
     links: Links,
     /// Its place among those whose programs are known.
     _place: Place,
@@ -114,14 +114,18 @@ impl Built {
             warn!(name: "gadget.plan.warning", gadget = name, warning);
         }
         let feeds = |sources: Vec<SourcePlan>, loaded: Option<&Loaded>, links: &[(String, Arc<Link>)]| {
+            let map = |map: &str| loaded?.map(map);
+            let operated = wiring::Loaded::of(&sources, &map);
+            let operated = operated.map_err(|error| Reason::new(ReasonKind::Transient, &error))?;
             let open = |source: SourcePlan| {
-                let feed = feed(&source, &|map| loaded?.map(map), links, host)?;
-                Ok((source, feed))
+                let feed = feed(&source, &map, links, &operated, host)?;
+                Ok((build(source, &operated, host)?, feed))
             };
-            sources.into_iter().map(open).collect::<Result<Vec<_>, Reason>>()
+            let sources = sources.into_iter().map(open).collect::<Result<Vec<_>, Reason>>()?;
+            Ok((sources, operated))
         };
         let Some(object) = object else {
-            let sources = feeds(sources, None, &[])?;
+            let (sources, operated) = feeds(sources, None, &[])?;
             let owner = Owner { name: name.clone(), ..Owner::default() };
             return Ok(Self {
                 name,
@@ -129,7 +133,7 @@ impl Built {
                 sources,
                 links: Links(Vec::new()),
                 owner,
-                stacks: Arc::default(),
+                operated,
             });
         };
         let loaded = load(&object, kernel_types, &programs, &sources)?;
@@ -159,10 +163,9 @@ impl Built {
                 by_program.push((program.name.clone(), link));
             }
         }
-        let sources = feeds(sources, Some(&loaded), &by_program)?;
+        let (sources, operated) = feeds(sources, Some(&loaded), &by_program)?;
         let owner = owner(&name, &loaded);
-        let stacks = stacks::find(&loaded).map_err(|error| Reason::new(ReasonKind::Transient, &error))?;
-        Ok(Self { name, programs, sources, links, owner, stacks })
+        Ok(Self { name, programs, sources, links, owner, operated })
     }
 
     /// Begins to read and deliver. With a predecessor, delivers only what it has not.
@@ -178,7 +181,7 @@ impl Built {
         let mut sources = Vec::new();
         for (plan, feed) in self.sources {
             let name = plan.schema.name().to_owned();
-            let pipeline = wire(&self.name, plan, &self.stacks, registry, status, &mut refusals);
+            let pipeline = wire(&self.name, plan, registry, status, &mut refusals);
             let stamped = matches!(feed, Feed::Ring(_) | Feed::Perf(_)) && pipeline.has_timestamp();
             let source = SourceName { gadget: self.name.clone(), source: name.clone() };
             let handle = reader.read(source, feed, pipeline, handover);
@@ -193,7 +196,7 @@ impl Built {
             name: self.name,
             programs: self.programs,
             sources,
-            stacks: self.stacks,
+            operated: self.operated,
             links: self.links,
             _place: place,
         };
@@ -202,12 +205,24 @@ impl Built {
 }
 
 impl Running {
-    /// Puts new sinks behind the same programs; not one record is missed or seen twice.
-    pub async fn rewire(&self, plans: Vec<SourcePlan>, registry: &Registry, status: &Status) -> Vec<Reason> {
+    /// Puts new operators and sinks behind the same programs; not one record is missed or seen twice. If they cannot be
+    /// built, the old ones stay.
+    pub async fn rewire(
+        &self,
+        plans: Vec<SourcePlan>,
+        registry: &Registry,
+        status: &Status,
+        host: &Host,
+    ) -> Vec<Reason> {
+        let built = plans.into_iter().map(|plan| build(plan, &self.operated, host)).collect::<Result<Vec<_>, _>>();
+        let plans = match built {
+            Ok(plans) => plans,
+            Err(reason) => return vec![reason],
+        };
         let mut refusals = Vec::new();
         for plan in plans {
             if let Some(source) = self.sources.iter().find(|source| source.name == plan.schema.name()) {
-                let pipeline = wire(&self.name, plan, &self.stacks, registry, status, &mut refusals);
+                let pipeline = wire(&self.name, plan, registry, status, &mut refusals);
                 source.handle.swap(pipeline).await;
             }
         }

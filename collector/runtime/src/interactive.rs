@@ -45,8 +45,8 @@ impl Interactive {
     /// # Errors
     /// The first thing the kernel or the system refused; nothing stays attached.
     pub async fn start(plan: GadgetPlan, image: String, host: Arc<Host>) -> Result<Self, StartError> {
-        let reader = Reader::start().map_err(StartError::Reader)?;
         let status = Status::default();
+        let reader = Reader::start(status.clone()).map_err(StartError::Reader)?;
         let state = GadgetStatus {
             state: State::Running,
             reason: None,

@@ -15,7 +15,6 @@ pub mod owners;
 pub mod pipeline;
 pub mod plan;
 pub mod reader;
-mod stacks;
 pub mod status;
 pub mod tasks;
 mod wiring;

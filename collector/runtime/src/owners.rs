@@ -5,7 +5,7 @@
 
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
-use ig_operators::stats::bpfstats::Owner;
+use ig_operators::{feed::RunningGadgets, stats::bpfstats::Owner};
 
 /// The gadgets that run now.
 #[derive(Clone, Debug, Default)]
@@ -33,6 +33,12 @@ impl Owners {
     pub fn list(&self) -> Vec<Owner> {
         let list = self.list.lock().unwrap_or_else(PoisonError::into_inner);
         list.iter().filter_map(Weak::upgrade).map(|owner| (*owner).clone()).collect()
+    }
+}
+
+impl RunningGadgets for Owners {
+    fn list(&self) -> Vec<Owner> {
+        Self::list(self)
     }
 }
 

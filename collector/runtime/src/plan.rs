@@ -1,10 +1,10 @@
 //! The plan of a gadget: everything that can be decided and checked without opening a descriptor.
 
+mod draft;
 mod hooks;
 mod schedule;
-mod sinks;
-mod stacks;
-mod stats;
+#[cfg(test)]
+mod tests;
 mod variables;
 
 use std::{collections::BTreeMap, fmt::Debug, sync::Arc};
@@ -19,8 +19,10 @@ use ig_kernel::btf::Btf;
 use ig_loader::Object;
 use ig_model::Host;
 use ig_operators::{
-    Columns, Expression, Filter, FormatContext, Limit, MeasurePlan, Sink, Sort, SourceSchema, env, measure::TablePlace,
-    spec::split_escaped, stack::StackSlot, stats::Statistics,
+    FormatContext, OperatorPlan, Operators, Sink, SourceSchema,
+    ignored::ANNOTATE,
+    operator::{Feed, PlannedMeasure},
+    spec::split_escaped,
 };
 
 pub use hooks::Hook;
@@ -115,8 +117,8 @@ pub struct ProgramKey {
     pub interface: Option<String>,
     /// When maps and iterators are read, per data source.
     pub schedules: BTreeMap<String, Schedule>,
-    /// What data sources are made of that no eBPF program feeds.
-    pub statistics: BTreeMap<String, Statistics>,
+    /// What data sources of operators are made of.
+    pub feeds: BTreeMap<String, String>,
 }
 
 /// A data source and its sinks.
@@ -124,26 +126,18 @@ pub struct ProgramKey {
 pub struct SourcePlan {
     /// Layout and origin, and everything of a record that has a name.
     pub schema: Arc<SourceSchema>,
-    /// What its columns of stacks are bound to once the programs are loaded.
-    pub stacks: Option<StackSlot>,
-    /// Which records are kept.
-    pub filter: Option<Filter>,
-    /// What must be true of them besides.
-    pub expression: Option<Expression>,
-    /// In which order the records of a fetch go on.
-    pub sort: Option<Sort>,
-    /// How many of them.
-    pub limit: Option<Limit>,
+    /// What stands on the way of its records, in order.
+    pub parts: Vec<Box<dyn OperatorPlan>>,
+    /// Maps of the gadget that these read.
+    pub maps: Vec<String>,
     /// What is measured.
-    pub measures: Vec<MeasurePlan>,
+    pub measures: Vec<PlannedMeasure>,
     /// Where else its records go.
     pub sinks: Vec<Box<dyn Sink>>,
-    /// Where the tables belong.
-    pub place: TablePlace,
-    /// When it is read, if it is a map or an iterator.
+    /// When it is read, if it is read whole.
     pub schedule: Schedule,
-    /// What it is made of, if no eBPF program feeds it.
-    pub statistics: Option<Statistics>,
+    /// Where its records come from, if no eBPF program feeds it.
+    pub feed: Option<Feed>,
 }
 
 impl GadgetPlan {
@@ -153,6 +147,19 @@ impl GadgetPlan {
     /// Every reason found: a malformed object or gadget.yaml, parameters, filters and metrics that do not fit.
     /// Reasons from the configuration start with their place in the file.
     pub fn new(gadget: &Gadget, image: &ImageParts<'_>, context: &PlanContext) -> Result<Self, Vec<Reason>> {
+        Self::with_operators(&Operators::standard(), gadget, image, context)
+    }
+
+    /// The same with other operators.
+    ///
+    /// # Errors
+    /// As [`GadgetPlan::new`].
+    pub fn with_operators(
+        operators: &Operators,
+        gadget: &Gadget,
+        image: &ImageParts<'_>,
+        context: &PlanContext,
+    ) -> Result<Self, Vec<Reason>> {
         let object = image
             .ebpf
             .map(|ebpf| Object::parse(&gadget.name, ebpf))
@@ -174,42 +181,27 @@ impl GadgetPlan {
             .map_err(|error| vec![Reason::new(ReasonKind::Object, &error)])?;
         let Discovered { mut sources, mut params, network, mut warnings } = discovered.unwrap_or_default();
         params.extend(network);
-        let mut statistics = stats::find(&metadata);
-        warnings.append(&mut statistics.warnings);
-        reasons.extend(statistics.faults.iter().map(|text| fault(gadget, text)));
-        statistics.join(&mut sources).map_err(|text| vec![Reason { kind: ReasonKind::Object, text }])?;
+        reasons.extend(draft::brought(operators, gadget, &metadata, &mut sources, &mut warnings));
         for source in &mut sources {
             complete(source, &metadata, context.kernel.as_deref());
         }
 
-        let settings = variables::resolve(gadget, &params, &metadata, &sources);
+        let mut settings = variables::resolve(operators, gadget, &params, &metadata, &sources);
         warnings.extend(settings.warnings);
         reasons.extend(settings.faults.into_iter().map(|text| fault(gadget, &text)));
-        for planned in &mut statistics.planned {
-            planned.set(&settings.operators);
-        }
-
-        let planning = Planning {
-            gadget,
-            context,
-            metadata: &metadata,
-            object: object.as_ref(),
-            operators: &settings.operators,
-            statistics: &statistics,
-        };
-        let mut planned = Vec::new();
-        for source in sources {
-            planned.extend(planning.source(source, &mut reasons, &mut warnings));
-        }
-        let names: Vec<&str> = planned.iter().map(|plan| plan.schema.name()).collect();
-        reasons.extend(sinks::unknown_sources(gadget, &names));
+        reasons.extend(draft::check(operators, gadget, &sources, &mut settings.operators));
+        let walk = draft::Walk { operators, gadget, context, metadata: &metadata, object: object.as_ref() };
+        let planned = walk.plan(sources, &settings.operators, &mut warnings).unwrap_or_else(|faults| {
+            reasons.extend(faults);
+            Vec::new()
+        });
         let hooks =
             object.as_ref().map_or_else(|| Ok(BTreeMap::new()), |object| hooks::plan(object, &metadata));
         let hooks = hooks.unwrap_or_else(|faults| {
             reasons.extend(faults.into_iter().map(|text| Reason { kind: ReasonKind::Object, text }));
             BTreeMap::new()
         });
-        if object.is_none() && planned.is_empty() {
+        if object.is_none() && planned.is_empty() && reasons.is_empty() {
             let text =
                 "image has nothing to run: no eBPF program, and no operator that its gadget.yaml asks for";
             reasons.push(Reason { kind: ReasonKind::Image, text: text.to_owned() });
@@ -233,9 +225,9 @@ impl GadgetPlan {
             hooks,
             interface: settings.interface,
             schedules: planned.iter().map(|plan| (plan.schema.name().to_owned(), plan.schedule)).collect(),
-            statistics: planned
+            feeds: planned
                 .iter()
-                .filter_map(|plan| Some((plan.schema.name().to_owned(), plan.statistics.clone()?)))
+                .filter_map(|plan| Some((plan.schema.name().to_owned(), plan.feed.as_ref()?.key())))
                 .collect(),
         };
         Ok(Self {
@@ -247,68 +239,6 @@ impl GadgetPlan {
             params,
             metadata,
             warnings,
-        })
-    }
-}
-
-/// What the plan of every data source is made from.
-struct Planning<'a> {
-    gadget: &'a Gadget,
-    context: &'a PlanContext,
-    metadata: &'a Metadata,
-    object: Option<&'a Object>,
-    operators: &'a variables::OperatorParams,
-    statistics: &'a stats::Found,
-}
-
-impl Planning<'_> {
-    /// Plans what happens to the records of `source`; `None` with reasons if that cannot be.
-    fn source(
-        &self,
-        source: DataSource,
-        reasons: &mut Vec<Reason>,
-        warnings: &mut Vec<String>,
-    ) -> Option<SourcePlan> {
-        let Self { gadget, context, metadata, object, operators, statistics } = *self;
-        let mut schema = SourceSchema::new(source, &context.format);
-        let (source, columns) = schema.parts_mut();
-        let of_operator = statistics.of(&source.name);
-        if let Err(error) = add_columns(source, of_operator, operators, context, columns) {
-            reasons.push(fault(gadget, &error));
-        }
-        let stacks = stacks::add(source, object, operators, &context.host.root, columns, warnings);
-        let stacks = stacks.unwrap_or_else(|error| {
-            reasons.push(fault(gadget, &error));
-            None
-        });
-        let planned_sinks = sinks::plan(gadget, source, columns, metadata, operators, &context.limits);
-        let planned_sinks = match planned_sinks {
-            Ok(planned_sinks) => planned_sinks,
-            Err(faults) => {
-                reasons.extend(faults);
-                return None;
-            }
-        };
-        let wishes = schedule::Wishes {
-            interval: gadget.interval,
-            map_interval: operators.map_interval(&source.name),
-            map_count: operators.map_count(&source.name),
-            statistics: of_operator.map(|planned| planned.timing),
-        };
-        let schedule = schedule::plan(source, wishes, context.purpose);
-        schema.seal();
-        Some(SourcePlan {
-            stacks,
-            filter: planned_sinks.filter,
-            expression: planned_sinks.expression,
-            sort: planned_sinks.sort,
-            limit: planned_sinks.limit,
-            measures: planned_sinks.measures,
-            place: planned_sinks.place,
-            sinks: Vec::new(),
-            schedule,
-            statistics: of_operator.map(|planned| planned.statistics.clone()),
-            schema: Arc::new(schema),
         })
     }
 }
@@ -344,7 +274,7 @@ impl GadgetPlan {
     /// Every parameter that the gadget takes.
     pub fn describe_params(&self) -> Vec<ParamDesc> {
         let sources: Vec<&DataSource> = self.sources.iter().map(|plan| plan.schema.source()).collect();
-        describe_params(&self.params, &self.metadata, &sources)
+        describe_params(&Operators::standard(), &self.params, &self.metadata, &sources)
     }
 }
 
@@ -372,28 +302,12 @@ fn annotate(gadget: &Gadget, metadata: &mut Metadata) -> Vec<Reason> {
         .annotate
         .iter()
         .cloned()
-        .chain(gadget.params.get("operator.oci.annotate").into_iter().flat_map(|list| split_escaped(list)))
+        .chain(gadget.params.get(ANNOTATE).into_iter().flat_map(|list| split_escaped(list)))
         .filter(|entry| !entry.is_empty());
     entries
         .filter_map(|entry| metadata.annotate(&entry).err())
         .map(|error| fault(gadget, &error.to_string()))
         .collect()
-}
-
-/// Adds the columns that come from neither fields nor formatters.
-fn add_columns(
-    source: &DataSource,
-    of_operator: Option<&stats::Planned>,
-    operators: &variables::OperatorParams,
-    context: &PlanContext,
-    columns: &mut Columns,
-) -> Result<(), String> {
-    if let Some(planned) = of_operator {
-        let machine = stats::machine(&context.host);
-        planned.statistics.complete(source, &machine, columns).map_err(|error| error.to_string())?;
-    }
-    let read = |variable: &str| context.host.variable(variable).map(str::to_owned);
-    env::add(source, operators.env_vars(), read, columns).map_err(|error| error.to_string())
 }
 
 /// Adds annotations from gadget.yaml and enumerators from the kernel.

@@ -4,31 +4,48 @@
 //! a drain, and pipelines need no locks but those of the series tables. The handle of a source takes orders: swap
 //! the pipeline, drain now, stop.
 
+mod emitted;
 mod fetch;
+mod gather;
 mod perf;
 mod ring;
-mod stats;
+mod sinks;
 mod stream;
 mod sys;
 
-use std::{io, thread};
+use std::{
+    io,
+    panic::AssertUnwindSafe,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    thread,
+};
 
+use futures_util::FutureExt as _;
 use ig_model::KtimeNs;
+use ig_operators::{Sink, SinkId, SourceSchema};
 use tokio::{
     sync::{mpsc, oneshot},
     task::LocalSet,
 };
 use tokio_util::sync::CancellationToken;
+use tracing::error;
 
+pub use emitted::EmitQueue;
 pub use fetch::{Fetcher, Schedule};
+pub use gather::GatherFeed;
 pub use perf::{PerfError, PerfFeed};
 pub use ring::{RingError, RingFeed};
-pub use stats::{StatsError, StatsFeed};
+pub use sinks::AttachError;
 
 use crate::{
     owners::Owners,
     pipeline::{Handover, Pipeline},
+    status::{Reason, ReasonKind, State, Status},
 };
+use sinks::SinkOrder;
 
 /// Orders a source may have waiting; they come from one control task, so more than a few never pile up.
 const ORDERS: usize = 16;
@@ -41,6 +58,7 @@ const READER_NICE: i32 = -10;
 pub struct Reader {
     jobs: mpsc::UnboundedSender<Job>,
     owners: Owners,
+    status: Status,
 }
 
 /// Whose records these are, for the log.
@@ -60,6 +78,8 @@ pub enum Feed {
     Perf(Box<PerfFeed>),
     /// Something that is read whole, at intervals.
     Fetched(Fetcher, Schedule),
+    /// Stages of other data sources.
+    Emitted(EmitQueue),
 }
 
 impl std::fmt::Debug for Feed {
@@ -69,7 +89,8 @@ impl std::fmt::Debug for Feed {
             Self::Perf(_) => "Perf",
             Self::Fetched(Fetcher::Map(_), _) => "Map",
             Self::Fetched(Fetcher::Iterator(_), _) => "Iterator",
-            Self::Fetched(Fetcher::Statistics(_), _) => "Statistics",
+            Self::Fetched(Fetcher::Gathered(_), _) => "Gathered",
+            Self::Emitted(_) => "Emitted",
         })
     }
 }
@@ -81,6 +102,7 @@ struct Job {
     handover: Handover,
     orders: mpsc::Receiver<Order>,
     exhausted: CancellationToken,
+    status: Status,
 }
 
 /// What a source can be told.
@@ -93,6 +115,8 @@ enum Order {
     TakeOver(KtimeNs, oneshot::Sender<()>),
     /// Deliver only what is stamped up to the moment.
     HandOver(KtimeNs, oneshot::Sender<()>),
+    /// Add or take away a sink.
+    Sinks(SinkOrder),
     /// Drain a last time and end.
     Stop(oneshot::Sender<()>),
 }
@@ -102,14 +126,16 @@ enum Order {
 pub struct SourceHandle {
     orders: mpsc::Sender<Order>,
     exhausted: CancellationToken,
+    /// Sinks that were attached so far.
+    sinks: Arc<AtomicU64>,
 }
 
 impl Reader {
-    /// Starts the thread.
+    /// Starts the thread; what goes wrong with a source later is told on `status`.
     ///
     /// # Errors
     /// When the system has no thread or no event loop to give.
-    pub fn start() -> io::Result<Self> {
+    pub fn start(status: Status) -> io::Result<Self> {
         let (jobs, mut inbox) = mpsc::unbounded_channel::<Job>();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         thread::Builder::new().name("ig-reader".to_owned()).spawn(move || {
@@ -119,12 +145,12 @@ impl Reader {
             let tasks = LocalSet::new();
             tasks.spawn_local(async move {
                 while let Some(job) = inbox.recv().await {
-                    tokio::task::spawn_local(run(job));
+                    tokio::task::spawn_local(supervise(job));
                 }
             });
             runtime.block_on(tasks);
         })?;
-        Ok(Self { jobs, owners: Owners::default() })
+        Ok(Self { jobs, owners: Owners::default(), status })
     }
 
     /// The gadgets whose sources are read, by their programs.
@@ -136,16 +162,17 @@ impl Reader {
     pub fn read(&self, name: SourceName, feed: Feed, pipeline: Pipeline, handover: Handover) -> SourceHandle {
         let (orders, inbox) = mpsc::channel(ORDERS);
         let feed = match feed {
-            Feed::Fetched(Fetcher::Statistics(feed), schedule) => {
-                Feed::Fetched(Fetcher::Statistics(feed.knowing(self.owners.clone())), schedule)
+            Feed::Fetched(Fetcher::Gathered(feed), schedule) => {
+                Feed::Fetched(Fetcher::Gathered(feed.knowing(self.owners.clone())), schedule)
             }
             other => other,
         };
         // The thread outlives every sender; if it is gone the process is ending and orders answer at once.
         let exhausted = CancellationToken::new();
-        let job = Job { name, feed, pipeline, handover, orders: inbox, exhausted: exhausted.clone() };
+        let (status, token) = (self.status.clone(), exhausted.clone());
+        let job = Job { name, feed, pipeline, handover, orders: inbox, exhausted: token, status };
         drop(self.jobs.send(job));
-        SourceHandle { orders, exhausted }
+        SourceHandle { orders, exhausted, sinks: Arc::default() }
     }
 }
 
@@ -176,6 +203,33 @@ impl SourceHandle {
         self.order(|done| Order::HandOver(moment, done)).await;
     }
 
+    /// Adds a sink that `open` makes for the schema of this moment; it sees what comes from now on.
+    ///
+    /// It stays when metrics and filters of the gadget change, as long as its packets look the same, and ends with the
+    /// data source.
+    ///
+    /// # Errors
+    /// [`AttachError`].
+    pub async fn attach(
+        &self,
+        open: impl FnOnce(&SourceSchema) -> Result<Box<dyn Sink>, String> + Send + 'static,
+    ) -> Result<SinkId, AttachError> {
+        let (done, answer) = oneshot::channel();
+        // Relaxed: nothing but the number itself depends on it.
+        let id = SinkId(self.sinks.fetch_add(1, Ordering::Relaxed));
+        let order = Order::Sinks(SinkOrder::Attach(id, Box::new(open), done));
+        self.orders.send(order).await.map_err(|_ended| AttachError::Ended)?;
+        let attached = answer.await.map_err(|_ended| AttachError::Ended)?;
+        attached.map(|()| id).map_err(AttachError::Refused)
+    }
+
+    /// Takes a sink away once it got all that came before; `false` if it is not there any more.
+    pub async fn detach(&self, id: SinkId) -> bool {
+        let (done, answer) = oneshot::channel();
+        let sent = self.orders.send(Order::Sinks(SinkOrder::Detach(id, done))).await;
+        sent.is_ok() && answer.await.unwrap_or(false)
+    }
+
     /// Waits until the source has fetched as often as it was told to; for ever where records have no end.
     pub async fn exhausted(&self) {
         self.exhausted.cancelled().await;
@@ -195,13 +249,31 @@ impl SourceHandle {
     }
 }
 
+/// Reads a source to its end. One that panics ends alone, by name: the others on this thread go on.
+async fn supervise(job: Job) {
+    let (name, status, exhausted) = (job.name.clone(), job.status.clone(), job.exhausted.clone());
+    let Err(panic) = AssertUnwindSafe(run(job)).catch_unwind().await else { return };
+    let message = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+    let message = message.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_default();
+    let SourceName { gadget, source } = &name;
+    error!(name: "source.panicked", gadget, source, panic = message, "its records are not read any more");
+    let text = format!("data source `{source}` is not read any more: its task panicked: {message}");
+    status.set(gadget, State::Degraded, Some(Reason { kind: ReasonKind::Transient, text }));
+    // Nothing will come from it: whoever waits for the end need not wait for this one.
+    exhausted.cancel();
+}
+
 async fn run(job: Job) {
-    let Job { name, feed, pipeline, handover, orders, exhausted } = job;
+    let Job { name, feed, pipeline, handover, orders, exhausted, status: _ } = job;
     match feed {
         Feed::Ring(feed) => stream::run(*feed, name, pipeline, handover, orders).await,
         Feed::Perf(feed) => stream::run(*feed, name, pipeline, handover, orders).await,
         Feed::Fetched(fetcher, schedule) => {
             fetch::run(fetcher, schedule, name, pipeline, handover, orders, exhausted).await;
         }
+        Feed::Emitted(queue) => emitted::run(queue, pipeline, orders).await,
     }
 }
+
+#[cfg(test)]
+mod tests;

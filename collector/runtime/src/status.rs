@@ -10,7 +10,7 @@ use std::{
 };
 
 use ig_model::{LossCounters, Losses};
-use ig_operators::{SinkLedger, stack::StackCounts};
+use ig_operators::{SinkLedger, operator::StageCounter};
 
 /// Numbers of one data source since the gadget was first started under its name.
 ///
@@ -27,8 +27,8 @@ pub struct SourceStats {
     pub sinks: SinkBook,
     /// Values an instrument could not take (a negative increment of a counter).
     pub rejected_values: Counter,
-    /// Stacks that have no text; their records are delivered.
-    pub stacks: Arc<StackCounts>,
+    /// What operators count beside losses.
+    pub counters: CounterBook,
     /// Fetches of maps and iterators.
     pub fetches: Counter,
     /// Fetches that failed.
@@ -51,6 +51,52 @@ impl Counter {
     /// The present value.
     pub fn load(&self) -> u64 {
         self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// What the operators of one data source count; they are built anew at each reload, their numbers stay.
+#[derive(Debug, Default)]
+pub struct CounterBook(Mutex<Vec<CounterEntry>>);
+
+/// A number of one operator.
+#[derive(Debug)]
+struct CounterEntry {
+    metric: &'static str,
+    reason: &'static str,
+    /// Of those that are gone.
+    past: u64,
+    counts: Vec<Arc<AtomicU64>>,
+}
+
+impl CounterBook {
+    /// Enters a counter of a new stage.
+    pub fn enter(&self, counter: StageCounter) {
+        let StageCounter { metric, reason, count } = counter;
+        let mut entries = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = entries.iter_mut().find(|entry| (entry.metric, entry.reason) == (metric, reason));
+        let Some(CounterEntry { past, counts, .. }) = known else {
+            entries.push(CounterEntry { metric, reason, past: 0, counts: vec![count] });
+            return;
+        };
+        counts.retain(|known| {
+            // Nobody else can count in it any more.
+            let is_held = Arc::strong_count(known) > 1;
+            if !is_held {
+                *past += known.load(Ordering::Relaxed);
+            }
+            is_held
+        });
+        counts.push(count);
+    }
+
+    /// The numbers so far: metric, reason, number.
+    pub fn totals(&self) -> Vec<(&'static str, &'static str, u64)> {
+        let entries = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let sum = |entry: &CounterEntry| {
+            let live: u64 = entry.counts.iter().map(|count| count.load(Ordering::Relaxed)).sum();
+            (entry.metric, entry.reason, entry.past + live)
+        };
+        entries.iter().map(sum).collect()
     }
 }
 

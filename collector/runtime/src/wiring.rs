@@ -1,53 +1,123 @@
 //! From the plan of a data source to what runs: its feed from the kernel, and its pipeline into tables and sinks.
 
-use std::sync::Arc;
+use std::{
+    collections::BTreeMap,
+    io,
+    os::fd::{AsFd as _, BorrowedFd, OwnedFd},
+    sync::Arc,
+};
 
 use ig_datasource::Origin;
 use ig_exporters::series::Registry;
 use ig_loader::{Link, Map, MapKind};
 use ig_model::Host;
-use ig_operators::{Arrange, Measure, Outlets, Stages, Step, expression::ExpressionStage, stack::StackMaps};
+use ig_operators::{
+    Measure, Outlets, Sink, SourceSchema, Stages, Step,
+    feed::{FeedError, FeedErrorKind},
+    operator::{Emit, Feed as SourceFeed, LoadedGadget, PlannedMeasure, StageCounter},
+};
 
 use crate::{
     pipeline::Pipeline,
     plan::SourcePlan,
-    reader::{Feed, Fetcher, PerfFeed, RingFeed, StatsFeed},
+    reader::{EmitQueue, Feed, Fetcher, GatherFeed, PerfFeed, RingFeed},
     status::{Reason, ReasonKind, Status},
 };
+
+/// What operators find of a loaded gadget: the maps that they read, and the ways into its derived data sources.
+#[derive(Debug, Default)]
+pub(crate) struct Loaded {
+    maps: BTreeMap<String, (OwnedFd, u32)>,
+    emitters: BTreeMap<String, EmitQueue>,
+}
+
+/// A data source whose operators are built: nothing that follows can fail.
+#[derive(Debug)]
+pub(crate) struct BuiltSource {
+    pub(crate) schema: Arc<SourceSchema>,
+    steps: Vec<Step>,
+    counters: Vec<StageCounter>,
+    measures: Vec<PlannedMeasure>,
+    sinks: Vec<Box<dyn Sink>>,
+}
+
+impl Loaded {
+    /// Keeps what `sources` ask for.
+    ///
+    /// # Errors
+    /// There is no descriptor left.
+    pub(crate) fn of<'a>(
+        sources: &[SourcePlan],
+        map: &dyn Fn(&str) -> Option<&'a Map>,
+    ) -> io::Result<Self> {
+        let mut kept = Self::default();
+        for name in sources.iter().flat_map(|source| &source.maps) {
+            if let (false, Some(map)) = (kept.maps.contains_key(name), map(name)) {
+                kept.maps.insert(name.clone(), (map.fd.try_clone()?, map.max_entries));
+            }
+        }
+        let derived = sources.iter().filter(|source| matches!(source.feed, Some(SourceFeed::Emitted)));
+        kept.emitters = derived.map(|source| (source.schema.name().to_owned(), EmitQueue::default())).collect();
+        Ok(kept)
+    }
+}
+
+impl LoadedGadget for Loaded {
+    fn map(&self, name: &str) -> Option<(BorrowedFd<'_>, u32)> {
+        self.maps.get(name).map(|(fd, entries)| (fd.as_fd(), *entries))
+    }
+
+    fn emitter(&self, source: &str) -> Option<Arc<dyn Emit>> {
+        self.emitters.get(source).map(|queue| Arc::new(queue.clone()) as Arc<dyn Emit>)
+    }
+}
+
+/// Builds the operators of a source.
+pub(crate) fn build(plan: SourcePlan, loaded: &Loaded, host: &Host) -> Result<BuiltSource, Reason> {
+    let SourcePlan { schema, parts, measures, sinks, .. } = plan;
+    let (mut steps, mut counters) = (Vec::new(), Vec::new());
+    for part in parts {
+        let ready = part.build(loaded, host).map_err(|error| Reason::new(ReasonKind::Transient, &error))?;
+        steps.extend(ready.step);
+        counters.extend(ready.counters);
+    }
+    Ok(BuiltSource { schema, steps, counters, measures, sinks })
+}
 
 /// Registers the tables of a source and makes its pipeline.
 pub(crate) fn wire(
     gadget: &str,
-    plan: SourcePlan,
-    stacks: &Arc<StackMaps>,
+    source: BuiltSource,
     registry: &Registry,
     status: &Status,
     refusals: &mut Vec<Reason>,
 ) -> Pipeline {
+    let BuiltSource { schema, steps, counters, measures: planned, sinks } = source;
     let mut measures = Vec::new();
-    for measure in &plan.measures {
-        match registry.register(measure.table_spec(plan.place.clone()), measure.labeler()) {
+    for PlannedMeasure { plan, place } in planned {
+        match registry.register(plan.table_spec(place), plan.labeler()) {
             Ok(registration) => {
                 refusals.extend(registration.refused.into_iter().map(|refusal| Reason {
                     kind: ReasonKind::MetricConflict,
                     text: format!("metric `{}` is not exported: {}", refusal.metric, refusal.reason),
                 }));
-                measures.push(Measure::new(measure, registration.table));
+                measures.push(Measure::new(&plan, registration.table));
             }
             Err(error) => refusals.push(Reason::new(ReasonKind::MetricConflict, &error)),
         }
     }
-    let stats = status.source(gadget, plan.schema.name());
-    if let Some(slot) = &plan.stacks {
-        slot.bind(Arc::clone(stacks), Arc::clone(&stats.stacks));
-    }
-    let mut steps = Vec::new();
-    steps.extend(plan.filter.map(|filter| Step::Filter(filter.into())));
-    steps.extend(plan.expression.map(|expression| Step::Stage(Box::new(ExpressionStage::from(expression)))));
-    if plan.sort.is_some() || plan.limit.is_some() {
-        steps.push(Step::Stage(Box::new(Arrange::new(plan.sort, plan.limit))));
-    }
-    Pipeline::new(plan.schema, Stages::new(steps), Outlets::new(measures, plan.sinks), stats)
+    let stats = status.source(gadget, schema.name());
+    counters.into_iter().for_each(|counter| stats.counters.enter(counter));
+    Pipeline::new(schema, Stages::new(steps), Outlets::new(measures, sinks), stats)
+}
+
+fn feed_reason(error: &FeedError) -> Reason {
+    let kind = match error.kind() {
+        FeedErrorKind::Permission => ReasonKind::Permission,
+        FeedErrorKind::Kernel => ReasonKind::Kernel,
+        FeedErrorKind::Transient => ReasonKind::Transient,
+    };
+    Reason::new(kind, error)
 }
 
 /// Opens the kernel side of a source.
@@ -55,6 +125,7 @@ pub(crate) fn feed<'a>(
     plan: &SourcePlan,
     map: &dyn Fn(&str) -> Option<&'a Map>,
     links: &[(String, Arc<Link>)],
+    loaded: &Loaded,
     host: &Host,
 ) -> Result<Feed, Reason> {
     let missing = |what: String| Reason { kind: ReasonKind::Object, text: what };
@@ -74,12 +145,17 @@ pub(crate) fn feed<'a>(
                 .map_err(|error| Reason::new(ReasonKind::Transient, &error));
         }
         Origin::Operator { operator } => {
-            let statistics = plan.statistics.as_ref();
-            let statistics =
-                statistics.ok_or_else(|| missing(format!("operator `{operator}` is unknown")))?;
-            let feed = StatsFeed::open(statistics, host)
-                .map_err(|error| Reason::new(error.reason_kind(), &error))?;
-            Fetcher::Statistics(feed)
+            let unknown = || missing(format!("operator `{operator}` is unknown"));
+            match plan.feed.as_ref().ok_or_else(unknown)? {
+                SourceFeed::Gathered(feed) => {
+                    let feed = GatherFeed::open(feed.as_ref(), host).map_err(|error| feed_reason(&error))?;
+                    Fetcher::Gathered(feed)
+                }
+                SourceFeed::Emitted => {
+                    let queue = loaded.emitters.get(plan.schema.name()).cloned().ok_or_else(unknown)?;
+                    return Ok(Feed::Emitted(queue));
+                }
+            }
         }
         Origin::MapIterator { map: name, .. } => Fetcher::Map(copy(map(name)?)?),
         Origin::Iterator { programs } => {
@@ -89,7 +165,7 @@ pub(crate) fn feed<'a>(
                 iterators.push(link.ok_or_else(|| missing(format!("iterator `{program}` is not attached")))?);
             }
             Fetcher::Iterator(Box::new(move || {
-                let open = |link: &Arc<Link>| link.iter_reader().map_err(std::io::Error::other);
+                let open = |link: &Arc<Link>| link.iter_reader().map_err(io::Error::other);
                 iterators.iter().map(open).collect()
             }))
         }

@@ -88,7 +88,7 @@ struct Seen(Arc<SinkLedger>);
 
 impl Sink for Seen {
     fn take(&mut self, batch: &Batch) {
-        batch.iter().for_each(|record| drop(black_box(record.len())));
+        black_box(batch.iter().map(<[u8]>::len).sum::<usize>());
     }
 
     fn ledger(&self) -> &Arc<SinkLedger> {

@@ -5,6 +5,7 @@ use std::{collections::BTreeMap, ffi::OsString, path::PathBuf, time::Duration};
 use clap::{Arg, ArgAction, Args, Command, FromArgMatches as _, value_parser};
 
 use ig_image::{Store, access::PullPolicy};
+use ig_operators::{arrange, filter};
 use ig_runtime::images::ImageFlags;
 
 use crate::failure::Failure;
@@ -78,10 +79,10 @@ impl Common {
     /// The parameters of operators these flags stand for, by their full names.
     pub(super) fn params(&self) -> BTreeMap<String, String> {
         let flags = [
-            ("operator.filter.filter", &self.filter),
-            ("operator.filter.filter-expr", &self.filter_expr),
-            ("operator.sort.sort", &self.sort),
-            ("operator.limiter.max-entries", &self.max_entries),
+            (filter::FILTER, &self.filter),
+            (filter::FILTER_EXPR, &self.filter_expr),
+            (arrange::SORT, &self.sort),
+            (arrange::MAX_ENTRIES, &self.max_entries),
         ];
         flags.into_iter().filter_map(|(key, value)| Some((key.to_owned(), value.clone()?))).collect()
     }

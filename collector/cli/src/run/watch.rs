@@ -6,7 +6,7 @@ use ig_config::runtime::{Gadget, Images, Limits};
 use ig_datasource::SourceKind;
 use ig_image::Reference;
 use ig_model::{Host, Loss};
-use ig_operators::{FormatContext, format::Accounts};
+use ig_operators::{FormatContext, arrange, format::Accounts};
 use ig_runtime::{
     collector::Event,
     interactive::Interactive,
@@ -110,9 +110,7 @@ pub(super) async fn watch(
 /// Finds flags that mean nothing to this gadget: they would be ignored, or be refused by a name nobody wrote.
 fn check_flags(parsed: &Parsed, plan: &GadgetPlan) -> Result<(), Failure> {
     let known = plan.describe_params();
-    for (flag, parameter) in
-        [("--sort", "operator.sort.sort"), ("--max-entries", "operator.limiter.max-entries")]
-    {
+    for (flag, parameter) in [("--sort", arrange::SORT), ("--max-entries", arrange::MAX_ENTRIES)] {
         if parsed.params.contains_key(parameter) && !known.iter().any(|param| param.full_key() == parameter) {
             return Err(Failure::config(format!(
                 "{flag}: this gadget has no data source that is read at once"
@@ -164,7 +162,8 @@ fn report_losses(ledger: &BTreeMap<String, Arc<SourceStats>>, dropped: u64) {
             ("gave the filter expression no verdict", stats.losses.load(Loss::Expression)),
             ("fetches failed", stats.failed_fetches.load()),
         ];
-        let stacks = stats.stacks.load().map(|(reason, count)| {
+        let of_stacks = |(metric, ..): &(&str, &str, u64)| *metric == ig_operators::stack::UNRESOLVED;
+        let stacks = stats.counters.totals().into_iter().filter(of_stacks).map(|(_, reason, count)| {
             let what = match reason {
                 "full" => "stacks found no room in the program's map",
                 "missing" => "stacks were gone from the program's map",

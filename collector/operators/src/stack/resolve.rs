@@ -45,7 +45,7 @@ impl Resolver for KernelNames {
     fn text(&self, input: &[u8], out: &mut String) {
         let Ok(id) = input.try_into().map(u32::from_ne_bytes) else { return };
         self.0.stack(
-            |maps| maps.kernel.as_ref(),
+            |maps| maps.kernel.as_deref(),
             id,
             |addresses, counts| {
                 let found = self.0.symbols.kernel(addresses, out);
@@ -85,7 +85,7 @@ impl Resolver for BuildIds {
     fn text(&self, input: &[u8], out: &mut String) {
         let Some(stack) = UserStack::read(input).filter(|stack| stack.process.exe.inode != 0) else { return };
         let Some((maps, _)) = self.0.bound.get() else { return };
-        let Some(frames) = maps.user.as_ref().and_then(|user| user.build_ids(stack.id)) else { return };
+        let Some(frames) = maps.user.as_deref().and_then(|user| user.build_ids(stack.id)) else { return };
         for frame in frames.chunks_exact(BUILD_ID) {
             let number = |range: std::ops::Range<usize>| frame.get(range).unwrap_or_default();
             let status = number(0..4).try_into().map_or(0, i32::from_ne_bytes);
@@ -136,9 +136,9 @@ impl Inner {
                 StackCounts::add(&counts.full);
             }
         } else if counts {
-            self.stack(|maps| maps.user.as_ref(), stack.id, show);
+            self.stack(|maps| maps.user.as_deref(), stack.id, show);
         } else if let Some((maps, _)) = self.bound.get()
-            && let Some(addresses) = maps.user.as_ref().and_then(|stacks| stacks.addresses(stack.id))
+            && let Some(addresses) = maps.user.as_deref().and_then(|stacks| stacks.addresses(stack.id))
         {
             show(&addresses, &ignored);
         }

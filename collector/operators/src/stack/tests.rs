@@ -120,8 +120,8 @@ impl Bench {
         assert_eq!(slot.maps, [KERNEL_MAP, USER_MAP]);
         let (kernel, user, build_ids) = (Fake::new(10_000), Fake::new(10_000), Fake::new(1024));
         let maps = StackMaps {
-            kernel: Some(Stacks::new(Box::new(kernel.clone()), None)),
-            user: Some(Stacks::new(Box::new(user.clone()), Some(Box::new(build_ids.clone())))),
+            kernel: Some(Arc::new(Stacks::new(Box::new(kernel.clone()), None))),
+            user: Some(Arc::new(Stacks::new(Box::new(user.clone()), Some(Box::new(build_ids.clone()))))),
         };
         let counts = Arc::<StackCounts>::default();
         slot.bind(Arc::new(maps), Arc::clone(&counts));
@@ -173,7 +173,7 @@ fn stacks_that_are_not_there() {
         for column in ["kstack", "ustack.addresses", "ustack.buildid", "ustack.symbols"] {
             assert_eq!(bench.text(column, &record), "", "{column}");
         }
-        bench.counts.load().map(|(_, count)| count)
+        bench.counts.by_reason().map(|(_, count)| count.load(std::sync::atomic::Ordering::Relaxed))
     };
     assert_eq!(show(-14, 0, 0), [0, 0, 0], "code of a process has no kernel stack; user stacks are off");
     assert_eq!(show(-17, 0, 0), [1, 0, 0]);

@@ -5,13 +5,16 @@
 //! everything since a program was loaded as if it had happened in one interval; here the first reading is what the
 //! first report is compared with, and the share of CPUs is of the time that really passed.
 
+mod gather;
+mod operator;
+
 use std::{collections::HashMap, fmt::Write as _, time::Duration};
 
 use ig_datasource::{DataSource, annotate::BASE};
-use ig_model::FieldKind;
+use ig_model::{FieldKind, Host};
 
+pub(crate) use operator::BpfOperator;
 use super::{
-    Machine,
     layout::{self, Spec, Writer},
     push_beside,
     text::{unsigned, value},
@@ -123,15 +126,15 @@ pub enum Scope {
     Gadgets,
 }
 
-pub(super) fn source() -> DataSource {
+fn source() -> DataSource {
     let mut source = layout::source(NAME, OPERATOR, &FIELDS, |name| name != TOTAL);
     source.annotations.insert("cli.clear-screen-before".to_owned(), "true".to_owned());
     source
 }
 
-pub(super) fn complete(
+fn complete(
     source: &DataSource,
-    machine: &Machine,
+    host: &Host,
     columns: &mut Columns,
 ) -> Result<(), ColumnClash> {
     let column = Column::new("cpuTimeStr", vec![layout::place(&FIELDS, TOTAL)], Render::Duration);
@@ -142,7 +145,7 @@ pub(super) fn complete(
         ("description", "Time that the program ran in all"),
     ]);
     push_beside(source, "cpuUsageRelative", column, columns)?;
-    if let Some(node) = &machine.node {
+    if let Some(node) = &host.node {
         let column = Column::new("nodeName", Vec::new(), Render::Constant(node.as_str().into()));
         let column = column.annotated(&BASE).annotated(&[("template", "node"), KEY]);
         columns.push(Column { order: -1, ..column })?;

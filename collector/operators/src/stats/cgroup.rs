@@ -5,6 +5,9 @@
 //! 1, which the reference does not read. Records are increments; a cgroup that was made since the reading before is
 //! counted from zero, where the reference leaves out what it did so far.
 
+mod gather;
+mod operator;
+
 use std::{
     collections::{HashMap, HashSet},
     path::PathBuf,
@@ -13,6 +16,7 @@ use std::{
 use ig_datasource::DataSource;
 use ig_model::FieldKind;
 
+pub(crate) use operator::CgroupOperator;
 use super::{
     layout::{self, Spec, Writer},
     text::{decimal, lines, signed, unsigned, value, words},
@@ -115,7 +119,7 @@ const FIELDS: [Spec; 11] = [
     Spec::typed("mountnsid", &["gadget_mntns_id"], &[("template", "mntns_id")]),
 ];
 
-pub(super) fn source() -> DataSource {
+fn source() -> DataSource {
     layout::source(NAME, OPERATOR, &FIELDS, |_name| true)
 }
 

@@ -4,13 +4,16 @@
 //! proc(5) for `/proc/PID/stat`, `/proc/PID/status` and `/proc/meminfo`. A process that was not there at the reading
 //! before has used all its processor time since, where the reference shows 0 for it.
 
+mod gather;
+mod operator;
+
 use std::{collections::HashMap, fmt::Write as _, sync::Arc, time::Duration};
 
 use ig_datasource::{DataSource, annotate::BASE, template::HIDDEN};
-use ig_model::{BootClock, FieldKind, KtimeNs, nearest};
+use ig_model::{BootClock, FieldKind, Host, KtimeNs, nearest};
 
+pub(crate) use operator::ProcessOperator;
 use super::{
-    Machine,
     layout::{self, Spec, Writer},
     push_beside,
     text::{signed, unsigned, value, words},
@@ -159,18 +162,18 @@ fn unknown_field(word: &str) -> String {
     format!("operator.process.fields: processes have no field `{word}`{hint}")
 }
 
-pub(super) fn source(shown: &Shown) -> DataSource {
+fn source(shown: &Shown) -> DataSource {
     layout::source(NAME, OPERATOR, &FIELDS, |name| shown.has(name))
 }
 
-pub(super) fn complete(
+fn complete(
     source: &DataSource,
-    machine: &Machine,
+    host: &Host,
     columns: &mut Columns,
 ) -> Result<(), ColumnClash> {
-    let ticks = machine.ticks_per_second.max(1);
+    let ticks = host.ticks_per_second.max(1);
     if source.field("startTime").is_some() {
-        let render = Render::Resolved(Arc::new(StartTime { clock: machine.clock, ticks }));
+        let render = Render::Resolved(Arc::new(StartTime { clock: host.clock, ticks }));
         let column = Column::new("startTimeStr", vec![layout::place(&FIELDS, "startTime")], render);
         let column = column.annotated(&BASE).annotated(&[
             ("columns.ellipsis", "start"),

@@ -440,7 +440,9 @@ impl Gadgets {
                 changes.rewired += 1;
                 entry.running = previous.and_then(|entry| entry.running);
                 match &entry.running {
-                    Some(running) => running.rewire(sources, &self.registry, &self.status).await,
+                    Some(running) => {
+                        running.rewire(sources, &self.registry, &self.status, &self.host).await
+                    },
                     None => Vec::new(),
                 }
             }

@@ -140,8 +140,8 @@ fn gadgets(board: &Board, put: &mut dyn FnMut(&'static str, &[&str], f64)) {
                     put("ig_gadget_sink_lost", &[name, source, sink, loss.label()], lost);
                 }
             }
-            for (reason, count) in stats.stacks.load() {
-                put("ig_gadget_stacks_unresolved", &[name, source, reason], count as f64);
+            for (metric, reason, count) in stats.counters.totals() {
+                put(metric, &[name, source, reason], count as f64);
             }
             put("ig_gadget_values_rejected", &[name, source], stats.rejected_values.load() as f64);
             put("ig_gadget_fetches", &[name, source], stats.fetches.load() as f64);

@@ -157,6 +157,41 @@ proptest! {
     }
 }
 
+proptest! {
+    /// Scenario: an instance is replaced at a moment, and the clock that stamps records jumps to and fro around it.
+    /// Guarantees: each record is delivered by one of the two instances, and is in the ledger of the other.
+    #[test]
+    fn a_handover_survives_a_clock_that_jumps(stamps in prop::collection::vec(any::<u64>(), 0..50), moment: u64) {
+        let mut source = DataSource::new(
+            "events",
+            SourceKind::Single,
+            Origin::Tracer { map: "events".to_owned() },
+            8,
+        );
+        let mut stamp = Field::new("stamp", FieldKind::Uint64, 0, 8);
+        stamp.types = vec!["gadget_timestamp".to_owned()];
+        source.fields.push(stamp);
+        let accounts = Arc::new(Accounts::in_root(Path::new("/nonexistent")));
+        let context = FormatContext { clock: BootClock::with_offset(0), accounts };
+        let run = |handover| {
+            let kept = Kept::default();
+            let (mut pipeline, stats) = pipeline(SourceSchema::new(source.clone(), &context), Vec::new(), kept.clone());
+            stamps.iter().for_each(|stamp| pipeline.take(&stamp.to_ne_bytes(), handover));
+            pipeline.finish();
+            let lost = stats.losses.load(Loss::Handover);
+            assert_eq!(stats.received.load(), stats.delivered.load() + lost);
+            let delivered = kept.0.lock().unwrap().clone();
+            delivered
+        };
+        let moment = ig_model::KtimeNs(moment);
+        let mut both = [run(Handover::Until(moment)), run(Handover::After(moment))].concat();
+        let mut all: Vec<Vec<u8>> = stamps.iter().map(|stamp| stamp.to_ne_bytes().to_vec()).collect();
+        both.sort();
+        all.sort();
+        prop_assert_eq!(both, all);
+    }
+}
+
 /// Scenario: a record shorter than the layout, with a filter and an expression on what is missing.
 /// Guarantees: what is missing is zero for both, and the outlets get a whole record.
 #[test]

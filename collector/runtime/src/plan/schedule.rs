@@ -9,7 +9,9 @@ use std::time::Duration;
 
 use ig_datasource::{DataSource, Origin};
 
-use super::{Purpose, stats::Timing};
+use ig_operators::operator::Timing;
+
+use super::Purpose;
 use crate::reader::Schedule;
 
 /// How often maps are read when nobody says.
@@ -17,37 +19,30 @@ const MAP_INTERVAL: Duration = Duration::from_secs(1);
 /// How often an iterator that would run once is run when it feeds metrics.
 const ITERATOR_INTERVAL: Duration = Duration::from_secs(15);
 
-/// What the user and the parameters of the gadget say.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Wishes {
-    /// The configuration's `interval`, for every data source of the gadget.
-    pub(super) interval: Option<Duration>,
-    /// `map-fetch-interval` for this data source.
-    pub(super) map_interval: Option<Duration>,
-    /// `map-fetch-count` for this data source.
-    pub(super) map_count: Option<u64>,
-    /// What an operator is told that feeds this data source.
-    pub(super) statistics: Option<Timing>,
-}
-
-pub(super) fn plan(source: &DataSource, wishes: Wishes, purpose: Purpose) -> Schedule {
+/// Plans it: `stated` is the configuration's interval for every data source of the gadget, `timing` what operators say of
+/// this one.
+pub(super) fn plan(
+    source: &DataSource,
+    stated: Option<Duration>,
+    timing: Timing,
+    purpose: Purpose,
+) -> Schedule {
     let annotated = |key: &str| source.annotations.get(key).map(String::as_str);
     match (&source.origin, purpose) {
         (Origin::Operator { .. }, purpose) => {
-            let timing = wishes.statistics;
-            let interval = wishes.interval.or(timing.map(|timing| timing.interval));
+            let interval = stated.or(timing.interval);
             let is_collected = purpose == Purpose::Collect;
             Schedule {
                 interval: interval.unwrap_or(ITERATOR_INTERVAL),
-                first: timing.and_then(|timing| timing.first),
-                count: timing.filter(|_timing| !is_collected).map_or(0, |timing| timing.count),
+                first: timing.first,
+                count: timing.count.filter(|_count| !is_collected).unwrap_or(0),
                 at_start: false,
                 // What counters did since the last report would be lost.
                 at_end: is_collected,
             }
         }
         (Origin::Iterator { .. }, Purpose::Watch) => {
-            let interval = wishes.interval.or_else(|| annotated("fetch-interval").and_then(duration));
+            let interval = stated.or_else(|| annotated("fetch-interval").and_then(duration));
             let interval = interval.unwrap_or(Duration::ZERO);
             let count = annotated("fetch-count").and_then(|text| text.parse().ok()).unwrap_or(1);
             Schedule {
@@ -59,14 +54,14 @@ pub(super) fn plan(source: &DataSource, wishes: Wishes, purpose: Purpose) -> Sch
             }
         }
         (Origin::Iterator { .. }, Purpose::Collect) => {
-            let stated =
+            let annotated_interval =
                 || annotated("fetch-interval").and_then(duration).filter(|interval| !interval.is_zero());
-            let interval = wishes.interval.or_else(stated).unwrap_or(ITERATOR_INTERVAL);
+            let interval = stated.or_else(annotated_interval).unwrap_or(ITERATOR_INTERVAL);
             Schedule { interval, first: None, count: 0, at_start: true, at_end: false }
         }
         (_, Purpose::Watch) => {
-            let interval = wishes.interval.or(wishes.map_interval).unwrap_or(MAP_INTERVAL);
-            let count = wishes.map_count.unwrap_or(0);
+            let interval = stated.or(timing.interval).unwrap_or(MAP_INTERVAL);
+            let count = timing.count.unwrap_or(0);
             Schedule {
                 interval,
                 first: None,
@@ -77,8 +72,8 @@ pub(super) fn plan(source: &DataSource, wishes: Wishes, purpose: Purpose) -> Sch
         }
         (_, Purpose::Collect) => {
             // Zero asks for a read at the end only; a collector that never ends would never read.
-            let stated = wishes.map_interval.filter(|interval| !interval.is_zero());
-            let interval = wishes.interval.or(stated).unwrap_or(MAP_INTERVAL);
+            let of_map = timing.interval.filter(|interval| !interval.is_zero());
+            let interval = stated.or(of_map).unwrap_or(MAP_INTERVAL);
             // What a map holds at the end is an increment since the last fetch and would be lost.
             Schedule { interval, first: None, count: 0, at_start: true, at_end: true }
         }

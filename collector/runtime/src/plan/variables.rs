@@ -5,7 +5,6 @@
 //! of custom parameters are in force for everybody, where the reference applies them only to clients that send every
 //! default back.
 
-mod operators;
 mod pushdown;
 #[cfg(test)]
 mod tests;
@@ -19,12 +18,7 @@ use ig_config::{
 use ig_datasource::{DataSource, Param, ParamDesc, ParamType, param::EBPF_PREFIX};
 use ig_loader::packet_filter;
 use ig_model::nearest;
-use ig_operators::{
-    params::{instance_params, key},
-    spec::split_escaped,
-};
-
-pub(super) use operators::OperatorParams;
+use ig_operators::{Operators, operator::ParamValues};
 
 /// The outcome of resolving a gadget's parameters.
 #[derive(Debug, Default)]
@@ -33,27 +27,35 @@ pub(super) struct Settings {
     /// By the name of their hook.
     pub(super) packet_filters: BTreeMap<String, String>,
     pub(super) interface: Option<String>,
-    pub(super) operators: OperatorParams,
+    pub(super) operators: ParamValues,
     pub(super) faults: Vec<String>,
     pub(super) warnings: Vec<String>,
 }
 
-/// Parameters of the reference that have no meaning here but do no harm either: everything already runs on the
-/// host, without container filter, and output goes to exporters.
-const WITHOUT_EFFECT: [&str; 8] = [
-    key::HOST,
-    key::FIELDS,
-    key::OUTPUT,
-    "operator.KubeManager.all-namespaces",
-    "operator.oci.pull",
-    "operator.oci.validate-metadata",
-    "operator.otel-metrics.otel-metrics-exporter",
-    "operator.otel-metrics.otel-metrics-print-interval",
-];
-
 /// Every parameter that a gadget takes, as clients see them: its variables, those of its WASM module, those that
 /// gadget.yaml defines, and those of operators that have something to do with its data.
-pub fn describe_params(params: &[Param], metadata: &Metadata, sources: &[&DataSource]) -> Vec<ParamDesc> {
+pub fn describe_params(
+    operators: &Operators,
+    params: &[Param],
+    metadata: &Metadata,
+    sources: &[&DataSource],
+) -> Vec<ParamDesc> {
+    let described = describe(operators, params, metadata, sources);
+    described.into_iter().map(|described| described.param).collect()
+}
+
+/// A parameter, and the operator that takes it.
+struct Described {
+    param: ParamDesc,
+    operator: Option<&'static str>,
+}
+
+fn describe(
+    operators: &Operators,
+    params: &[Param],
+    metadata: &Metadata,
+    sources: &[&DataSource],
+) -> Vec<Described> {
     let variable = |param: &Param| {
         let listed = ["params.ebpf", "ebpfParams"]
             .map(|section| metadata.list(&format!("{section}.{}.possibleValues", param.variable)));
@@ -62,15 +64,20 @@ pub fn describe_params(params: &[Param], metadata: &Metadata, sources: &[&DataSo
     let mut described: Vec<ParamDesc> = params.iter().map(variable).collect();
     described.extend(metadata.wasm_params().into_iter().map(ParamDesc::wasm));
     described.extend(metadata.custom_params().into_iter().map(ParamDesc::custom));
-    for param in instance_params(sources) {
-        // What the image declares itself goes first.
-        if !described.iter().any(|known| known.full_key() == param.full_key()) {
-            described.push(param);
+    let mut described: Vec<Described> =
+        described.into_iter().map(|param| Described { param, operator: None }).collect();
+    for operator in operators.iter() {
+        for param in operator.params(sources) {
+            // What the image declares itself goes first.
+            if !described.iter().any(|known| known.param.full_key() == param.full_key()) {
+                described.push(Described { param, operator: Some(operator.name()) });
+            }
         }
     }
     for (name, value) in metadata.param_defaults() {
-        if let Some(param) = described.iter_mut().find(|param| param.full_key().eq_ignore_ascii_case(&name)) {
-            param.default_value = value;
+        let is_it = |known: &&mut Described| known.param.full_key().eq_ignore_ascii_case(&name);
+        if let Some(known) = described.iter_mut().find(is_it) {
+            known.param.default_value = value;
         }
     }
     described
@@ -95,34 +102,33 @@ pub(super) fn customise(gadget: &Gadget, metadata: &mut Metadata) -> Result<(), 
 
 /// Reads the parameters of `gadget` against those that its image takes.
 pub(super) fn resolve(
+    operators: &Operators,
     gadget: &Gadget,
     params: &[Param],
     metadata: &Metadata,
     sources: &[DataSource],
 ) -> Settings {
     let mut resolver = Resolver {
+        operators,
         gadget,
         params,
-        described: describe_params(params, metadata, &sources.iter().collect::<Vec<_>>()),
-        names: sources.iter().map(|source| source.name.as_str()).collect(),
+        described: describe(operators, params, metadata, &sources.iter().collect::<Vec<_>>()),
         settings: Settings::default(),
     };
     resolver.defaults(metadata);
     for (name, value) in &gadget.params {
         resolver.set(name, value);
     }
-    let Settings { faults, operators, .. } = &mut resolver.settings;
-    operators.check(sources, faults);
     let mut settings = resolver.settings;
     pushdown::plan(gadget, params, sources, &mut settings);
     settings
 }
 
 struct Resolver<'a> {
+    operators: &'a Operators,
     gadget: &'a Gadget,
     params: &'a [Param],
-    described: Vec<ParamDesc>,
-    names: Vec<&'a str>,
+    described: Vec<Described>,
     settings: Settings,
 }
 
@@ -136,56 +142,50 @@ impl Resolver<'_> {
         }
         for (name, value) in metadata.param_defaults() {
             // Names of parameters that do not exist mean nothing in gadget.yaml, like any key there.
-            let known = self.described.iter().find(|param| param.full_key().eq_ignore_ascii_case(&name));
-            if let Some(full_key) = known.map(ParamDesc::full_key) {
-                self.apply(&full_key, &value);
+            let is_it = |known: &&Described| known.param.full_key().eq_ignore_ascii_case(&name);
+            let known = self.described.iter().find(is_it);
+            if let Some((full_key, operator)) = known.map(|known| (known.param.full_key(), known.operator)) {
+                self.apply(&full_key, operator, &value);
             }
         }
-        let wasm = metadata.wasm_params().into_iter();
-        self.settings.operators.wasm = wasm.map(|param| (param.key, param.default_value)).collect();
     }
 
     fn set(&mut self, name: &str, value: &str) {
-        if let Some(full_key) = WITHOUT_EFFECT.iter().find(|known| known.eq_ignore_ascii_case(name)) {
+        let mut ignored = self.operators.iter().flat_map(|operator| operator.ignored_params());
+        if let Some(full_key) = ignored.find(|known| known.eq_ignore_ascii_case(name)) {
             self.settings.warnings.push(format!("parameter `{full_key}` has no effect in a collector"));
             return;
         }
-        if name.eq_ignore_ascii_case(key::ENV_VARS) {
-            // Set here alone: `paramDefaults` of an image must not open the environment to it.
-            self.settings.operators.env_vars = split_escaped(value)
-                .iter()
-                .map(|name| name.trim().to_owned())
-                .filter(|name| !name.is_empty())
-                .collect();
-            return;
+        // Set here alone: `paramDefaults` of an image must not reach them.
+        for operator in self.operators.iter() {
+            if let Some(key) = operator.private_params().iter().find(|key| key.eq_ignore_ascii_case(name)) {
+                self.settings.operators.set(operator.name(), key, value);
+                return;
+            }
         }
-        let matches = |param: &&ParamDesc| param.full_key() == name;
-        let found = self.described.iter().find(matches);
-        let Some(param) = found.or_else(|| self.described.iter().find(|param| param.is_called(name))) else {
+        let found = self.described.iter().find(|known| known.param.full_key() == name);
+        let called = || self.described.iter().find(|known| known.param.is_called(name));
+        let Some(Described { param, operator }) = found.or_else(called) else {
             let text = self.unknown(name);
             // Manifests of the reference are accepted as they are.
             let Settings { faults, warnings, .. } = &mut self.settings;
             if self.gadget.manifest.is_some() { warnings } else { faults }.push(text);
             return;
         };
-        let full_key = param.full_key();
+        let (full_key, operator) = (param.full_key(), *operator);
         match param.check(value) {
-            Ok(()) => self.apply(&full_key, value),
+            Ok(()) => self.apply(&full_key, operator, value),
             Err(error) => self.settings.faults.push(error.to_string()),
         }
     }
 
     /// Brings a value to the parameter with this fully qualified name.
-    fn apply(&mut self, full_key: &str, value: &str) {
+    fn apply(&mut self, full_key: &str, operator: Option<&'static str>, value: &str) {
         let variable = self.params.iter().find(|param| param.full_key() == full_key);
         if let Some(param) = variable {
             self.variable(param, value);
-        } else if !full_key.starts_with(CUSTOM_PREFIX) && full_key != key::ANNOTATE {
-            // Those two are part of the metadata already.
-            let applied = self.settings.operators.apply(full_key, value, &self.names);
-            if let Err(problem) = applied {
-                self.settings.faults.push(format!("parameter `{full_key}`: {problem}"));
-            }
+        } else if let Some(operator) = operator {
+            self.settings.operators.set(operator, full_key, value);
         }
     }
 
@@ -220,10 +220,11 @@ impl Resolver<'_> {
     }
 
     fn unknown(&self, name: &str) -> String {
-        let full_keys: Vec<String> = self.described.iter().map(ParamDesc::full_key).collect();
+        let described = || self.described.iter().map(|known| &known.param);
+        let full_keys: Vec<String> = described().map(ParamDesc::full_key).collect();
         let full = nearest(name, full_keys.iter().map(String::as_str));
         let short = name.strip_prefix(EBPF_PREFIX).unwrap_or(name);
-        let near = nearest(short, self.described.iter().map(|param| param.key.as_str())).or(full);
+        let near = nearest(short, described().map(|param| param.key.as_str())).or(full);
         let hint = near.map(|near| format!("; did you mean `{near}`?")).unwrap_or_default();
         let own: Vec<&str> = self.params.iter().map(|param| param.key.as_str()).collect();
         format!("unknown parameter `{name}`{hint} (the image has: {})", own.join(", "))

@@ -9,6 +9,7 @@ use std::{
 
 use ig_kernel::map::{BatchBuffers, MapError, batch_lookup_and_delete};
 use ig_model::Loss;
+use ig_operators::feed::FeedError;
 use thiserror::Error;
 use tokio::{
     sync::mpsc,
@@ -17,10 +18,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
-use super::{
-    Order, SourceName,
-    stats::{StatsError, StatsFeed},
-};
+use super::{Order, SourceName, gather::GatherFeed};
 use crate::pipeline::{Handover, Pipeline};
 
 /// Bytes read from an iterator at once; the kernel hands out at most a few pages.
@@ -52,8 +50,8 @@ pub enum Fetcher {
     Map(OwnedFd),
     /// Iterator programs whose outputs make one fetch; the function starts one run of every program.
     Iterator(Box<dyn Fn() -> io::Result<Vec<File>> + Send>),
-    /// Statistics that no eBPF program gathers.
-    Statistics(StatsFeed),
+    /// What an operator gathers.
+    Gathered(GatherFeed),
 }
 
 #[derive(Debug, Error)]
@@ -63,7 +61,7 @@ enum FetchError {
     #[error("failed to read the iterator")]
     Iterator(#[from] io::Error),
     #[error("failed to gather statistics")]
-    Statistics(#[from] StatsError),
+    Gathered(#[from] FeedError),
     #[error("the iterator's output ends in the middle of a record: {left} bytes left, records have {record}")]
     CutOff { left: usize, record: usize },
 }
@@ -77,7 +75,7 @@ pub(super) async fn run(
     mut orders: mpsc::Receiver<Order>,
     exhausted: CancellationToken,
 ) {
-    if let Fetcher::Statistics(feed) = &mut fetcher {
+    if let Fetcher::Gathered(feed) = &mut fetcher {
         feed.prime(&name).await;
     }
     let interval = schedule.interval.max(SHORTEST_INTERVAL);
@@ -106,13 +104,14 @@ pub(super) async fn run(
                     pipeline.succeed(old);
                     done.send(()).ok();
                 }
+                Some(Order::Sinks(order)) => order.carry_out(&mut pipeline),
                 // Maps and iterators keep to their interval: a scrape never pays for a walk.
                 Some(Order::Drain(done)) => drop(done.send(())),
                 Some(Order::TakeOver(_, done)) => {
                     // The predecessor's map had the same counts up to now.
                     match &mut fetcher {
                         Fetcher::Map(map) => discard(map.as_fd(), &mut buffers),
-                        Fetcher::Statistics(feed) => feed.prime(&name).await,
+                        Fetcher::Gathered(feed) => feed.prime(&name).await,
                         Fetcher::Iterator(_) => {}
                     }
                     waiting = false;
@@ -150,7 +149,7 @@ async fn fetch(
     let result = match fetcher {
         Fetcher::Map(map) => fetch_map(map.as_fd(), pipeline, buffers).await,
         Fetcher::Iterator(open) => fetch_iterator(open, pipeline).await,
-        Fetcher::Statistics(feed) => feed.fetch(pipeline).await.map_err(FetchError::from),
+        Fetcher::Gathered(feed) => feed.fetch(pipeline).await.map_err(FetchError::from),
     };
     pipeline.end_fetch();
     let stats = pipeline.stats();

@@ -157,6 +157,12 @@ impl StreamReader {
                 self.pipeline.succeed(old);
                 done
             }
+            Some(Order::Sinks(order)) => {
+                // What is here already was before.
+                self.drain_all(stream);
+                order.carry_out(&mut self.pipeline);
+                return false;
+            }
             Some(Order::Drain(done)) => {
                 self.drain_all(stream);
                 done

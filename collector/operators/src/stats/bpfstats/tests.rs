@@ -3,16 +3,16 @@ use std::sync::Arc;
 use ig_model::BootClock;
 
 use super::*;
-use crate::{FormatContext, Value, ValueScratch, format::Accounts, stats::Statistics};
+use crate::{FormatContext, Value, ValueScratch, format::Accounts};
 
 fn columns() -> Columns {
-    let statistics = Statistics::Bpf(Scope::Programs);
-    let source = statistics.source();
+    let source = source();
     let accounts = Arc::new(Accounts::in_root(std::path::Path::new("/nonexistent")));
     let clock = BootClock::with_offset(0);
     let mut columns = Columns::plan(&source, &FormatContext { clock, accounts });
-    let machine = Machine { clock, ticks_per_second: 100, node: Some("n1".to_owned()) };
-    statistics.complete(&source, &machine, &mut columns).unwrap();
+    let mut host = Host::of([]);
+    host.node = Some("n1".to_owned());
+    complete(&source, &host, &mut columns).unwrap();
     columns
 }
 

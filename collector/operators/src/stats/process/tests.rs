@@ -1,7 +1,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::{FormatContext, Value, ValueScratch, format::Accounts, stats::Statistics};
+use crate::{FormatContext, Value, ValueScratch, format::Accounts};
 
 const STAT: &[u8] = b"4242 (a) R (b\n c) S 17 4242 4242 0 -1 4194560 1 2 3 4 120 30 5 6 20 -5 3 0 900 8192000 250 18446744073709551615 1 1 0\n";
 
@@ -14,13 +14,13 @@ fn process(stat: Stat<'_>) -> Process<'_> {
 }
 
 fn columns(shown: &Shown) -> Columns {
-    let statistics = Statistics::Process(shown.clone());
-    let source = statistics.source();
+    let source = source(shown);
     let accounts = Arc::new(Accounts::in_root(std::path::Path::new("/nonexistent")));
     let clock = BootClock::with_offset(1_767_319_445_000_000_000);
     let mut columns = Columns::plan(&source, &FormatContext { clock, accounts });
-    let machine = Machine { clock, ticks_per_second: 100, node: None };
-    statistics.complete(&source, &machine, &mut columns).unwrap();
+    let mut host = Host::of([]);
+    (host.clock, host.ticks_per_second) = (clock, 100);
+    complete(&source, &host, &mut columns).unwrap();
     columns
 }
 

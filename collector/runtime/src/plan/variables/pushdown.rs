@@ -13,7 +13,7 @@
 
 use ig_config::runtime::Gadget;
 use ig_datasource::{DataSource, Param};
-use ig_operators::filter::equalities;
+use ig_operators::filter::{self, equalities};
 use tracing::debug;
 
 use super::Settings;
@@ -23,8 +23,7 @@ const ANNOTATION: &str = "filter.param";
 
 pub(super) fn plan(gadget: &Gadget, params: &[Param], sources: &[DataSource], settings: &mut Settings) {
     let [source] = sources else { return };
-    let texts: Vec<&str> =
-        gadget.filter.as_deref().into_iter().chain(settings.operators.filters(&source.name)).collect();
+    let texts = filter::rules(gadget, settings.operators.of(filter::NAME), &source.name);
     let rules: Vec<(String, String)> = texts.into_iter().flat_map(equalities).collect();
     for (name, value) in rules {
         let Some(field) = source.field(&name) else { continue };

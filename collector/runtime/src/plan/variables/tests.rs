@@ -1,6 +1,6 @@
 //! Parameters as users, images and manifests write them, against what programs and operators are told.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::collections::BTreeMap;
 
 use ig_config::{
     metadata::Metadata,
@@ -8,9 +8,10 @@ use ig_config::{
 };
 use ig_datasource::{DataSource, Field, Origin, Param, ParamDesc, ParamType, SourceKind};
 use ig_model::FieldKind;
-use ig_operators::Limit;
+use ig_operators::{Operators, arrange, fetch, filter};
 
 use super::{Settings, customise, describe_params, resolve};
+use crate::plan::draft::check;
 
 fn param(key: &str, kind: ParamType, default: &str) -> Param {
     Param {
@@ -49,7 +50,16 @@ fn gadget(values: &[(&str, &str)]) -> Gadget {
 }
 
 fn resolved(values: &[(&str, &str)], metadata: &str) -> Settings {
-    resolve(&gadget(values), &params(), &Metadata::parse(metadata).unwrap(), &sources())
+    settled(&gadget(values), &Metadata::parse(metadata).unwrap(), &sources())
+}
+
+/// Settings after the operators have checked theirs.
+fn settled(gadget: &Gadget, metadata: &Metadata, sources: &[DataSource]) -> Settings {
+    let operators = Operators::standard();
+    let mut settings = resolve(&operators, gadget, &params(), metadata, sources);
+    let reasons = check(&operators, gadget, sources, &mut settings.operators);
+    settings.faults.extend(reasons.into_iter().map(|reason| reason.text));
+    settings
 }
 
 fn faults(values: &[(&str, &str)]) -> String {
@@ -101,7 +111,7 @@ fn wrong_parameters_are_named() {
     let both = faults(&[("map-fetch-interval", "0"), ("map-fetch-count", "2")]);
     assert!(both.contains("`top` cannot be read more than once without an interval"), "{both}");
     let manifest = Gadget { manifest: Some(InstanceSpec::default()), ..gadget(&[("pdi", "1")]) };
-    let settings = resolve(&manifest, &params(), &Metadata::default(), &sources());
+    let settings = settled(&manifest, &Metadata::default(), &sources());
     assert!(settings.faults.is_empty() && settings.warnings[0].contains("unknown parameter `pdi`"));
     let without_effect = resolved(&[("operator.LocalManager.host", "true")], "");
     assert!(without_effect.faults.is_empty() && without_effect.warnings[0].contains("has no effect"));
@@ -128,16 +138,21 @@ fn operators_are_told() {
     let Settings { operators, faults, .. } = settings;
     // No data source has metrics, so there is no such parameter.
     assert!(faults.len() == 1 && faults[0].contains("otel-metrics-name"), "{faults:?}");
-    assert_eq!(operators.filters("open").collect::<Vec<_>>(), ["a==1", "b==2"]);
-    assert_eq!(operators.filters("top").collect::<Vec<_>>(), ["a==1"]);
-    assert_eq!(operators.expressions("top").collect::<Vec<_>>(), ["a == 1", "b == 2"]);
-    assert_eq!(operators.expressions("open").collect::<Vec<_>>(), ["a == 1"]);
-    assert_eq!((operators.sort("top"), operators.sort("open")), (Some("-pid"), None));
-    assert_eq!((operators.limit("top"), operators.limit("open")), (Some(Limit { most: 20 }), None));
-    assert_eq!(operators.map_interval("top"), Some(Duration::from_millis(500)));
-    assert_eq!((operators.map_count("top"), operators.map_count("open")), (Some(3), None));
+    let params = |name| operators.of(name);
+    let gadget = Gadget::default();
+    assert_eq!(filter::rules(&gadget, params(filter::NAME), "open"), ["a==1", "b==2"]);
+    assert_eq!(filter::rules(&gadget, params(filter::NAME), "top"), ["a==1"]);
+    assert_eq!(params(filter::NAME).get("operator.filter.filter-expr.top"), Some("b == 2"));
+    assert_eq!(params("arrange").get(arrange::SORT), Some("top:-pid"));
+    assert_eq!(params("arrange").get(arrange::MAX_ENTRIES), Some("top:20"));
+    assert_eq!(params("fetch").get(fetch::COUNT), Some("top:3"));
+    assert_eq!(params("arrange").get(fetch::COUNT), None, "nobody is told what is another's");
     let never = resolved(&[], "paramDefaults: {operator.oci.ebpf.map-fetch-interval: '0'}").operators;
-    assert_eq!(never.map_interval("top"), Some(Duration::ZERO));
+    assert_eq!(never.of("fetch").get(fetch::INTERVAL), Some("0"));
+    let private = [("operator.env.env-vars", "HOME")];
+    assert_eq!(resolved(&private, "").operators.of("env").get("operator.env.env-vars"), Some("HOME"));
+    let of_image = resolved(&[], "paramDefaults: {operator.env.env-vars: HOME}").operators;
+    assert_eq!(of_image.of("env").get("operator.env.env-vars"), None, "no image opens the environment");
 }
 
 /// Scenario: an equality on the field that the author tied to a parameter, and rules that only look alike.
@@ -146,7 +161,7 @@ fn operators_are_told() {
 fn filters_run_in_the_kernel_where_that_is_safe() {
     let told = |filter: &str, values: &[(&str, &str)], sources: &[DataSource]| {
         let gadget = Gadget { filter: Some(filter.to_owned()), ..gadget(values) };
-        let settings = resolve(&gadget, &params(), &Metadata::default(), sources);
+        let settings = settled(&gadget, &Metadata::default(), sources);
         settings.variables.get("targ_pid").cloned()
     };
     let one = &sources()[..1];
@@ -169,7 +184,7 @@ fn everything_is_described() {
                 \"custom.every\"}}'}}}}}\n";
     let mut metadata = Metadata::parse(text).unwrap();
     let sources = sources();
-    let described = describe_params(&params(), &metadata, &sources.iter().collect::<Vec<_>>());
+    let described = describe_params(&Operators::standard(), &params(), &metadata, &sources.iter().collect::<Vec<_>>());
     let find = |key: &str| described.iter().find(|param| param.full_key() == key).unwrap();
     assert_eq!(find("operator.oci.ebpf.pid").type_hint, "int32");
     assert_eq!(find("operator.oci.wasm.depth").type_hint, "uint8");
@@ -183,10 +198,10 @@ fn everything_is_described() {
     customise(&gadget(&[("every", "5s")]), &mut metadata).unwrap();
     assert_eq!(metadata.get("operator.process.interval"), Some("5s"));
     assert!(
-        resolve(&gadget(&[("custom.every", "5s"), ("depth", "9")]), &params(), &metadata, &sources)
+        settled(&gadget(&[("custom.every", "5s"), ("depth", "9")]), &metadata, &sources)
             .faults
             .is_empty()
     );
-    let depth = resolve(&gadget(&[("depth", "256")]), &params(), &metadata, &sources).faults;
+    let depth = settled(&gadget(&[("depth", "256")]), &metadata, &sources).faults;
     assert!(depth[0].contains("expected uint8"), "{depth:?}");
 }

@@ -10,12 +10,13 @@ use std::{
 };
 
 use ig_model::Host;
-use ig_operators::{
-    Batch,
-    stats::cgroup::{Cgroup, CpuStat, Limit, Mounts, Pressure, Sampler, Version},
-};
 
-use super::{StatsError, procfs::Procfs};
+use super::{Cgroup, CpuStat, Limit, Mounts, Pressure, Sampler, Version};
+use crate::{
+    batch::Batch,
+    feed::{FeedError, Gather},
+    stats::procfs::Procfs,
+};
 
 /// Cgroups looked at in one reading.
 const MAX_CGROUPS: usize = 1 << 16;
@@ -37,16 +38,16 @@ pub(super) struct Cgroups {
 }
 
 impl Cgroups {
-    pub(super) fn open(host: &Host) -> Result<Self, StatsError> {
+    pub(super) fn open(host: &Host) -> Result<Self, FeedError> {
         let mut procfs = Procfs::open(host)?;
         let of = if host.is_elsewhere() { "1/mountinfo" } else { "self/mountinfo" };
         let path = procfs.path().join(of);
-        let text = fs::read(&path).map_err(StatsError::file(&path))?;
+        let text = fs::read(&path).map_err(FeedError::file(&path))?;
         let Mounts { v1, v2 } = Mounts::parse(&text);
         let (version, root, pressure) = match (v1, v2) {
             (Some(v1), v2) => (Version::V1, v1, v2),
             (None, Some(v2)) => (Version::V2, v2, None),
-            (None, None) => return Err(StatsError::NoHierarchy { mounts: path }),
+            (None, None) => return Err(FeedError::NoHierarchy { mounts: path }),
         };
         let visible = |point: PathBuf| host.visible(&point);
         let (root, pressure) = (visible(root), pressure.map(visible));
@@ -54,10 +55,12 @@ impl Cgroups {
         procfs.file("meminfo")?;
         Ok(Self { procfs, version, root, pressure, sampler: Sampler::default() })
     }
+}
 
+impl Gather for Cgroups {
     /// Brings a record to `batch` for each cgroup that has a limit and ran since the reading before.
-    pub(super) fn gather(&mut self, batch: &mut Batch) -> Result<(), StatsError> {
-        let root = fs::metadata(&self.root).map_err(StatsError::file(&self.root))?;
+    fn gather(&mut self, batch: &mut Batch) -> Result<(), FeedError> {
+        let root = fs::metadata(&self.root).map_err(FeedError::file(&self.root))?;
         let mut pending = vec![(self.root.clone(), root.ino(), 0)];
         let mut seen = 0;
         while let Some((folder, inode, depth)) = pending.pop() {
@@ -78,7 +81,9 @@ impl Cgroups {
         self.sampler.end();
         Ok(())
     }
+}
 
+impl Cgroups {
     fn one(&mut self, folder: &Path, inode: u64, batch: &mut Batch) -> Option<()> {
         let read = |name: &str| fs::read(folder.join(name)).ok();
         let limit = match self.version {

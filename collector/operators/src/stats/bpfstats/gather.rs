@@ -4,6 +4,7 @@ use std::{
     collections::HashMap,
     fs, io,
     os::fd::{AsFd as _, AsRawFd as _, OwnedFd},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -12,16 +13,13 @@ use ig_kernel::{
     sys::bpf::stats::{ObjectKind, enable_run_time_stats, next_id, open_id, prog_stats},
 };
 use ig_model::Host;
-use ig_operators::{
-    Batch,
-    stats::{
-        bpfstats::{Holder, Program, Reading, Sampler, Scope, held_program, map_memory},
-        process::Stat,
-    },
-};
 
-use super::{StatsError, procfs::Procfs};
-use crate::owners::Owners;
+use super::{Holder, Program, Reading, Sampler, Scope, held_program, map_memory};
+use crate::{
+    batch::Batch,
+    feed::{FeedError, Gather, RunningGadgets},
+    stats::{process::Stat, procfs::Procfs},
+};
 
 /// How long the list of holders serves when no program comes or goes.
 const HOLDERS_KEEP: Duration = Duration::from_secs(30);
@@ -34,7 +32,8 @@ pub(super) struct Programs {
     _counting: OwnedFd,
     procfs: Procfs,
     scope: Scope,
-    owners: Owners,
+    /// Unknown until the reader tells.
+    gadgets: Option<Arc<dyn RunningGadgets>>,
     sampler: Sampler,
     before: Option<Instant>,
     holders: Holders,
@@ -51,26 +50,27 @@ struct Holders {
 }
 
 impl Programs {
-    pub(super) fn open(scope: Scope, host: &Host) -> Result<Self, StatsError> {
+    pub(super) fn open(scope: Scope, host: &Host) -> Result<Self, FeedError> {
         let counting = enable_run_time_stats();
         Ok(Self {
-            _counting: counting.map_err(StatsError::bpf("turn on statistics of eBPF programs"))?,
+            _counting: counting.map_err(FeedError::bpf("turn on statistics of eBPF programs"))?,
             procfs: Procfs::open(host)?,
             scope,
-            owners: Owners::default(),
+            gadgets: None,
             sampler: Sampler::default(),
             before: None,
             holders: Holders::default(),
         })
     }
+}
 
-    /// Learns whose programs are whose.
-    pub(super) fn know(&mut self, owners: Owners) {
-        self.owners = owners;
+impl Gather for Programs {
+    fn meet(&mut self, gadgets: Arc<dyn RunningGadgets>) {
+        self.gadgets = Some(gadgets);
     }
 
     /// Brings a record for each program or gadget to `batch`.
-    pub(super) fn gather(&mut self, batch: &mut Batch) -> Result<(), StatsError> {
+    fn gather(&mut self, batch: &mut Batch) -> Result<(), FeedError> {
         let now = Instant::now();
         let programs = programs()?;
         let ids: Vec<u32> = programs.iter().map(|program| program.id).collect();
@@ -79,7 +79,7 @@ impl Programs {
             maps: maps()?,
             programs,
             holders: std::mem::take(&mut self.holders.list),
-            owners: self.owners.list(),
+            owners: self.gadgets.as_ref().map(|gadgets| gadgets.list()).unwrap_or_default(),
         };
         let elapsed = self.before.map(|before| now.saturating_duration_since(before));
         self.sampler.records(&reading, self.scope, elapsed, online_cpus().len(), |record| batch.push(record));
@@ -89,7 +89,7 @@ impl Programs {
     }
 }
 
-fn programs() -> Result<Vec<Program>, StatsError> {
+fn programs() -> Result<Vec<Program>, FeedError> {
     walk(ObjectKind::Program, |_id, fd| {
         let stats = prog_stats(fd.as_fd())?;
         Ok(Program {
@@ -104,7 +104,7 @@ fn programs() -> Result<Vec<Program>, StatsError> {
 }
 
 /// Memory of every map.
-fn maps() -> Result<HashMap<u32, u64>, StatsError> {
+fn maps() -> Result<HashMap<u32, u64>, FeedError> {
     let maps = walk(ObjectKind::Map, |id, fd| {
         let text = fs::read(format!("/proc/self/fdinfo/{}", fd.as_raw_fd()))?;
         Ok((id, map_memory(&text)))
@@ -113,12 +113,12 @@ fn maps() -> Result<HashMap<u32, u64>, StatsError> {
 }
 
 /// Calls `look` for each object of a kind; one that is gone meanwhile, or cannot be looked at, is left out.
-fn walk<T>(kind: ObjectKind, look: impl Fn(u32, &OwnedFd) -> io::Result<T>) -> Result<Vec<T>, StatsError> {
+fn walk<T>(kind: ObjectKind, look: impl Fn(u32, &OwnedFd) -> io::Result<T>) -> Result<Vec<T>, FeedError> {
     let mut found = Vec::new();
     let mut last = 0;
-    while let Some(id) = next_id(kind, last).map_err(StatsError::bpf("list eBPF objects"))? {
+    while let Some(id) = next_id(kind, last).map_err(FeedError::bpf("list eBPF objects"))? {
         last = id;
-        if let Some(fd) = open_id(kind, id).map_err(StatsError::bpf("open eBPF objects by number"))? {
+        if let Some(fd) = open_id(kind, id).map_err(FeedError::bpf("open eBPF objects by number"))? {
             found.extend(look(id, &fd).ok());
         }
         if found.len() >= MAX_OBJECTS {
@@ -129,7 +129,7 @@ fn walk<T>(kind: ObjectKind, look: impl Fn(u32, &OwnedFd) -> io::Result<T>) -> R
 }
 
 impl Holders {
-    fn refresh(&mut self, procfs: &mut Procfs, programs: &[u32], now: Instant) -> Result<(), StatsError> {
+    fn refresh(&mut self, procfs: &mut Procfs, programs: &[u32], now: Instant) -> Result<(), FeedError> {
         let is_fresh = self.made.is_some_and(|made| now.saturating_duration_since(made) < HOLDERS_KEEP);
         if is_fresh && self.programs == programs {
             return Ok(());

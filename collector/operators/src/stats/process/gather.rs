@@ -4,12 +4,13 @@ use std::time::Instant;
 
 use ig_kernel::map::online_cpus;
 use ig_model::Host;
-use ig_operators::{
-    Batch,
-    stats::process::{Process, Sampler, Scale, Shown, Stat, Status, total_memory},
-};
 
-use super::{StatsError, procfs::Procfs};
+use super::{Process, Sampler, Scale, Shown, Stat, Status, total_memory};
+use crate::{
+    batch::Batch,
+    feed::{FeedError, Gather},
+    stats::procfs::Procfs,
+};
 
 /// Reads every process.
 pub(super) struct Processes {
@@ -25,7 +26,7 @@ pub(super) struct Processes {
 }
 
 impl Processes {
-    pub(super) fn open(shown: &Shown, host: &Host) -> Result<Self, StatsError> {
+    pub(super) fn open(shown: &Shown, host: &Host) -> Result<Self, FeedError> {
         Ok(Self {
             procfs: Procfs::open(host)?,
             ticks_per_second: host.ticks_per_second,
@@ -37,9 +38,11 @@ impl Processes {
             before: None,
         })
     }
+}
 
+impl Gather for Processes {
     /// Brings a record for each process to `batch`. A process that ends during the reading is left out.
-    pub(super) fn gather(&mut self, batch: &mut Batch) -> Result<(), StatsError> {
+    fn gather(&mut self, batch: &mut Batch) -> Result<(), FeedError> {
         let now = Instant::now();
         let scale = Scale {
             ticks_per_second: self.ticks_per_second,

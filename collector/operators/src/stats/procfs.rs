@@ -8,13 +8,13 @@ use std::{
 };
 
 use ig_model::Host;
-use ig_operators::stats::process::namespace_inode;
 use rustix::{
     fs::{FileType, Mode, OFlags, RawDir, SeekFrom, openat, readlinkat_raw, seek},
     io::{Errno, read},
 };
 
-use super::StatsError;
+use super::process::namespace_inode;
+use crate::feed::FeedError;
 
 /// Bytes of a directory read at once: a thousand processes.
 const LISTING: usize = 32 * 1024;
@@ -34,12 +34,12 @@ pub(super) struct Procfs {
 
 impl Procfs {
     /// Opens that of the host.
-    pub(super) fn open(host: &Host) -> Result<Self, StatsError> {
+    pub(super) fn open(host: &Host) -> Result<Self, FeedError> {
         let path = host.proc.clone();
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let root = rustix::fs::open(&path, flags, Mode::empty()).map_err(io::Error::from);
         Ok(Self {
-            root: root.map_err(StatsError::file(&path))?,
+            root: root.map_err(FeedError::file(&path))?,
             path,
             listing: Vec::with_capacity(LISTING),
             text: vec![0; TEXT],
@@ -53,7 +53,7 @@ impl Procfs {
     }
 
     /// Lists the processes.
-    pub(super) fn pids(&mut self, pids: &mut Vec<i32>) -> Result<(), StatsError> {
+    pub(super) fn pids(&mut self, pids: &mut Vec<i32>) -> Result<(), FeedError> {
         pids.clear();
         let listed = seek(&self.root, SeekFrom::Start(0)).and_then(|_start| {
             let mut entries = RawDir::new(&self.root, self.listing.spare_capacity_mut());
@@ -65,15 +65,15 @@ impl Procfs {
             }
             Ok(())
         });
-        listed.map_err(|errno| StatsError::File { path: self.path.clone(), cause: errno.into() })
+        listed.map_err(|errno| FeedError::File { path: self.path.clone(), cause: errno.into() })
     }
 
     /// The text of a file by its path below the mount.
-    pub(super) fn file(&mut self, name: &str) -> Result<&[u8], StatsError> {
+    pub(super) fn file(&mut self, name: &str) -> Result<&[u8], FeedError> {
         let path = self.path.join(name);
         let len = fill(&self.root, name, &mut self.text)
             .map_err(io::Error::from)
-            .map_err(StatsError::file(path))?;
+            .map_err(FeedError::file(path))?;
         Ok(self.text.get(..len).unwrap_or_default())
     }
 
