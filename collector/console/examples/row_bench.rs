@@ -213,10 +213,12 @@ fn main() {
     let columns = columns(&source);
     let output = Output::to(Box::new(Nowhere), Terminal::none(), 64 << 20).expect("a thread");
     let options = ConsoleOptions::default();
-    let make = |mode| sink(&mode, &source, &columns, &options, &output).expect("a mode that fits").expect("a sink");
+    let make =
+        |mode| sink(&mode, &source, &columns, &options, &output).expect("a mode that fits").expect("a sink");
     let few =
         ConsoleOptions { fields: Some("proc.comm,proc.pid,fd,fname,error_raw".to_owned()), label: None };
-    let narrow = |mode| sink(&mode, &source, &columns, &few, &output).expect("a mode that fits").expect("a sink");
+    let narrow =
+        |mode| sink(&mode, &source, &columns, &few, &output).expect("a mode that fits").expect("a sink");
     let mut sinks =
         [make(Mode::Json), narrow(Mode::Json), make(Mode::Columns), narrow(Mode::Columns), make(Mode::Yaml)];
     let names = [

@@ -100,7 +100,9 @@ impl FeedError {
     /// What stands in the way.
     pub fn kind(&self) -> FeedErrorKind {
         match self {
-            Self::File { cause, .. } | Self::Bpf { cause, .. } if is_denied(cause) => FeedErrorKind::Permission,
+            Self::File { cause, .. } | Self::Bpf { cause, .. } if is_denied(cause) => {
+                FeedErrorKind::Permission
+            }
             Self::NoHierarchy { .. } => FeedErrorKind::Kernel,
             Self::Bpf { cause, .. } if cause.kind() == io::ErrorKind::InvalidInput => FeedErrorKind::Kernel,
             _ => FeedErrorKind::Transient,

@@ -37,11 +37,12 @@ impl Values {
         }
     }
 
-    /// When a data source is read; nothing for one that is not a map.
+    /// When a data source is read.
     fn of(&self, source: &DataSource) -> Result<Timing, Fault> {
         let interval = self.intervals.of(&source.name).map(interval).transpose()?;
         let count = self.counts.of(&source.name).map(count).transpose()?;
-        if interval.is_some_and(|interval| interval.is_zero()) && count.is_some_and(|count| count > 1) {
+        let is_at_end_only = interval.is_some_and(|interval| interval.is_zero());
+        if is_map(source) && is_at_end_only && count.is_some_and(|count| count > 1) {
             let name = &source.name;
             let problem = format!("data source `{name}` cannot be read more than once without an interval");
             return Err(Fault::param(COUNT, problem));
@@ -58,8 +59,7 @@ fn interval(text: &str) -> Result<Duration, Fault> {
 }
 
 fn count(text: &str) -> Result<u64, Fault> {
-    text.parse()
-        .map_err(|_unspecific| Fault::param(COUNT, format!("`{text}` is no whole number from 0 on")))
+    text.parse().map_err(|_unspecific| Fault::param(COUNT, format!("`{text}` is no whole number from 0 on")))
 }
 
 fn is_map(source: &DataSource) -> bool {

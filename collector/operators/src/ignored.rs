@@ -77,8 +77,7 @@ impl Operator for Rows {
     }
 
     fn params(&self, _sources: &[&DataSource]) -> Vec<ParamDesc> {
-        let new =
-            |key, description| ParamDesc::new("operator.cli.", key, description).of_type("string", "");
+        let new = |key, description| ParamDesc::new("operator.cli.", key, description).of_type("string", "");
         vec![
             new("output", "How rows are written; name:mode,… for single data sources").with_alias("o"),
             new(

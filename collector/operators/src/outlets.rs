@@ -47,7 +47,8 @@ impl Outlets {
     /// Takes out all sinks that were attached; they go on elsewhere.
     pub fn release(&mut self) -> Vec<(SinkId, Box<dyn Sink>)> {
         self.hand_over();
-        let (attached, planned) = std::mem::take(&mut self.sinks).into_iter().partition(|(id, _)| id.is_some());
+        let (attached, planned) =
+            std::mem::take(&mut self.sinks).into_iter().partition(|(id, _)| id.is_some());
         self.sinks = planned;
         let attached: Vec<(Option<SinkId>, Box<dyn Sink>)> = attached;
         attached.into_iter().filter_map(|(id, sink)| Some((id?, sink))).collect()

@@ -134,15 +134,14 @@ impl SourceSchema {
         if !fits || self.layout.added.saturating_add(size) > MAX_ADDED {
             return Err(SchemaError::Size { field: name.to_owned(), kind, size });
         }
-        let start = self.layout.kernel + self.layout.added;
+        let slot = Slot { start: self.layout.kernel + self.layout.added, len: size };
         let order = i32::try_from(self.source.fields.len()).unwrap_or(Column::LAST);
-        let column =
-            Column { order, ..Column::new(name, vec![start..start + size], render) }.annotated(annotations);
+        let column = Column { order, ..Column::new(name, vec![slot.range()], render) }.annotated(annotations);
         self.columns.push(column)?;
         let owned = |(key, value): &(&str, &str)| ((*key).to_owned(), (*value).to_owned());
         self.source.fields.push(Field {
             annotations: annotations.iter().map(owned).collect::<BTreeMap<_, _>>(),
-            ..Field::new(name, kind, start, size)
+            ..Field::new(name, kind, slot.start, size)
         });
         self.source.record_size += size;
         if let Some(rest) = &mut self.source.rest {
@@ -151,7 +150,7 @@ impl SourceSchema {
         self.columns.move_rest(size);
         self.layout.added += size;
         self.layout.copied = true;
-        Ok(Slot { start, len: size })
+        Ok(slot)
     }
 
     /// Lets a stage write to a field that the record has.

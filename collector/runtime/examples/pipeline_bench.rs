@@ -1,6 +1,7 @@
 //! What an event costs with more or less to do for it: nanoseconds of CPU a record, and its ratio to counting alone.
 //!
-//! `cargo run --release -p ig-runtime --example pipeline_bench`
+//! `cargo run --release -p ig-runtime --example pipeline_bench`; with the number of a case and of thousands of records it
+//! runs that case alone, for callgrind: the difference of two such runs is what the records cost.
 
 #![expect(
     clippy::unwrap_used,
@@ -15,12 +16,12 @@ mod pipelines;
 
 use std::hint::black_box;
 
-use ig_runtime::pipeline::Handover;
+use ig_runtime::pipeline::{Handover, Pipeline};
 use pipelines::{Operators, pipeline, record};
 use rustix::time::{ClockId, clock_gettime};
 
 const ROUNDS: usize = 21;
-const RECORDS: u32 = 100_000;
+const RECORDS: usize = 100_000;
 
 fn main() {
     if cfg!(debug_assertions) {
@@ -32,20 +33,21 @@ fn main() {
         ("the same behind a filter", Operators::Filter),
         ("and every column as text", Operators::All),
     ];
+    if let Some(number) = std::env::args().nth(1) {
+        let (mut pipeline, _) = pipeline(cases[number.parse::<usize>().unwrap()].1);
+        let rounds: usize = std::env::args().nth(2).unwrap().parse().unwrap();
+        (0..rounds).for_each(|round| run(&mut pipeline, &records, round));
+        return;
+    }
     let mut pipelines: Vec<_> = cases.iter().map(|(_, operators)| pipeline(*operators).0).collect();
     let mut timings = vec![Vec::new(); cases.len()];
     for _ in 0..ROUNDS {
         for (pipeline, timings) in pipelines.iter_mut().zip(&mut timings) {
             let began = cpu_time();
             for round in 0..RECORDS / 1000 {
-                for record in &records {
-                    pipeline.take(black_box(record), Handover::None);
-                }
-                if round % 4 == 0 {
-                    pipeline.flush();
-                }
+                run(pipeline, &records, round);
             }
-            timings.push((cpu_time() - began) / f64::from(RECORDS));
+            timings.push((cpu_time() - began) / RECORDS as f64);
         }
     }
     let medians: Vec<f64> = timings
@@ -58,6 +60,16 @@ fn main() {
     println!("| per record | ns | ratio |\n|---|---|---|");
     for ((name, _), ns) in cases.iter().zip(&medians) {
         println!("| {name} | {ns:.0} | {:.2} |", ns / medians[0]);
+    }
+}
+
+/// Takes in a thousand records.
+fn run(pipeline: &mut Pipeline, records: &[Vec<u8>], round: usize) {
+    for record in records {
+        pipeline.take(black_box(record), Handover::None);
+    }
+    if round.is_multiple_of(4) {
+        pipeline.flush();
     }
 }
 

@@ -63,7 +63,7 @@ pub struct Running {
 struct RunningSource {
     name: String,
     handle: SourceHandle,
-    /// Whether records carry the time stamp by which a handover divides them.
+    /// Whether a handover divides its records by their time stamps.
     stamped: bool,
 }
 
@@ -127,14 +127,7 @@ impl Built {
         let Some(object) = object else {
             let (sources, operated) = feeds(sources, None, &[])?;
             let owner = Owner { name: name.clone(), ..Owner::default() };
-            return Ok(Self {
-                name,
-                programs,
-                sources,
-                links: Links(Vec::new()),
-                owner,
-                operated,
-            });
+            return Ok(Self { name, programs, sources, links: Links(Vec::new()), owner, operated });
         };
         let loaded = load(&object, kernel_types, &programs, &sources)?;
         if loaded.programs().is_empty() && !loaded.skipped().is_empty() {
@@ -182,7 +175,9 @@ impl Built {
         for (plan, feed) in self.sources {
             let name = plan.schema.name().to_owned();
             let pipeline = wire(&self.name, plan, registry, status, &mut refusals);
-            let stamped = matches!(feed, Feed::Ring(_) | Feed::Perf(_)) && pipeline.has_timestamp();
+            // What stages emit was divided before they saw it.
+            let stamped = matches!(feed, Feed::Emitted(_))
+                || (matches!(feed, Feed::Ring(_) | Feed::Perf(_)) && pipeline.has_timestamp());
             let source = SourceName { gadget: self.name.clone(), source: name.clone() };
             let handle = reader.read(source, feed, pipeline, handover);
             sources.push(RunningSource { name, handle, stamped });
@@ -214,7 +209,8 @@ impl Running {
         status: &Status,
         host: &Host,
     ) -> Vec<Reason> {
-        let built = plans.into_iter().map(|plan| build(plan, &self.operated, host)).collect::<Result<Vec<_>, _>>();
+        let built =
+            plans.into_iter().map(|plan| build(plan, &self.operated, host)).collect::<Result<Vec<_>, _>>();
         let plans = match built {
             Ok(plans) => plans,
             Err(reason) => return vec![reason],

@@ -48,12 +48,7 @@ impl Handover {
 
 impl Pipeline {
     /// A pipeline for the records of a data source that counts them in `stats`.
-    pub fn new(
-        schema: Arc<SourceSchema>,
-        stages: Stages,
-        outlets: Outlets,
-        stats: Arc<SourceStats>,
-    ) -> Self {
+    pub fn new(schema: Arc<SourceSchema>, stages: Stages, outlets: Outlets, stats: Arc<SourceStats>) -> Self {
         let layout = schema.layout();
         outlets.ledgers().for_each(|ledger| stats.sinks.enter(ledger));
         Self {

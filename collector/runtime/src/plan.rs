@@ -13,10 +13,10 @@ use ig_config::{
     metadata::Metadata,
     runtime::{Gadget, Limits},
 };
-use ig_datasource::{DataSource, Discovered, Param, ParamDesc, discover};
+use ig_datasource::{DataSource, Discovered, ParamDesc, discover};
 use ig_image::{Digest, access::Acquired};
 use ig_kernel::btf::Btf;
-use ig_loader::Object;
+use ig_loader::{Object, ProgramSpec};
 use ig_model::Host;
 use ig_operators::{
     FormatContext, OperatorPlan, Operators, Sink, SourceSchema,
@@ -26,7 +26,6 @@ use ig_operators::{
 };
 
 pub use hooks::Hook;
-pub use variables::describe_params;
 
 use crate::{
     reader::Schedule,
@@ -92,8 +91,8 @@ pub struct GadgetPlan {
     pub programs: ProgramKey,
     /// Data sources with what happens to their records.
     pub sources: Vec<SourcePlan>,
-    /// Parameters of the eBPF programs.
-    pub params: Vec<Param>,
+    /// Every parameter that the gadget takes.
+    pub params: Vec<ParamDesc>,
     /// What gadget.yaml says, with the user's annotations.
     pub metadata: Metadata,
     /// Things worth a warning that do not stop the gadget.
@@ -209,25 +208,18 @@ impl GadgetPlan {
         if !reasons.is_empty() {
             return Err(reasons);
         }
-        let attach_to = object
-            .iter()
-            .flat_map(Object::programs)
-            .filter_map(|program| {
-                let target = metadata.get(&format!("programs.{}.attach_to", program.name))?;
-                Some((program.name.clone(), target.to_owned()))
-            })
-            .collect();
+        let by_name = |plan: &SourcePlan| plan.schema.name().to_owned();
         let programs = ProgramKey {
             digest: image.digest,
             variables: settings.variables,
             packet_filters: settings.packet_filters,
-            attach_to,
+            attach_to: object.as_ref().map(|object| attach_targets(object, &metadata)).unwrap_or_default(),
             hooks,
             interface: settings.interface,
-            schedules: planned.iter().map(|plan| (plan.schema.name().to_owned(), plan.schedule)).collect(),
+            schedules: planned.iter().map(|plan| (by_name(plan), plan.schedule)).collect(),
             feeds: planned
                 .iter()
-                .filter_map(|plan| Some((plan.schema.name().to_owned(), plan.feed.as_ref()?.key())))
+                .filter_map(|plan| Some((by_name(plan), plan.feed.as_ref()?.key())))
                 .collect(),
         };
         Ok(Self {
@@ -236,7 +228,7 @@ impl GadgetPlan {
             kernel_types,
             programs,
             sources: planned,
-            params,
+            params: settings.described,
             metadata,
             warnings,
         })
@@ -270,12 +262,6 @@ impl GadgetPlan {
         }
         if problems.is_empty() { Ok(()) } else { Err(problems) }
     }
-
-    /// Every parameter that the gadget takes.
-    pub fn describe_params(&self) -> Vec<ParamDesc> {
-        let sources: Vec<&DataSource> = self.sources.iter().map(|plan| plan.schema.source()).collect();
-        describe_params(&Operators::standard(), &self.params, &self.metadata, &sources)
-    }
 }
 
 impl Reason {
@@ -294,6 +280,15 @@ fn fault(gadget: &Gadget, text: &str) -> Reason {
         format!("{}: gadget `{}`: {text}", gadget.at, gadget.name)
     };
     Reason { kind: ReasonKind::Config, text }
+}
+
+/// The programs that gadget.yaml attaches elsewhere than their sections say.
+fn attach_targets(object: &Object, metadata: &Metadata) -> BTreeMap<String, String> {
+    let target = |program: &ProgramSpec| {
+        let target = metadata.get(&format!("programs.{}.attach_to", program.name))?;
+        Some((program.name.clone(), target.to_owned()))
+    };
+    object.programs().iter().filter_map(target).collect()
 }
 
 /// Brings the user's `annotate` entries into the metadata.

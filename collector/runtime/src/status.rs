@@ -137,11 +137,7 @@ impl SinkBook {
     pub fn enter(&self, ledger: &Arc<SinkLedger>) {
         let mut entries = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let place = entries.iter().position(|entry| entry.name == ledger.name()).unwrap_or_else(|| {
-            entries.push(SinkEntry {
-                name: ledger.name(),
-                past: SinkTotals::default(),
-                ledgers: Vec::new(),
-            });
+            entries.push(SinkEntry { name: ledger.name(), past: SinkTotals::default(), ledgers: Vec::new() });
             entries.len() - 1
         });
         let Some(entry) = entries.get_mut(place) else { return };

@@ -46,10 +46,7 @@ impl Loaded {
     ///
     /// # Errors
     /// There is no descriptor left.
-    pub(crate) fn of<'a>(
-        sources: &[SourcePlan],
-        map: &dyn Fn(&str) -> Option<&'a Map>,
-    ) -> io::Result<Self> {
+    pub(crate) fn of<'a>(sources: &[SourcePlan], map: &dyn Fn(&str) -> Option<&'a Map>) -> io::Result<Self> {
         let mut kept = Self::default();
         for name in sources.iter().flat_map(|source| &source.maps) {
             if let (false, Some(map)) = (kept.maps.contains_key(name), map(name)) {
@@ -57,7 +54,8 @@ impl Loaded {
             }
         }
         let derived = sources.iter().filter(|source| matches!(source.feed, Some(SourceFeed::Emitted)));
-        kept.emitters = derived.map(|source| (source.schema.name().to_owned(), EmitQueue::default())).collect();
+        kept.emitters =
+            derived.map(|source| (source.schema.name().to_owned(), EmitQueue::default())).collect();
         Ok(kept)
     }
 }
@@ -107,7 +105,9 @@ pub(crate) fn wire(
         }
     }
     let stats = status.source(gadget, schema.name());
-    counters.into_iter().for_each(|counter| stats.counters.enter(counter));
+    for counter in counters {
+        stats.counters.enter(counter);
+    }
     Pipeline::new(schema, Stages::new(steps), Outlets::new(measures, sinks), stats)
 }
 

@@ -9,8 +9,8 @@ use ig_model::{BootClock, FieldKind, Losses, kind::Scalar};
 use ig_operators::filter::Scratch;
 use ig_operators::format::Accounts;
 use ig_operators::{
-    Arrange, Batch, Columns, Filter, FormatContext, Limit, Outlets, Packet, Sink, SinkLedger, Sort, Stages, Step, Value,
-    ValueKind, ValueScratch,
+    Arrange, Batch, Columns, Filter, FormatContext, Limit, Outlets, Packet, Sink, SinkLedger, Sort, Stages,
+    Step, Value, ValueKind, ValueScratch,
 };
 
 const KINDS: [FieldKind; 18] = [

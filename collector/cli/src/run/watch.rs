@@ -109,9 +109,10 @@ pub(super) async fn watch(
 
 /// Finds flags that mean nothing to this gadget: they would be ignored, or be refused by a name nobody wrote.
 fn check_flags(parsed: &Parsed, plan: &GadgetPlan) -> Result<(), Failure> {
-    let known = plan.describe_params();
     for (flag, parameter) in [("--sort", arrange::SORT), ("--max-entries", arrange::MAX_ENTRIES)] {
-        if parsed.params.contains_key(parameter) && !known.iter().any(|param| param.full_key() == parameter) {
+        if parsed.params.contains_key(parameter)
+            && !plan.params.iter().any(|param| param.full_key() == parameter)
+        {
             return Err(Failure::config(format!(
                 "{flag}: this gadget has no data source that is read at once"
             ))
@@ -204,8 +205,9 @@ fn short_name(image: &str) -> &str {
 }
 
 fn gadget_flags(plan: &GadgetPlan) -> Vec<GadgetFlag> {
-    plan.describe_params()
-        .into_iter()
+    plan.params
+        .iter()
+        .cloned()
         .map(|param| GadgetFlag {
             parameter: param.full_key(),
             name: param.key,

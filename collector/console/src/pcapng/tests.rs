@@ -120,8 +120,9 @@ fn a_dropped_chunk_takes_its_interfaces_with_it() {
     let memory = Memory::default();
     let output = Output::to(Box::new(Held(memory.clone(), gate, began)), Terminal::none(), 200).unwrap();
     let source = packets();
-    let mut sink =
-        sink(&Mode::PcapNg, &source, &columns(&source), &ConsoleOptions::default(), &output).unwrap().unwrap();
+    let mut sink = sink(&Mode::PcapNg, &source, &columns(&source), &ConsoleOptions::default(), &output)
+        .unwrap()
+        .unwrap();
     started.recv().unwrap();
     for ifindex in 1..4 {
         sink.take(&Batch::from_iter([packet(1, ifindex, 42, b"", 2).as_slice()]));

@@ -7,8 +7,8 @@ use super::Arrange;
 use crate::{
     limit::Limit,
     operator::{
-        BuildError, Draft, Fault, GadgetContext, LoadedGadget, Operator, OperatorPlan, Params, Place, PlanContext,
-        Ready,
+        BuildError, Draft, Fault, GadgetContext, LoadedGadget, Operator, OperatorPlan, Params, Place,
+        PlanContext, Ready,
     },
     sort::Sort,
     spec::PerSource,
@@ -89,8 +89,11 @@ impl Operator for ArrangeOperator {
         for (full_key, values) in [(SORT, &values.sort), (MAX_ENTRIES, &values.limits)] {
             for source in gadget.sources.iter().filter(|source| source.kind == SourceKind::Single) {
                 let name = &source.name;
-                if values.named().any(|(named, _)| named == name) || (values.of(name).is_some() && !has_arrays) {
-                    let problem = format!("data source `{name}` is a stream of single events, not of batches");
+                if values.named().any(|(named, _)| named == name)
+                    || (values.of(name).is_some() && !has_arrays)
+                {
+                    let problem =
+                        format!("data source `{name}` is a stream of single events, not of batches");
                     faults.push(Fault::param(full_key, problem));
                 }
             }

@@ -45,7 +45,8 @@ impl Operator for FilterOperator {
     }
 
     fn params(&self, sources: &[&DataSource]) -> Vec<ParamDesc> {
-        let rules = "Rules that every record must hold, joined by commas: field==value with == != < <= > >= ~ !~";
+        let rules =
+            "Rules that every record must hold, joined by commas: field==value with == != < <= > >= ~ !~";
         let expression = "An expression that must hold for every record";
         let new = |key: &str, description| {
             ParamDesc::new("operator.filter.", key, description).of_type("string", "")

@@ -39,7 +39,8 @@ impl Operator for MeasureOperator {
                 .of_type("string", ""),
             new("otel-metrics-exporter", "Accepted for compatibility; exporters are configured")
                 .of_type("string", ""),
-            new("otel-metrics-print-interval", "Time between prints of metrics").of_type("duration", "1000ms"),
+            new("otel-metrics-print-interval", "Time between prints of metrics")
+                .of_type("duration", "1000ms"),
         ]
     }
 
@@ -107,9 +108,7 @@ impl Operator for MeasureOperator {
             return Err(faults);
         }
         let place = place(context, &source.name);
-        draft
-            .measures
-            .extend(plans.into_iter().map(|plan| PlannedMeasure { plan, place: place.clone() }));
+        draft.measures.extend(plans.into_iter().map(|plan| PlannedMeasure { plan, place: place.clone() }));
         Ok(())
     }
 }
@@ -136,7 +135,7 @@ fn place(context: &PlanContext<'_>, source: &str) -> TablePlace {
 /// without data source maps nothing, as in the reference.
 fn scope<'a>(params: &'a Params, source: &'a str) -> Option<&'a str> {
     let parts = params.get(SCOPES).unwrap_or_default().split(',').filter_map(|part| part.split_once(':'));
-    let scope = parts.filter(|(name, _)| *name == source).map(|(_, scope)| scope).last()?;
+    let scope = parts.filter(|(name, _)| *name == source).map(|(_, scope)| scope).next_back()?;
     Some(if scope.is_empty() { source } else { scope })
 }
 

@@ -58,7 +58,7 @@ pub struct Draft {
 pub enum Feed {
     /// From readings at intervals.
     Gathered(Box<dyn FeedPlan>),
-    /// From stages of other data sources of the gadget.
+    /// From stages of other data sources of the gadget, which stand before it: they are stopped first.
     Emitted,
 }
 

@@ -32,7 +32,8 @@ fn schema() -> SourceSchema {
 #[test]
 fn added_fields_are_fields_like_any_other() {
     let mut schema = schema();
-    let name = schema.add_field("container", FieldKind::CString, 12, &[("description", "whose it is")]).unwrap();
+    let name =
+        schema.add_field("container", FieldKind::CString, 12, &[("description", "whose it is")]).unwrap();
     schema.add_field("depth", FieldKind::Uint16, 2, &[]).unwrap();
     let pid = schema.rewrite("pid").unwrap();
     schema.seal();
@@ -43,7 +44,11 @@ fn added_fields_are_fields_like_any_other() {
 
     let value = |name: &str, expected: Value<'_>| {
         let mut scratch = ValueScratch::default();
-        assert_eq!(schema.columns().find(name).unwrap().value(packet.bytes(), &mut scratch), expected, "{name}");
+        assert_eq!(
+            schema.columns().find(name).unwrap().value(packet.bytes(), &mut scratch),
+            expected,
+            "{name}"
+        );
     };
     value("pid", Value::Unsigned(9));
     value("container", Value::Text(b"web-1"));
@@ -67,7 +72,10 @@ fn what_does_not_fit_is_refused() {
     let slot = schema.add_field("twice", FieldKind::Uint8, 1, &[]).unwrap();
     assert!(matches!(schema.add_field("twice", FieldKind::Uint8, 1, &[]), Err(SchemaError::Clash(_))));
     for (kind, size) in [(FieldKind::Uint32, 3), (FieldKind::CString, 0), (FieldKind::Bytes, 1 << 20)] {
-        assert!(matches!(schema.add_field("odd", kind, size, &[]), Err(SchemaError::Size { .. })), "{kind:?}");
+        assert!(
+            matches!(schema.add_field("odd", kind, size, &[]), Err(SchemaError::Size { .. })),
+            "{kind:?}"
+        );
     }
     assert_eq!(schema.layout().added_size(), 1);
     assert!(schema.rewrite("pdi").unwrap_err().to_string().contains("did you mean `pid`"));

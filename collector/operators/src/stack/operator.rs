@@ -12,12 +12,12 @@ use ig_model::{Host, chain};
 use ig_symbols::Symbols;
 
 use super::{
-    BUILD_ID_MAP, KERNEL_MAP, StackCounts, StackMap, StackMaps, StackSlot, Stacks, Symbolizers, USER_MAP, USER_STACK,
-    add, map::IdMap,
+    BUILD_ID_MAP, KERNEL_MAP, StackCounts, StackMap, StackMaps, StackSlot, Stacks, Symbolizers, USER_MAP,
+    USER_STACK, add, map::IdMap,
 };
 use crate::operator::{
-    BuildError, Draft, Fault, GadgetContext, LoadedGadget, Operator, OperatorPlan, Params, Place, PlanContext, Ready,
-    StageCounter,
+    BuildError, Draft, Fault, GadgetContext, LoadedGadget, Operator, OperatorPlan, Params, Place,
+    PlanContext, Ready, StageCounter,
 };
 
 /// Its name.
@@ -67,7 +67,8 @@ impl Operator for StackOperator {
         let (chosen, absent) = symbolizers(context.params)?;
         let (source, columns) = draft.schema.parts_mut();
         let symbols = Symbols::of_this_machine(&context.host.root);
-        let slot = add(source, chosen, &symbols, columns).map_err(|error| vec![Fault::config(chain(&error))])?;
+        let slot =
+            add(source, chosen, &symbols, columns).map_err(|error| vec![Fault::config(chain(&error))])?;
         let Some(slot) = slot else { return Ok(()) };
         if let Some(missing) = slot.maps.iter().find(|map| !(context.has_map)(map)) {
             return Err(vec![Fault::config(format!(
@@ -117,8 +118,7 @@ fn shared(
 
     let open = |name: &str, value: usize| -> std::io::Result<Option<Box<dyn StackMap>>> {
         let Some((fd, entries)) = gadget.map(name) else { return Ok(None) };
-        let fits =
-            bpf::entry_sizes(fd).is_ok_and(|sizes| sizes.key == 4 && sizes.value as usize == value);
+        let fits = bpf::entry_sizes(fd).is_ok_and(|sizes| sizes.key == 4 && sizes.value as usize == value);
         if !fits {
             return Ok(None);
         }

@@ -13,13 +13,13 @@ use std::{collections::HashMap, fmt::Write as _, time::Duration};
 use ig_datasource::{DataSource, annotate::BASE};
 use ig_model::{FieldKind, Host};
 
-pub(crate) use operator::BpfOperator;
 use super::{
     layout::{self, Spec, Writer},
     push_beside,
     text::{unsigned, value},
 };
 use crate::column::{Column, ColumnClash, Columns, Render};
+pub(crate) use operator::BpfOperator;
 
 /// Name of the data source.
 pub const NAME: &str = "bpfstats";
@@ -132,11 +132,7 @@ fn source() -> DataSource {
     source
 }
 
-fn complete(
-    source: &DataSource,
-    host: &Host,
-    columns: &mut Columns,
-) -> Result<(), ColumnClash> {
+fn complete(source: &DataSource, host: &Host, columns: &mut Columns) -> Result<(), ColumnClash> {
     let column = Column::new("cpuTimeStr", vec![layout::place(&FIELDS, TOTAL)], Render::Duration);
     let column = column.annotated(&BASE).annotated(&[
         ("columns.alias", "TIME+"),

@@ -16,11 +16,11 @@ use std::{
 use ig_datasource::DataSource;
 use ig_model::FieldKind;
 
-pub(crate) use operator::CgroupOperator;
 use super::{
     layout::{self, Spec, Writer},
     text::{decimal, lines, signed, unsigned, value, words},
 };
+pub(crate) use operator::CgroupOperator;
 
 /// Name of the data source.
 pub const NAME: &str = "cgroups";

@@ -86,7 +86,8 @@ mod tests {
 
     fn found(text: &str) -> Vec<Brought> {
         let metadata = Metadata::parse(text).unwrap();
-        let all = Operators::standard().iter().map(|operator| operator.sources(&metadata)).collect::<Vec<_>>();
+        let all =
+            Operators::standard().iter().map(|operator| operator.sources(&metadata)).collect::<Vec<_>>();
         all.into_iter()
             .filter(|brought| {
                 !brought.sources.is_empty() || !brought.faults.is_empty() || !brought.warnings.is_empty()
@@ -102,7 +103,10 @@ mod tests {
             "operator:\n  process: {emitStats: 'True', interval: 3s, first-interval: 250ms, count: 2}\n  \
              cgroup: {emitstats: true}\n  ebpf: {emitstats: true}\n",
         );
-        assert!(all.iter().all(|brought| brought.faults.is_empty() && brought.warnings.is_empty()), "{all:?}");
+        assert!(
+            all.iter().all(|brought| brought.faults.is_empty() && brought.warnings.is_empty()),
+            "{all:?}"
+        );
         let intervals: Vec<_> = all
             .iter()
             .flat_map(|brought| &brought.sources)

@@ -12,13 +12,13 @@ use std::{collections::HashMap, fmt::Write as _, sync::Arc, time::Duration};
 use ig_datasource::{DataSource, annotate::BASE, template::HIDDEN};
 use ig_model::{BootClock, FieldKind, Host, KtimeNs, nearest};
 
-pub(crate) use operator::ProcessOperator;
 use super::{
     layout::{self, Spec, Writer},
     push_beside,
     text::{signed, unsigned, value, words},
 };
 use crate::column::{Column, ColumnClash, Columns, Render, Resolver};
+pub(crate) use operator::ProcessOperator;
 
 /// Name of the data source.
 pub const NAME: &str = "processes";
@@ -166,11 +166,7 @@ fn source(shown: &Shown) -> DataSource {
     layout::source(NAME, OPERATOR, &FIELDS, |name| shown.has(name))
 }
 
-fn complete(
-    source: &DataSource,
-    host: &Host,
-    columns: &mut Columns,
-) -> Result<(), ColumnClash> {
+fn complete(source: &DataSource, host: &Host, columns: &mut Columns) -> Result<(), ColumnClash> {
     let ticks = host.ticks_per_second.max(1);
     if source.field("startTime").is_some() {
         let render = Render::Resolved(Arc::new(StartTime { clock: host.clock, ticks }));

@@ -71,9 +71,8 @@ impl Procfs {
     /// The text of a file by its path below the mount.
     pub(super) fn file(&mut self, name: &str) -> Result<&[u8], FeedError> {
         let path = self.path.join(name);
-        let len = fill(&self.root, name, &mut self.text)
-            .map_err(io::Error::from)
-            .map_err(FeedError::file(path))?;
+        let len =
+            fill(&self.root, name, &mut self.text).map_err(io::Error::from).map_err(FeedError::file(path))?;
         Ok(self.text.get(..len).unwrap_or_default())
     }
 

@@ -402,9 +402,8 @@ impl Gadgets {
         };
         let sinks = self.sinks.clone();
         let gadget = gadget.clone();
-        let work = tokio::task::spawn_blocking(move || {
-            prepare(&image, &gadget, running.as_ref(), &context, &sinks)
-        });
+        let work =
+            tokio::task::spawn_blocking(move || prepare(&image, &gadget, running.as_ref(), &context, &sinks));
         work.await.unwrap_or_else(|panic| {
             Err(vec![Reason { kind: ReasonKind::Object, text: format!("loading panicked: {panic}") }])
         })
@@ -440,9 +439,7 @@ impl Gadgets {
                 changes.rewired += 1;
                 entry.running = previous.and_then(|entry| entry.running);
                 match &entry.running {
-                    Some(running) => {
-                        running.rewire(sources, &self.registry, &self.status, &self.host).await
-                    },
+                    Some(running) => running.rewire(sources, &self.registry, &self.status, &self.host).await,
                     None => Vec::new(),
                 }
             }

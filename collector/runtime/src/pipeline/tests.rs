@@ -6,11 +6,11 @@ use std::{
 };
 
 use ig_datasource::{DataSource, Field, Origin, SourceKind};
-use ig_model::{BootClock, FieldKind};
 use ig_model::Loss;
+use ig_model::{BootClock, FieldKind};
 use ig_operators::{
-    Arrange, Batch, Expression, Filter, FormatContext, Limit, Outlets, Sink, SinkLedger, Sort, SourceSchema, Stages,
-    Step, expression::ExpressionStage, format::Accounts,
+    Arrange, Batch, Expression, Filter, FormatContext, Limit, Outlets, Sink, SinkLedger, Sort, SourceSchema,
+    Stages, Step, expression::ExpressionStage, format::Accounts,
 };
 use proptest::prelude::*;
 
@@ -176,12 +176,13 @@ proptest! {
         let run = |handover| {
             let kept = Kept::default();
             let (mut pipeline, stats) = pipeline(SourceSchema::new(source.clone(), &context), Vec::new(), kept.clone());
-            stamps.iter().for_each(|stamp| pipeline.take(&stamp.to_ne_bytes(), handover));
+            for stamp in &stamps {
+                pipeline.take(&stamp.to_ne_bytes(), handover);
+            }
             pipeline.finish();
             let lost = stats.losses.load(Loss::Handover);
             assert_eq!(stats.received.load(), stats.delivered.load() + lost);
-            let delivered = kept.0.lock().unwrap().clone();
-            delivered
+            kept.0.lock().unwrap().clone()
         };
         let moment = ig_model::KtimeNs(moment);
         let mut both = [run(Handover::Until(moment)), run(Handover::After(moment))].concat();

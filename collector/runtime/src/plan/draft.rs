@@ -2,15 +2,12 @@
 
 use std::sync::Arc;
 
-use ig_config::{
-    metadata::Metadata,
-    runtime::Gadget,
-};
+use ig_config::{metadata::Metadata, runtime::Gadget};
 use ig_datasource::DataSource;
 use ig_loader::Object;
 use ig_operators::{
     Operators, SourceSchema,
-    operator::{Draft, Fault, FaultKind, GadgetContext, ParamValues, PlanContext as OperatorContext},
+    operator::{Draft, Fault, FaultKind, GadgetContext, ParamValues, Place, PlanContext as OperatorContext},
 };
 
 use super::{PlanContext, SourcePlan, fault, schedule};
@@ -42,8 +39,9 @@ pub(super) fn brought(
             warnings.extend(source.complete(metadata));
             let name = &source.name;
             if sources.iter().any(|known| known.name == *name) {
-                let text =
-                    format!("data source `{name}` is declared twice: by the eBPF object and under `operator`");
+                let text = format!(
+                    "data source `{name}` is declared twice: by the eBPF object and under `operator`"
+                );
                 reasons.push(Reason { kind: ReasonKind::Object, text });
             } else {
                 sources.push(source);
@@ -84,30 +82,26 @@ impl Walk<'_> {
         let names: Vec<&str> = names.iter().map(String::as_str).collect();
         let (mut plans, mut reasons) = (Vec::new(), Vec::new());
         for source in sources {
-            let (plan, faults) = self.source(source, &names, params);
-            for warning in plan.1 {
-                if !warnings.contains(&warning) {
-                    warnings.push(warning);
+            let (draft, faults) = self.draft(source, &names, params);
+            reasons.extend(faults.into_iter().map(|fault| reason(self.gadget, fault)));
+            for warning in &draft.warnings {
+                if !warnings.contains(warning) {
+                    warnings.push(warning.clone());
                 }
             }
-            plans.push(plan.0);
-            reasons.extend(faults.into_iter().map(|fault| reason(self.gadget, fault)));
+            plans.push(self.planned(draft));
         }
         if reasons.is_empty() { Ok(plans) } else { Err(reasons) }
     }
 
-    fn source(
-        &self,
-        source: DataSource,
-        names: &[&str],
-        params: &ParamValues,
-    ) -> ((SourcePlan, Vec<String>), Vec<Fault>) {
+    /// Hands a draft from operator to operator; what does not fit is in the second part.
+    fn draft(&self, source: DataSource, names: &[&str], params: &ParamValues) -> (Draft, Vec<Fault>) {
         let Self { operators, gadget, context, metadata, object } = *self;
         let mut draft = Draft::new(SourceSchema::new(source, &context.format));
         let has_map = |name: &str| object.is_some_and(|object| object.map(name).is_some());
         let mut faults = Vec::new();
         for operator in operators.iter() {
-            if operator.place() > ig_operators::operator::Place::Extend {
+            if operator.place() > Place::Extend {
                 draft.schema.seal();
             }
             let context = OperatorContext {
@@ -121,19 +115,14 @@ impl Walk<'_> {
             };
             faults.extend(operator.plan(&context, &mut draft).err().into_iter().flatten());
         }
-        draft.schema.seal();
-        let Draft { schema, timing, feed, maps, parts, measures, warnings } = draft;
-        let schedule = schedule::plan(schema.source(), gadget.interval, timing, context.purpose);
-        let plan = SourcePlan {
-            schema: Arc::new(schema),
-            parts,
-            maps,
-            measures,
-            sinks: Vec::new(),
-            schedule,
-            feed,
-        };
-        ((plan, warnings), faults)
+        (draft, faults)
+    }
+
+    fn planned(&self, draft: Draft) -> SourcePlan {
+        let Draft { mut schema, timing, feed, maps, parts, measures, .. } = draft;
+        schema.seal();
+        let schedule = schedule::plan(schema.source(), self.gadget.interval, timing, self.context.purpose);
+        SourcePlan { schema: Arc::new(schema), parts, maps, measures, sinks: Vec::new(), schedule, feed }
     }
 }
 

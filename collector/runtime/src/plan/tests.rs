@@ -14,12 +14,13 @@ use ig_datasource::{DataSource, Field, Origin, ParamDesc, SourceKind};
 use ig_exporters::series::{Registry, RegistryLimits};
 use ig_model::{FieldKind, Host, Loss};
 use ig_operators::{
-    Batch, FormatContext, Next, Operator, OperatorPlan, Operators, Packet, Sink, SinkLedger, Slot, SourceSchema, Stage,
-    Step,
+    Batch, FormatContext, Next, Operator, OperatorPlan, Operators, Packet, Sink, SinkLedger, Slot,
+    SourceSchema, Stage, Step,
     feed::{FeedError, FeedPlan, Gather},
     format::Accounts,
     operator::{
-        Brought, BuildError, Draft, Fault, Feed, LoadedGadget, Place, PlanContext as OperatorContext, Ready, Timing,
+        Brought, BuildError, Draft, Fault, Feed, LoadedGadget, Place, PlanContext as OperatorContext, Ready,
+        Timing,
     },
 };
 
@@ -149,7 +150,10 @@ impl SinkFactory for Kept {
 fn planned(field: &'static str, filter: &str) -> Result<GadgetPlan, String> {
     let host = Arc::new(Host::of([]));
     let context = PlanContext {
-        format: FormatContext { clock: host.clock, accounts: Arc::new(Accounts::in_root("/nonexistent".as_ref())) },
+        format: FormatContext {
+            clock: host.clock,
+            accounts: Arc::new(Accounts::in_root("/nonexistent".as_ref())),
+        },
         host,
         kernel: None,
         limits: Limits::default(),
@@ -209,7 +213,10 @@ async fn an_operator_is_one_folder_and_one_line() {
 /// Guarantees: both are faults in words, with the nearest name; nothing is built.
 #[test]
 fn fields_that_clash_or_are_missing_are_faults() {
-    assert_eq!(planned("number", "number>0").unwrap_err(), "data source `numbers`: field `number` already exists");
+    assert_eq!(
+        planned("number", "number>0").unwrap_err(),
+        "data source `numbers`: field `number` already exists"
+    );
     let missing = planned("parity", "party==even").unwrap_err();
     assert!(missing.contains("has no field `party`; did you mean `parity`?"), "{missing}");
 }

@@ -18,7 +18,7 @@ use ig_config::{
 use ig_datasource::{DataSource, Param, ParamDesc, ParamType, param::EBPF_PREFIX};
 use ig_loader::packet_filter;
 use ig_model::nearest;
-use ig_operators::{Operators, operator::ParamValues};
+use ig_operators::{Operator, Operators, operator::ParamValues};
 
 /// The outcome of resolving a gadget's parameters.
 #[derive(Debug, Default)]
@@ -28,20 +28,10 @@ pub(super) struct Settings {
     pub(super) packet_filters: BTreeMap<String, String>,
     pub(super) interface: Option<String>,
     pub(super) operators: ParamValues,
+    /// Every parameter that the gadget takes.
+    pub(super) described: Vec<ParamDesc>,
     pub(super) faults: Vec<String>,
     pub(super) warnings: Vec<String>,
-}
-
-/// Every parameter that a gadget takes, as clients see them: its variables, those of its WASM module, those that
-/// gadget.yaml defines, and those of operators that have something to do with its data.
-pub fn describe_params(
-    operators: &Operators,
-    params: &[Param],
-    metadata: &Metadata,
-    sources: &[&DataSource],
-) -> Vec<ParamDesc> {
-    let described = describe(operators, params, metadata, sources);
-    described.into_iter().map(|described| described.param).collect()
 }
 
 /// A parameter, and the operator that takes it.
@@ -50,6 +40,8 @@ struct Described {
     operator: Option<&'static str>,
 }
 
+/// Every parameter that a gadget takes, as clients see them: its variables, those of its WASM module, those that
+/// gadget.yaml defines, and those of operators that have something to do with its data.
 fn describe(
     operators: &Operators,
     params: &[Param],
@@ -119,7 +111,8 @@ pub(super) fn resolve(
     for (name, value) in &gadget.params {
         resolver.set(name, value);
     }
-    let mut settings = resolver.settings;
+    let Resolver { mut settings, described, .. } = resolver;
+    settings.described = described.into_iter().map(|described| described.param).collect();
     pushdown::plan(gadget, params, sources, &mut settings);
     settings
 }
@@ -151,7 +144,7 @@ impl Resolver<'_> {
     }
 
     fn set(&mut self, name: &str, value: &str) {
-        let mut ignored = self.operators.iter().flat_map(|operator| operator.ignored_params());
+        let mut ignored = self.operators.iter().flat_map(Operator::ignored_params);
         if let Some(full_key) = ignored.find(|known| known.eq_ignore_ascii_case(name)) {
             self.settings.warnings.push(format!("parameter `{full_key}` has no effect in a collector"));
             return;

@@ -5,7 +5,8 @@ use std::sync::Mutex;
 use ig_datasource::{DataSource, Field, Origin, SourceKind};
 use ig_model::{BootClock, FieldKind, Loss};
 use ig_operators::{
-    Batch, FormatContext, Next, Outlets, Packet, SinkLedger, Stage, Stages, Step, format::Accounts, operator::Emit,
+    Batch, FormatContext, Next, Outlets, Packet, SinkLedger, Stage, Stages, Step, format::Accounts,
+    operator::Emit as _,
 };
 
 use super::*;

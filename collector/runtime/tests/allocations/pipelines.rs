@@ -6,8 +6,8 @@ use ig_datasource::{DataSource, Field, Origin, SourceKind};
 use ig_exporters::series::{ExporterFilter, Registry, RegistryLimits};
 use ig_model::{BootClock, FieldKind};
 use ig_operators::{
-    Batch, Columns, Filter, FormatContext, Measure, MeasurePlan, Outlets, Sink, SinkLedger, SourceSchema, Stages,
-    Step,
+    Batch, Columns, Filter, FormatContext, Measure, MeasurePlan, Outlets, Sink, SinkLedger, SourceSchema,
+    Stages, Step,
     format::Accounts,
     measure::{MetricRequest, RequestedKind, TablePlace},
 };

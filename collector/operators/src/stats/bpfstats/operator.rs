@@ -35,9 +35,7 @@ impl Operator for BpfOperator {
     }
 
     fn params(&self, sources: &[&DataSource]) -> Vec<ParamDesc> {
-        let is_own = |source: &&DataSource| {
-            matches!(&source.origin, Origin::Operator { operator } if operator == OPERATOR)
-        };
+        let is_own = |source: &&DataSource| matches!(&source.origin, Origin::Operator { operator } if operator == OPERATOR);
         if !sources.iter().any(is_own) {
             return Vec::new();
         }

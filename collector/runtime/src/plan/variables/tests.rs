@@ -10,7 +10,7 @@ use ig_datasource::{DataSource, Field, Origin, Param, ParamDesc, ParamType, Sour
 use ig_model::FieldKind;
 use ig_operators::{Operators, arrange, fetch, filter};
 
-use super::{Settings, customise, describe_params, resolve};
+use super::{Settings, customise, resolve};
 use crate::plan::draft::check;
 
 fn param(key: &str, kind: ParamType, default: &str) -> Param {
@@ -184,7 +184,7 @@ fn everything_is_described() {
                 \"custom.every\"}}'}}}}}\n";
     let mut metadata = Metadata::parse(text).unwrap();
     let sources = sources();
-    let described = describe_params(&Operators::standard(), &params(), &metadata, &sources.iter().collect::<Vec<_>>());
+    let described = settled(&Gadget::default(), &metadata, &sources).described;
     let find = |key: &str| described.iter().find(|param| param.full_key() == key).unwrap();
     assert_eq!(find("operator.oci.ebpf.pid").type_hint, "int32");
     assert_eq!(find("operator.oci.wasm.depth").type_hint, "uint8");
@@ -198,9 +198,7 @@ fn everything_is_described() {
     customise(&gadget(&[("every", "5s")]), &mut metadata).unwrap();
     assert_eq!(metadata.get("operator.process.interval"), Some("5s"));
     assert!(
-        settled(&gadget(&[("custom.every", "5s"), ("depth", "9")]), &metadata, &sources)
-            .faults
-            .is_empty()
+        settled(&gadget(&[("custom.every", "5s"), ("depth", "9")]), &metadata, &sources).faults.is_empty()
     );
     let depth = settled(&gadget(&[("depth", "256")]), &metadata, &sources).faults;
     assert!(depth[0].contains("expected uint8"), "{depth:?}");
