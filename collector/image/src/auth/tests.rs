@@ -64,7 +64,7 @@ fn files_are_checked() {
     assert!(error.to_string().ends_with("fault in line 2, column 17"), "{error}");
     assert!(!format!("{error:?} {error}").contains("s3cret"));
     fs::write(&path, "x".repeat(2 << 20)).unwrap();
-    assert!(ig_model::chain(&load().unwrap_err()).contains("more than the 1048576 bytes allowed"));
+    assert!(ig_model::chain(&load().unwrap_err()).contains("larger than 1048576 bytes"));
     fs::remove_file(&path).unwrap();
     rustix::fs::mkfifoat(rustix::fs::CWD, &path, rustix::fs::Mode::RUSR).unwrap();
     assert!(ig_model::chain(&load().unwrap_err()).contains("not a regular file"));
