@@ -2,6 +2,8 @@
 
 use std::{error::Error, process::ExitCode};
 
+use ig_model::Hint;
+
 /// A failed command.
 #[derive(Debug)]
 pub(crate) struct Failure {
@@ -14,6 +16,11 @@ impl Failure {
     /// Something went wrong on the way.
     pub(crate) fn new(error: &dyn Error) -> Self {
         Self { status: 1, message: with_causes(error), hint: None }
+    }
+
+    /// Something went wrong on the way, and the error may know a remedy.
+    pub(crate) fn hinted(error: &impl Hint) -> Self {
+        Self::new(error).hint_of(error)
     }
 
     /// Something went wrong, in words.
@@ -30,6 +37,14 @@ impl Failure {
     pub(crate) fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = Some(hint.into());
         self
+    }
+
+    /// Adds what an error knows to do about it.
+    pub(crate) fn hint_of(self, error: &impl Hint) -> Self {
+        match error.hint() {
+            Some(hint) => self.hint(hint),
+            None => self,
+        }
     }
 
     /// Tells the user and gives the exit status.

@@ -74,8 +74,7 @@ enum Command {
 impl Arguments {
     /// Opens the store; each command that needs one calls it, so that those that need none work without.
     fn store(&self) -> Result<Store, Failure> {
-        Store::open(store_path(self.store.as_deref()))
-            .map_err(|error| with_hint(Failure::new(&error), error.hint()))
+        Store::open(store_path(self.store.as_deref())).map_err(|error| Failure::hinted(&error))
     }
 }
 
@@ -100,13 +99,6 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
         Command::Verify(given) => verify::run(&arguments.store()?, given),
         Command::Sign(given) => sign::run(&arguments.store()?, given),
         Command::Key(given) => key::run(given),
-    }
-}
-
-pub(crate) fn with_hint(failure: Failure, hint: Option<String>) -> Failure {
-    match hint {
-        Some(hint) => failure.hint(hint),
-        None => failure,
     }
 }
 

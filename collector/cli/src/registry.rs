@@ -110,10 +110,10 @@ pub(crate) fn wait_for<T>(work: impl Future<Output = Result<T, Failure>>) -> Res
 
 /// A failed transfer, with its hint.
 pub(crate) fn of_registry(error: &RegistryError) -> Failure {
-    super::image::with_hint(Failure::new(error), error.hint())
+    Failure::hinted(error)
 }
 
 /// Failed credentials, with their hint.
 pub(crate) fn of_auth(error: &AuthError) -> Failure {
-    super::image::with_hint(Failure::new(error), error.hint())
+    Failure::hinted(error)
 }

@@ -8,7 +8,6 @@
 //! It opens no file descriptor and makes no system call: the same object gives the same answer on any machine.
 
 pub mod annotate;
-pub mod author;
 pub mod describe;
 pub mod discover;
 pub mod field;

@@ -4,10 +4,12 @@
 //! whatever happens to the tag meanwhile. A registry that is down does not take away what is here: an image that was
 //! verified before runs from the store, and the failure is told beside it.
 
+use std::borrow::Cow;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use ig_files::FileVersion;
+use ig_model::Hint;
 
 use crate::btfgen::{Kernel, SelectError, select};
 use crate::registry::{Progress, Registry, RegistryError};
@@ -200,11 +202,12 @@ impl AccessError {
             Self::Panicked(_) => ErrorKind::Corrupt,
         }
     }
+}
 
-    /// What to do about it, if there is something to say.
-    pub fn hint(&self) -> Option<String> {
+impl Hint for AccessError {
+    fn hint(&self) -> Option<Cow<'_, str>> {
         match self {
-            Self::Refused(refusal) => Some(refusal.hint()),
+            Self::Refused(refusal) => refusal.hint(),
             Self::Registry(error) => error.hint(),
             Self::Resolve(error) => error.hint(),
             Self::Untrusted(error) => error.hint(),

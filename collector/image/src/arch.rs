@@ -35,22 +35,6 @@ impl Arch {
             Self::Arm64 => "arm64",
         }
     }
-
-    /// The suffix of the `__TARGET_ARCH_*` macro that libbpf's tracing header looks for.
-    pub(crate) const fn target_macro(self) -> &'static str {
-        match self {
-            Self::Amd64 => "__TARGET_ARCH_x86",
-            Self::Arm64 => "__TARGET_ARCH_arm64",
-        }
-    }
-
-    /// The folder below `/usr/include` that holds the machine's own `asm/` headers.
-    pub(crate) const fn multiarch(self) -> &'static str {
-        match self {
-            Self::Amd64 => "x86_64-linux-gnu",
-            Self::Arm64 => "aarch64-linux-gnu",
-        }
-    }
 }
 
 impl fmt::Display for Arch {

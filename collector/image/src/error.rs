@@ -18,10 +18,8 @@ pub enum ErrorKind {
     Untrusted,
     /// A name, option or document given by the user is wrong.
     InvalidInput,
-    /// A program or header that the build needs is not installed.
+    /// A program that is to be run is not installed.
     MissingTool,
-    /// The gadget's source does not compile.
-    CompileFailed,
     /// A registry cannot be reached or does not answer as it should; trying later can help.
     Unavailable,
     /// Any other failure of the operating system.

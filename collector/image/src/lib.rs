@@ -1,19 +1,18 @@
-//! Gadget images: their names, the local store they live in, and building them from a source folder.
+//! Gadget images: their names, the local store they live in, registries and signatures.
 //!
 //! A gadget image is an OCI index with one manifest per architecture; each manifest holds a `gadget.yaml` and up to
 //! three layers (eBPF object, WASM module, BTF archive). The store on disk is a plain OCI image layout that the Go
 //! project Inspektor Gadget reads and writes too, also at the same time as this crate.
 //!
 //! Everything read from the store is hostile: each blob is bounded in size and compared with its digest before a byte
-//! of it is interpreted. What comes from a registry is bounded and checked before it is stored. ELF is read only when
-//! an image is built, by the crates that read it when it runs; WASM never.
+//! of it is interpreted. What comes from a registry is bounded and checked before it is stored. Objects and modules are
+//! bytes here: who runs or builds an image reads them.
 
 pub mod access;
 mod arch;
 pub mod archive;
 pub mod auth;
 pub mod btfgen;
-pub mod build;
 mod digest;
 mod error;
 pub mod manifest;

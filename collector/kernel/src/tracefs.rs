@@ -3,15 +3,18 @@
 //! Containers and minimal machines often have no tracefs mounted. Then a private instance is opened for the moment of
 //! the read, which needs no place in anybody's file tree and leaves nothing behind.
 
+use std::borrow::Cow;
 use std::fs::File;
 use std::io::{self, Read as _};
 use std::os::fd::OwnedFd;
 
+use ig_model::Hint;
+use rustix::fs::{CWD, Mode, OFlags, openat};
+use rustix::mount::{FsMountFlags, FsOpenFlags, MountAttrFlags, fsconfig_create, fsmount, fsopen};
+
 mod kprobe;
 
 pub use kprobe::{KprobeEvent, has_kprobe_events};
-use rustix::fs::{CWD, Mode, OFlags, openat};
-use rustix::mount::{FsMountFlags, FsOpenFlags, MountAttrFlags, fsconfig_create, fsmount, fsopen};
 
 /// Where tracefs is mounted by convention.
 pub const MOUNT_POINTS: [&str; 2] = ["/sys/kernel/tracing", "/sys/kernel/debug/tracing"];
@@ -59,6 +62,13 @@ pub enum TracefsError {
         #[source]
         source: io::Error,
     },
+}
+
+impl Hint for TracefsError {
+    fn hint(&self) -> Option<Cow<'_, str>> {
+        matches!(self, Self::NotMounted(_))
+            .then_some("mount it: mount -t tracefs nodev /sys/kernel/tracing".into())
+    }
 }
 
 /// The id of a tracepoint.

@@ -1,8 +1,10 @@
 //! What can go wrong from the bytes of an object to an attached program.
 
+use std::borrow::Cow;
 use std::io;
 
 use ig_kernel::btf::BtfError;
+use ig_model::Hint;
 
 /// What a caller can do about an error.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -104,12 +106,13 @@ impl ParseError {
     pub fn kind(&self) -> ErrorKind {
         ErrorKind::InvalidObject
     }
+}
 
-    /// Advice beyond the message.
-    pub fn hint(&self) -> Option<&'static str> {
+impl Hint for ParseError {
+    fn hint(&self) -> Option<Cow<'_, str>> {
         match self {
-            Self::Missing(_) | Self::Btf(_) => Some("compile with `clang -g -O2 -target bpf`"),
-            Self::ByteOrder => Some("compile with `-target bpfel` for little-endian machines"),
+            Self::Missing(_) | Self::Btf(_) => Some("compile with `clang -g -O2 -target bpf`".into()),
+            Self::ByteOrder => Some("compile with `-target bpfel` for little-endian machines".into()),
             _ => None,
         }
     }
@@ -156,7 +159,7 @@ pub enum LoadError {
         hook: String,
         /// What is wrong with it.
         #[source]
-        source: crate::packet_filter::FilterError,
+        source: ig_packet_filter::FilterError,
     },
     /// A map given from outside that is not what the program expects.
     #[error("the map given for `{map}` does not fit: {problem}")]
@@ -312,13 +315,14 @@ impl LoadError {
             _ => None,
         }
     }
+}
 
-    /// Advice beyond the message.
-    pub fn hint(&self) -> Option<&'static str> {
+impl Hint for LoadError {
+    fn hint(&self) -> Option<Cow<'_, str>> {
         match self {
-            Self::KernelBtf(_) => Some("the kernel needs CONFIG_DEBUG_INFO_BTF and sysfs on /sys"),
-            Self::Verifier { .. } => Some("the whole log of the verifier is shown with -v"),
-            _ if self.kind() == ErrorKind::PermissionDenied => Some(PERMISSION_HINT),
+            Self::KernelBtf(_) => Some("the kernel needs CONFIG_DEBUG_INFO_BTF and sysfs on /sys".into()),
+            Self::Verifier { .. } => Some("the whole log of the verifier is shown with -v".into()),
+            _ if self.kind() == ErrorKind::PermissionDenied => Some(PERMISSION_HINT.into()),
             _ => None,
         }
     }
@@ -432,15 +436,14 @@ impl AttachError {
             Self::Io { source, .. } | Self::Iterator { source, .. } => ErrorKind::of_io(source),
         }
     }
+}
 
-    /// Advice beyond the message.
-    pub fn hint(&self) -> Option<&'static str> {
-        match self {
-            Self::Tracefs { source: ig_kernel::tracefs::TracefsError::NotMounted(_), .. } => {
-                Some("mount it: mount -t tracefs nodev /sys/kernel/tracing")
-            }
-            _ if self.kind() == ErrorKind::PermissionDenied => Some(PERMISSION_HINT),
+impl Hint for AttachError {
+    fn hint(&self) -> Option<Cow<'_, str>> {
+        let of_cause = match self {
+            Self::Tracefs { source, .. } => source.hint(),
             _ => None,
-        }
+        };
+        of_cause.or_else(|| (self.kind() == ErrorKind::PermissionDenied).then_some(PERMISSION_HINT.into()))
     }
 }

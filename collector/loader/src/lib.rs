@@ -26,13 +26,11 @@ mod loader;
 mod map_spec;
 pub mod min_btf;
 mod object;
-pub mod packet_filter;
 mod section;
 mod verifier;
 
 pub use attach::{AttachOptions, Direction, FileId, Link, UprobeSet};
 pub use error::{AttachError, ErrorKind, LoadError, ParseError};
-pub use insn::Insn;
 pub use listing::{FunctionCode, section_names};
 pub use loader::{Loaded, Loader, Map, Program, Refused, SkipReason, Skipped};
 pub use map_spec::{MapKind, MapSpec};

@@ -1,6 +1,6 @@
 //! A gadget's life between plan and end: built, running, replaced, stopped.
 
-use std::{os::fd::AsFd as _, path::Path, sync::Arc, thread, time::Duration};
+use std::{borrow::Cow, os::fd::AsFd as _, path::Path, sync::Arc, thread, time::Duration};
 
 use ig_datasource::Origin;
 use ig_exporters::series::Registry;
@@ -9,7 +9,7 @@ use ig_loader::{
     AttachError, AttachOptions, ErrorKind, Link, LoadError, Loaded, Loader, Map, MapKind, Object,
     ProgramKind, SkipReason,
 };
-use ig_model::{Host, KtimeNs};
+use ig_model::{Hint as _, Host, KtimeNs};
 use ig_operators::stats::bpfstats::Owner;
 use tracing::{debug, warn};
 
@@ -299,7 +299,7 @@ impl Reason {
         Self::from_kernel(error, &error.kind(), error.hint())
     }
 
-    fn from_kernel(error: &dyn std::error::Error, kind: &ErrorKind, hint: Option<&str>) -> Self {
+    fn from_kernel(error: &dyn std::error::Error, kind: &ErrorKind, hint: Option<Cow<'_, str>>) -> Self {
         let mut reason = Self::new(
             match kind {
                 ErrorKind::NotFound => ReasonKind::MissingHook,
@@ -313,7 +313,7 @@ impl Reason {
         );
         if let Some(hint) = hint {
             reason.text.push_str(" (");
-            reason.text.push_str(hint);
+            reason.text.push_str(&hint);
             reason.text.push(')');
         }
         reason

@@ -3,9 +3,10 @@
 use std::hint::black_box;
 use std::sync::LazyLock;
 
-use ig_datasource::author::{self, Companion};
+use ig_authoring::gadget_yaml::{self, Companion};
 use ig_image::btfgen::{Kernel, select};
 use ig_loader::Object;
+use ig_model::Hint as _;
 
 /// A gadget.
 const GADGET: &[u8] = include_bytes!("../corpus/object/gadget.o");
@@ -24,13 +25,13 @@ pub(crate) fn btf_layer(bytes: &[u8]) {
 pub(crate) fn gadget_yaml(bytes: &[u8]) {
     static OBJECT: LazyLock<Option<Object>> = LazyLock::new(|| Object::parse("gadget", GADGET).ok());
     let (Some(object), Ok(text)) = (OBJECT.as_ref(), std::str::from_utf8(bytes)) else { return };
-    let review = author::validate(Some(object), Companion::None, "gadget.yaml", text);
+    let review = gadget_yaml::validate(Some(object), Companion::None, "gadget.yaml", text);
     for fault in review.errors.iter().chain(&review.warnings) {
         black_box((fault.to_string(), fault.long()));
     }
-    if let Ok(done) = author::update(object, Some(text)) {
+    if let Ok(done) = gadget_yaml::update(object, Some(text)) {
         assert_eq!(
-            author::update(object, Some(&done)).ok().as_ref(),
+            gadget_yaml::update(object, Some(&done)).ok().as_ref(),
             Some(&done),
             "a second update changes nothing"
         );

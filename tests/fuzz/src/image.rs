@@ -5,6 +5,7 @@ use std::hint::black_box;
 use ig_image::Digest;
 use ig_image::archive::check;
 use ig_image::store::{Limits, salvage};
+use ig_model::Hint as _;
 
 /// An archive that is about to be imported: its headers and the files that each layout has.
 pub(crate) fn archive(bytes: &[u8]) {

@@ -94,7 +94,7 @@ fn metadata(bytes: &[u8]) {
 
 /// An expression of tcpdump's language: compiled to a bounded number of instructions, or refused within the text.
 fn packet_filter(bytes: &[u8]) {
-    text(bytes, |text| match ig_loader::packet_filter::compile(text) {
+    text(bytes, |text| match ig_packet_filter::compile(text) {
         Ok(insns) => assert!(insns.len() <= 32_010, "{} instructions", insns.len()),
         Err(error) => assert!((1..=text.chars().count() + 1).contains(&error.column()), "{error}"),
     });

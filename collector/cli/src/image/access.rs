@@ -9,7 +9,7 @@ use ig_image::{
 use ig_runtime::images::ImageFlags;
 
 use super::verify::{Trust, from_environment};
-use crate::{failure::Failure, image::with_hint, progress::Transfer, registry::Connection};
+use crate::{failure::Failure, progress::Transfer, registry::Connection};
 
 /// Where images come from and which may run.
 #[derive(Clone, Debug, Args)]
@@ -89,10 +89,8 @@ pub(crate) async fn acquire(
     pull: PullPolicy,
 ) -> Result<Acquired, Failure> {
     let transfer = Transfer::on_stderr();
-    let acquired = access
-        .acquire(reference, pull, &transfer)
-        .await
-        .map_err(|error| with_hint(Failure::new(&error), error.hint()))?;
+    let acquired =
+        access.acquire(reference, pull, &transfer).await.map_err(|error| Failure::hinted(&error))?;
     if let Some(error) = &acquired.pull_failure {
         tracing::warn!(
             name: "image.pull.failed",

@@ -6,12 +6,9 @@ use std::{
 };
 
 use clap::{ArgAction, Args};
-use ig_image::{
-    Arch, Reference, Store,
-    build::{BuildRequest, Progress, build, source_date_epoch, source_tree},
-};
+use ig_authoring::build::{BuildRequest, Progress, build, source_date_epoch, source_tree};
+use ig_image::{Arch, Reference, Store};
 
-use super::with_hint;
 use crate::failure::Failure;
 
 #[derive(Debug, Args)]
@@ -111,7 +108,7 @@ pub(super) fn run(store: &Store, arguments: &Arguments) -> Result<(), Failure> {
         Progress::Warning { text } => eprintln!("warning: {text}"),
         _ => {}
     })
-    .map_err(|error| with_hint(Failure::new(&error), error.hint()))?;
+    .map_err(|error| Failure::hinted(&error))?;
     eprintln!("Successfully built {built}");
     Ok(())
 }

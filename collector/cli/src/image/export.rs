@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 use ig_image::{Reference, Store};
 
-use super::{parse, with_hint};
+use super::parse;
 use crate::failure::Failure;
 
 #[derive(Debug, Args)]
@@ -24,7 +24,7 @@ pub(super) struct Arguments {
 pub(super) fn run(store: &Store, arguments: &Arguments) -> Result<(), Failure> {
     let images: Vec<Reference> =
         arguments.images.iter().map(|image| parse(image)).collect::<Result<_, _>>()?;
-    store.export(&images, &arguments.file).map_err(|error| with_hint(Failure::new(&error), error.hint()))?;
+    store.export(&images, &arguments.file).map_err(|error| Failure::hinted(&error))?;
     eprintln!("Successfully exported images to {}", arguments.file.display());
     Ok(())
 }

@@ -9,7 +9,6 @@ use ig_image::{
 };
 
 use super::output;
-use super::with_hint;
 use crate::failure::Failure;
 
 #[derive(Debug, Args)]
@@ -24,8 +23,7 @@ pub(super) struct Arguments {
 
 pub(super) fn run(store: &Path, arguments: &Arguments) -> Result<(), Failure> {
     let repair = if arguments.repair { Repair::Yes } else { Repair::No };
-    let report = Store::check(store, &Limits::default(), repair)
-        .map_err(|error| with_hint(Failure::new(&error), error.hint()))?;
+    let report = Store::check(store, &Limits::default(), repair).map_err(|error| Failure::hinted(&error))?;
     let mut out = String::new();
     for fault in &report.faults {
         out.push_str(&format!("{}\n", output::printable(&fault.to_string())));

@@ -8,7 +8,6 @@ use ig_image::{
     store::{Collect, Collected},
 };
 
-use super::with_hint;
 use crate::failure::Failure;
 
 #[derive(Debug, Args)]
@@ -27,9 +26,8 @@ pub(super) struct Arguments {
 
 pub(super) fn run(store: &Store, arguments: &Arguments) -> Result<(), Failure> {
     let how = if arguments.dry_run { Collect::DryRun } else { Collect::Remove };
-    let Collected { files, bytes, kept } = store
-        .collect(arguments.older_than, how)
-        .map_err(|error| with_hint(Failure::new(&error), error.hint()))?;
+    let Collected { files, bytes, kept } =
+        store.collect(arguments.older_than, how).map_err(|error| Failure::hinted(&error))?;
     let done = if arguments.dry_run { "would remove" } else { "removed" };
     eprintln!("{done} {files} files of {bytes} bytes");
     if kept > 0 {

@@ -6,7 +6,6 @@ use clap::Args;
 use ig_image::{Store, store::Limits};
 
 use super::output::{self, Form};
-use super::with_hint;
 use crate::failure::Failure;
 
 #[derive(Debug, Args)]
@@ -32,10 +31,8 @@ pub(super) fn run(store: Store, arguments: &Arguments) -> Result<(), Failure> {
     limits.total = arguments.max_bytes.unwrap_or(limits.total);
     limits.blob = arguments.max_blob.unwrap_or(limits.blob);
     limits.count = arguments.max_files.unwrap_or(limits.count);
-    let imported = store
-        .with_limits(limits)
-        .import(&arguments.file)
-        .map_err(|error| with_hint(Failure::new(&error), error.hint()))?;
+    let imported =
+        store.with_limits(limits).import(&arguments.file).map_err(|error| Failure::hinted(&error))?;
     if let Some(form) = arguments.output {
         return output::print(&imported.names, form);
     }

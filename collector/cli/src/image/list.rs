@@ -7,8 +7,8 @@ use ig_image::{ListedImage, Store};
 use serde::Serialize;
 use time::OffsetDateTime;
 
+use super::age;
 use super::output::{self, Form};
-use super::{age, with_hint};
 use crate::failure::Failure;
 
 #[derive(Debug, Args)]
@@ -51,7 +51,7 @@ impl Row {
 }
 
 pub(super) fn run(store: &Store, arguments: &Arguments) -> Result<(), Failure> {
-    let images = store.list().map_err(|error| with_hint(Failure::new(&error), error.hint()))?;
+    let images = store.list().map_err(|error| Failure::hinted(&error))?;
     let rows: Vec<Row> = images.into_iter().map(Row::of).collect();
     let form = match arguments.output {
         Output::Columns if std::io::stdout().is_terminal() && !arguments.no_trunc => {

@@ -24,9 +24,7 @@ pub(super) struct Arguments {
 pub(super) fn run(store: &Store, arguments: &Arguments) -> Result<(), Failure> {
     let reference = reference(&arguments.image)?;
     let registry = arguments.connection.registry()?;
-    super::verify::machine_policy()?
-        .may_pull(&reference)
-        .map_err(|refusal| Failure::new(&refusal).hint(refusal.hint()))?;
+    super::verify::machine_policy()?.may_pull(&reference).map_err(|refusal| Failure::hinted(&refusal))?;
     eprintln!("Pulling {}...", arguments.image);
     let transfer = Transfer::on_stderr();
     let pulled = wait_for(async {

@@ -3,7 +3,7 @@
 use clap::Args;
 use ig_image::{Store, store::Removed};
 
-use super::{parse, with_hint};
+use super::parse;
 use crate::failure::Failure;
 
 #[derive(Debug, Args)]
@@ -15,8 +15,7 @@ pub(super) struct Arguments {
 
 pub(super) fn run(store: &Store, arguments: &Arguments) -> Result<(), Failure> {
     for image in &arguments.images {
-        let removed =
-            store.remove(&parse(image)?).map_err(|error| with_hint(Failure::new(&error), error.hint()))?;
+        let removed = store.remove(&parse(image)?).map_err(|error| Failure::hinted(&error))?;
         if removed == Removed::KeptInUse {
             eprintln!("note: a running collector needs {image}, so it stays in the store without a name");
         }

@@ -8,7 +8,7 @@ use clap::{Args, ValueEnum};
 use ig_image::Store;
 use ig_image::trust::{SignatureFormat, SigningKey, sign};
 
-use super::{describe, parse, with_hint};
+use super::{describe, parse};
 use crate::failure::Failure;
 
 /// Most bytes of a file with a key.
@@ -50,7 +50,7 @@ enum Format {
 pub(super) fn run(store: &Store, arguments: &Arguments) -> Result<(), Failure> {
     let reference = parse(&arguments.image)?;
     let key = read_key(&arguments.key, arguments.password_stdin)?;
-    let image = store.resolve(&reference).map_err(|error| with_hint(Failure::new(&error), error.hint()))?;
+    let image = store.resolve(&reference).map_err(|error| Failure::hinted(&error))?;
     let format = match arguments.format {
         Format::Legacy => SignatureFormat::Legacy,
         Format::Oci11 => SignatureFormat::Oci11,
@@ -58,7 +58,7 @@ pub(super) fn run(store: &Store, arguments: &Arguments) -> Result<(), Failure> {
     };
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
     let signed = sign(store, &image, &key, format, i64::try_from(now).unwrap_or_default())
-        .map_err(|error| with_hint(Failure::new(&error), error.hint()))?;
+        .map_err(|error| Failure::hinted(&error))?;
     eprintln!("Successfully signed {} with key {}", describe(&image), signed.key);
     Ok(())
 }
@@ -69,7 +69,7 @@ pub(super) fn read_key(path: &Path, password_stdin: bool) -> Result<SigningKey, 
     let password = password(password_stdin)?;
     SigningKey::from_pem(&text, password.as_deref().map(str::as_bytes)).map_err(|error| {
         let message = format!("private key `{}` cannot be used: {}", path.display(), ig_model::chain(&error));
-        with_hint(Failure::text(message), error.hint().map(str::to_owned))
+        Failure::text(message).hint_of(&error)
     })
 }
 

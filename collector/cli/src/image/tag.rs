@@ -3,7 +3,7 @@
 use clap::Args;
 use ig_image::Store;
 
-use super::{describe, parse, with_hint};
+use super::{describe, parse};
 use crate::failure::Failure;
 
 #[derive(Debug, Args)]
@@ -20,7 +20,7 @@ pub(super) fn run(store: &Store, arguments: &Arguments) -> Result<(), Failure> {
         let message = format!("`{}` names a digest, which an image cannot be given", arguments.target);
         return Err(Failure::config(message).hint("write a name and a tag, such as trace_exec:v1"));
     }
-    let image = store.tag(&source, &target).map_err(|error| with_hint(Failure::new(&error), error.hint()))?;
+    let image = store.tag(&source, &target).map_err(|error| Failure::hinted(&error))?;
     eprintln!("Successfully tagged with {}", describe(&image));
     Ok(())
 }

@@ -8,10 +8,11 @@ use ig_image::trust::{
     VerifyError, material, policy_path,
 };
 use ig_image::{ErrorKind, ImageDescriptor, Store};
+use ig_model::Hint as _;
 use ig_operators::spec::split_escaped;
 
 use super::output::{Form, print, printable, write};
-use super::{parse, with_hint};
+use super::parse;
 use crate::failure::Failure;
 use crate::progress::Transfer;
 use crate::registry::{Connection, wait_for};
@@ -140,7 +141,7 @@ fn texts(values: &[String], origin: &Origin) -> Stated<Vec<Stated<String>>> {
 pub(super) fn run(store: &Store, arguments: &Arguments) -> Result<(), Failure> {
     let reference = parse(&arguments.image)?;
     let policy = arguments.trust.policy(arguments.connection.insecure())?;
-    let image = store.resolve(&reference).map_err(|error| with_hint(Failure::new(&error), error.hint()))?;
+    let image = store.resolve(&reference).map_err(|error| Failure::hinted(&error))?;
     if arguments.output.is_none() {
         write(&format!("Verifying image: {}\n", printable(&arguments.image)))?;
     }
@@ -187,7 +188,7 @@ fn report(proof: &Proof, output: Option<Form>) -> Result<(), Failure> {
 }
 
 fn refused(error: &VerifyError) -> Failure {
-    with_hint(Failure::new(error), error.hint())
+    Failure::hinted(error)
 }
 
 /// A policy that cannot be used, with its hint; wrong settings are wrong usage.
@@ -196,5 +197,5 @@ pub(crate) fn of_policy(error: &PolicyError) -> Failure {
         ErrorKind::InvalidInput => Failure::config(ig_model::chain(error)),
         _ => Failure::new(error),
     };
-    with_hint(failure, error.hint())
+    failure.hint_of(error)
 }

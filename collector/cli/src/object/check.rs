@@ -1,5 +1,6 @@
 //! What becomes of one object and each of its programs.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::fs::{self, File};
 use std::io::Read as _;
@@ -10,7 +11,7 @@ use std::sync::Arc;
 use ig_kernel::sys::bpf;
 use ig_loader::core_relo::Relocator;
 use ig_loader::{ErrorKind, LoadError, Loaded, Loader, MapSpec, Object, ProgramSpec};
-use ig_model::chain;
+use ig_model::{Hint as _, chain};
 
 use super::Target;
 use super::hooks::{self, Hook};
@@ -100,13 +101,13 @@ impl Report {
 }
 
 impl Fault {
-    fn new(error: &(dyn std::error::Error + 'static), hint: Option<&str>) -> Self {
-        Self { reason: chain(error), hint: hint.map(str::to_owned), log: None }
+    fn new(error: &(dyn std::error::Error + 'static), hint: Option<Cow<'_, str>>) -> Self {
+        Self { reason: chain(error), hint: hint.map(Cow::into_owned), log: None }
     }
 
     fn load(error: &LoadError) -> Self {
         let hint = match error.kind() {
-            ErrorKind::PermissionDenied => Some(NO_LOAD_HINT),
+            ErrorKind::PermissionDenied => Some(NO_LOAD_HINT.into()),
             _ => error.hint(),
         };
         let mut fault = Self::new(error, hint);

@@ -1,7 +1,10 @@
 //! What can be wrong with an archive, told with the file and the member.
 
+use std::borrow::Cow;
 use std::io;
 use std::path::PathBuf;
+
+use ig_model::Hint;
 
 use crate::store::{IngestError, ResolveError, StoreError, WalkError};
 use crate::{Digest, ErrorKind};
@@ -167,27 +170,28 @@ impl ArchiveError {
             _ => ErrorKind::Corrupt,
         }
     }
+}
 
-    /// What the user can do about it.
-    pub fn hint(&self) -> Option<String> {
+impl Hint for ArchiveError {
+    fn hint(&self) -> Option<Cow<'_, str>> {
         match self {
             Self::Resolve(error) => error.hint(),
             Self::Ingest(error) => error.hint(),
             Self::Store(error) => error.hint(),
             Self::NotTar { path, what } if what.contains("compressed") => {
-                Some(format!("decompress `{}` first", path.display()))
+                Some(format!("decompress `{}` first", path.display()).into())
             }
             Self::NotTar { .. } | Self::Missing { .. } => {
-                Some("archives are made by `ig image export IMAGE FILE`".to_owned())
+                Some("archives are made by `ig image export IMAGE FILE`".into())
             }
             Self::NoNames { .. } => {
-                Some("export it with a name; with skopeo, `oci-archive:FILE:NAME` gives it one".to_owned())
+                Some("export it with a name; with skopeo, `oci-archive:FILE:NAME` gives it one".into())
             }
-            Self::TooLarge { .. } | Self::TooMany { .. } => Some(
-                "if you trust the archive, raise the limit with `--max-bytes` or `--max-files`".to_owned(),
-            ),
+            Self::TooLarge { .. } | Self::TooMany { .. } => {
+                Some("if you trust the archive, raise the limit with `--max-bytes` or `--max-files`".into())
+            }
             Self::Member { problem: MemberProblem::TooLarge, .. } => {
-                Some("if you trust the archive, raise the limit with `--max-blob`".to_owned())
+                Some("if you trust the archive, raise the limit with `--max-blob`".into())
             }
             _ => None,
         }

@@ -1,7 +1,10 @@
 //! What can go wrong with credentials; none of it quotes a secret.
 
+use std::borrow::Cow;
 use std::io;
 use std::path::PathBuf;
+
+use ig_model::Hint;
 
 use crate::ErrorKind;
 
@@ -90,18 +93,22 @@ impl AuthError {
             }
         }
     }
+}
 
-    /// What the user can do about it.
-    pub fn hint(&self) -> Option<String> {
+impl Hint for AuthError {
+    fn hint(&self) -> Option<Cow<'_, str>> {
         match self {
-            Self::Missing { .. } => Some("create it with `ig login REGISTRY --authfile FILE`".to_owned()),
+            Self::Missing { .. } => Some("create it with `ig login REGISTRY --authfile FILE`".into()),
             Self::Io { .. } if self.kind() == ErrorKind::PermissionDenied => {
-                Some("run as root, or name a file of your own with --authfile".to_owned())
+                Some("run as root, or name a file of your own with --authfile".into())
             }
-            Self::HelperRun { name, .. } if self.kind() == ErrorKind::MissingTool => Some(format!(
-                "install `docker-credential-{name}`, or take it out of `credsStore` and `credHelpers`"
-            )),
-            Self::BadEntry { registry } => Some(format!("log in again with `ig login {registry}`")),
+            Self::HelperRun { name, .. } if self.kind() == ErrorKind::MissingTool => Some(
+                format!(
+                    "install `docker-credential-{name}`, or take it out of `credsStore` and `credHelpers`"
+                )
+                .into(),
+            ),
+            Self::BadEntry { registry } => Some(format!("log in again with `ig login {registry}`").into()),
             _ => None,
         }
     }

@@ -2,6 +2,7 @@ use std::fs;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::Path;
 
+use ig_model::Hint as _;
 use proptest::prelude::*;
 
 use super::*;

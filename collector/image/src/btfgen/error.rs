@@ -1,68 +1,12 @@
-//! What can go wrong with types that are brought along.
+//! Why an image brings no types for a kernel.
 
+use std::borrow::Cow;
 use std::io;
 use std::path::PathBuf;
 
-use ig_kernel::btf::BtfError;
-use ig_loader::ParseError;
-use ig_loader::min_btf::CutError;
+use ig_model::Hint;
 
 use super::Kernel;
-
-/// A layer of types cannot be made.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum PackError {
-    /// A file or folder of the archive cannot be read.
-    #[error("failed to read `{path}` of the BTF archive")]
-    Read {
-        /// The file.
-        path: PathBuf,
-        /// Why it failed.
-        #[source]
-        source: io::Error,
-    },
-    /// A file of the archive does not hold what its name says.
-    #[error("`{path}` of the BTF archive {problem}")]
-    Content {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong.
-        problem: &'static str,
-    },
-    /// A file of the archive is not usable BTF.
-    #[error("`{path}` of the BTF archive holds no usable types")]
-    Types {
-        /// The file.
-        path: PathBuf,
-        /// Why not.
-        #[source]
-        source: BtfError,
-    },
-    /// The types of a kernel cannot be cut.
-    #[error("failed to cut the types of `{path}`")]
-    Cut {
-        /// The file.
-        path: PathBuf,
-        /// Why not.
-        #[source]
-        source: Box<CutError>,
-    },
-    /// The object cannot be read.
-    #[error("the object, for which types are to be cut, cannot be read")]
-    Object(#[source] Box<ParseError>),
-    /// More files than any archive has.
-    #[error("the BTF archive `{path}` has more than {limit} entries")]
-    TooMany {
-        /// Its folder.
-        path: PathBuf,
-        /// The bound.
-        limit: usize,
-    },
-    /// The layer could not be put together.
-    #[error("failed to pack the types")]
-    Write(#[source] io::Error),
-}
 
 /// No types for a kernel can be had from a layer.
 #[derive(Debug, thiserror::Error)]
@@ -114,17 +58,17 @@ impl SelectError {
     pub(super) fn missing(kernel: &Kernel, count: usize, near: Vec<String>) -> Self {
         Self::Missing { wanted: kernel.file(), count, near }
     }
+}
 
-    /// What the user can do about it.
-    pub fn hint(&self) -> Option<String> {
+impl Hint for SelectError {
+    fn hint(&self) -> Option<Cow<'_, str>> {
         match self {
             Self::Missing { near, .. } if near.is_empty() => Some(
                 "boot a kernel with CONFIG_DEBUG_INFO_BTF=y, or build the image with --btfgen and an archive that has \
                  this kernel"
-                    .to_owned(),
-            ),
+                    .into()),
             Self::Missing { near, .. } => {
-                Some(format!("the image has types for {} of the same distribution", near.join(", ")))
+                Some(format!("the image has types for {} of the same distribution", near.join(", ")).into())
             }
             _ => None,
         }

@@ -1,10 +1,9 @@
-//! The tar.gz of an image: written so that the same files make the same bytes, read as if an enemy had written it.
+//! The tar.gz of an image, read as if an enemy had written it.
 
-use std::io::{self, Read, Write as _};
+use std::io::{self, Read};
 
 use flate2::read::MultiGzDecoder;
-use flate2::{Compression, GzBuilder};
-use tar::{Archive, EntryType, Header};
+use tar::{Archive, EntryType};
 
 use super::kernel::Fit;
 use super::{Kernel, MAX_TYPES, SelectError};
@@ -104,26 +103,6 @@ fn checked(name: &str) -> Result<&str, SelectError> {
 fn refused(name: &str, problem: &'static str) -> SelectError {
     let entry = name.chars().take(100).flat_map(char::escape_default).collect();
     SelectError::Refused { entry, problem }
-}
-
-/// Packs files, sorted by name, without anything that differs from one build to the next.
-pub(super) fn write(files: &[(String, Vec<u8>)]) -> io::Result<Vec<u8>> {
-    let gzip = GzBuilder::new().mtime(0).write(Vec::new(), Compression::best());
-    let mut archive = tar::Builder::new(gzip);
-    archive.mode(tar::HeaderMode::Deterministic);
-    for (name, content) in files {
-        let mut header = Header::new_gnu();
-        header.set_entry_type(EntryType::Regular);
-        header.set_mode(0o644);
-        header.set_mtime(0);
-        header.set_uid(0);
-        header.set_gid(0);
-        header.set_size(content.len() as u64);
-        archive.append_data(&mut header, name, content.as_slice())?;
-    }
-    let mut gzip = archive.into_inner()?;
-    gzip.flush()?;
-    gzip.finish()
 }
 
 /// Ends with an error instead of going on without end.

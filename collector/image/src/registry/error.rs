@@ -1,11 +1,13 @@
 //! What can go wrong between here and a registry, and what to do about it.
 
+use std::borrow::Cow;
 use std::io;
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
 use http::StatusCode;
+use ig_model::Hint;
 use reqwest::Url;
 
 use crate::auth::AuthError;
@@ -139,32 +141,6 @@ impl RegistryError {
         }
     }
 
-    /// What the user can do about it.
-    pub fn hint(&self) -> Option<String> {
-        match self.fault() {
-            Fault::Fetch { source, .. } | Fault::Push { source, .. } => source.hint(),
-            Fault::Auth(error) => error.hint(),
-            Fault::Store(error) => error.hint(),
-            Fault::Ingest(error) => error.hint(),
-            Fault::NotStored { .. } => Some("see what is there with `ig image list`".to_owned()),
-            Fault::Refused { host, anonymous: true, .. } => {
-                Some(format!("check the name, or log in with `ig login {host}`"))
-            }
-            Fault::Refused { .. } => Some("check the name, and what this login may do".to_owned()),
-            Fault::Status { status, .. } if *status == StatusCode::NOT_FOUND => {
-                Some("check the name and the tag".to_owned())
-            }
-            Fault::Status { status, .. } if *status == StatusCode::TOO_MANY_REQUESTS => {
-                Some("the registry limits how often it is asked; try later, or log in".to_owned())
-            }
-            Fault::Request { source, .. } => request_hint(source),
-            Fault::BlobTooLarge { .. } | Fault::Graph { .. } | Fault::TooLarge { .. } => {
-                Some("no real gadget is that large; if it is wanted, raise the limit".to_owned())
-            }
-            _ => None,
-        }
-    }
-
     /// Whether another try at the same place may have another outcome.
     pub(super) fn retryable(&self) -> Option<Again> {
         match self.fault() {
@@ -173,6 +149,33 @@ impl RegistryError {
             }
             Fault::Request { source, .. } => is_passing(source).then_some(Again { asked: None }),
             Fault::Truncated { .. } | Fault::Stalled { .. } => Some(Again { asked: None }),
+            _ => None,
+        }
+    }
+}
+
+impl Hint for RegistryError {
+    fn hint(&self) -> Option<Cow<'_, str>> {
+        match self.fault() {
+            Fault::Fetch { source, .. } | Fault::Push { source, .. } => source.hint(),
+            Fault::Auth(error) => error.hint(),
+            Fault::Store(error) => error.hint(),
+            Fault::Ingest(error) => error.hint(),
+            Fault::NotStored { .. } => Some("see what is there with `ig image list`".into()),
+            Fault::Refused { host, anonymous: true, .. } => {
+                Some(format!("check the name, or log in with `ig login {host}`").into())
+            }
+            Fault::Refused { .. } => Some("check the name, and what this login may do".into()),
+            Fault::Status { status, .. } if *status == StatusCode::NOT_FOUND => {
+                Some("check the name and the tag".into())
+            }
+            Fault::Status { status, .. } if *status == StatusCode::TOO_MANY_REQUESTS => {
+                Some("the registry limits how often it is asked; try later, or log in".into())
+            }
+            Fault::Request { source, .. } => request_hint(source).map(Cow::Borrowed),
+            Fault::BlobTooLarge { .. } | Fault::Graph { .. } | Fault::TooLarge { .. } => {
+                Some("no real gadget is that large; if it is wanted, raise the limit".into())
+            }
             _ => None,
         }
     }
@@ -209,7 +212,7 @@ fn tls_fault(error: &reqwest::Error) -> Option<&rustls::Error> {
     None
 }
 
-fn request_hint(error: &reqwest::Error) -> Option<String> {
+fn request_hint(error: &reqwest::Error) -> Option<&'static str> {
     use rustls::{CertificateError, Error};
     let hint = match tls_fault(error)? {
         Error::InvalidCertificate(CertificateError::UnknownIssuer) => {
@@ -233,5 +236,5 @@ fn request_hint(error: &reqwest::Error) -> Option<String> {
         }
         _ => return None,
     };
-    Some(hint.to_owned())
+    Some(hint)
 }

@@ -1,7 +1,10 @@
 //! What can go wrong in the store, told with the path and the remedy.
 
+use std::borrow::Cow;
 use std::io;
 use std::path::{Path, PathBuf};
+
+use ig_model::Hint;
 
 use crate::{ErrorKind, ParseDigestError, Reference};
 
@@ -159,22 +162,21 @@ impl StoreError {
             Self::Unreadable { .. } => ErrorKind::Io,
         }
     }
+}
 
-    /// What the user can do about it.
-    pub fn hint(&self) -> Option<String> {
+impl Hint for StoreError {
+    fn hint(&self) -> Option<Cow<'_, str>> {
         match self {
             Self::Io { .. } if self.kind() == ErrorKind::PermissionDenied => {
-                Some("run as root, or use a store in a folder you may write to".to_owned())
+                Some("run as root, or use a store in a folder you may write to".into())
             }
-            Self::Locked { .. } => {
-                Some("wait for the other `ig` process to finish, then try again".to_owned())
-            }
+            Self::Locked { .. } => Some("wait for the other `ig` process to finish, then try again".into()),
             Self::Io { source, .. } if source.kind() == io::ErrorKind::StorageFull => {
-                Some("free space on the disk, with `ig image remove` for example, then try again".to_owned())
+                Some("free space on the disk, with `ig image remove` for example, then try again".into())
             }
-            Self::NoSudoUser { .. } => Some("run ig through sudo, or name a store with --store".to_owned()),
+            Self::NoSudoUser { .. } => Some("run ig through sudo, or name a store with --store".into()),
             Self::NotALayout { .. } | Self::BadIndex { .. } => {
-                Some("repair the store with `ig image fsck --repair`; it says what is lost".to_owned())
+                Some("repair the store with `ig image fsck --repair`; it says what is lost".into())
             }
             _ => None,
         }
@@ -191,16 +193,17 @@ impl ResolveError {
             Self::Store(error) => error.kind(),
         }
     }
+}
 
-    /// What the user can do about it.
-    pub fn hint(&self) -> Option<String> {
+impl Hint for ResolveError {
+    fn hint(&self) -> Option<Cow<'_, str>> {
         match self {
             Self::NotFound { reference, .. } => Some(format!(
                 "fetch it with `ig image pull {name}`, build it with `ig image build PATH -t {name}`, or see what is \
                  there with `ig image list`",
                 name = reference.short()
-            )),
-            Self::Named { .. } => Some("remove it by each of its names".to_owned()),
+            ).into()),
+            Self::Named { .. } => Some("remove it by each of its names".into()),
             Self::Digest { .. } => None,
             Self::Store(error) => error.hint(),
         }

@@ -1,6 +1,7 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 
+use ig_model::Hint as _;
 use ig_model::chain;
 use tempfile::TempDir;
 

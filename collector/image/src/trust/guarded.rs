@@ -4,12 +4,14 @@
 //! alone, and so must the folder that it is in, unless that is on a read-only mount, as Kubernetes makes them. What
 //! is checked is the open file, not its name.
 
+use std::borrow::Cow;
 use std::fs::{File, Metadata};
 use std::io;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use ig_files::{Content, ReadError, open_regular};
+use ig_model::Hint;
 use rustix::fs::StatVfsMountFlags;
 
 /// Who may have written a file.
@@ -102,12 +104,13 @@ fn check(path: &Path, metadata: &Metadata, user: u32) -> Result<(), GuardError> 
     Ok(())
 }
 
-impl GuardError {
-    /// What to do about it.
-    pub fn hint(&self) -> Option<String> {
+impl Hint for GuardError {
+    fn hint(&self) -> Option<Cow<'_, str>> {
         match self {
-            Self::Owner { path, wanted, .. } => Some(format!("run `chown {wanted} {}`", path.display())),
-            Self::Writable { path, .. } => Some(format!("run `chmod go-w {}`", path.display())),
+            Self::Owner { path, wanted, .. } => {
+                Some(format!("run `chown {wanted} {}`", path.display()).into())
+            }
+            Self::Writable { path, .. } => Some(format!("run `chmod go-w {}`", path.display()).into()),
             Self::Io { .. } | Self::TooLarge { .. } => None,
         }
     }

@@ -3,8 +3,10 @@
 //! ring does the arithmetic; x509-parser reads the structure around a key. Keys come from administrators, not from
 //! images, but are bounded like everything else.
 
+use std::borrow::Cow;
 use std::fmt;
 
+use ig_model::Hint;
 use ring::signature::{
     ECDSA_P256_SHA256_ASN1, ECDSA_P256_SHA256_FIXED, ECDSA_P384_SHA256_ASN1, ECDSA_P384_SHA384_ASN1,
     ECDSA_P384_SHA384_FIXED, ED25519, RSA_PKCS1_2048_8192_SHA256, UnparsedPublicKey, VerificationAlgorithm,
@@ -213,18 +215,15 @@ impl fmt::Display for KeyAlgorithm {
     }
 }
 
-impl KeyError {
-    /// What to do about it.
-    pub fn hint(&self) -> Option<&'static str> {
+impl Hint for KeyError {
+    fn hint(&self) -> Option<Cow<'_, str>> {
         let Self::WrongBlock { found } = self else { return None };
         match found.as_str() {
             label if label.ends_with("PRIVATE KEY") => Some(
-                "that is the private half and stays with the signer; give the public one, as `ig image key public` prints it",
-            ),
+                "that is the private half and stays with the signer; give the public one, as `ig image key public` prints it".into()),
             "CERTIFICATE" => Some(
-                "certificates belong to notation; `openssl x509 -pubkey -noout -in FILE` prints the key of one",
-            ),
-            "RSA PUBLIC KEY" => Some("convert it with `openssl rsa -RSAPublicKey_in -in FILE -pubout`"),
+                "certificates belong to notation; `openssl x509 -pubkey -noout -in FILE` prints the key of one".into()),
+            "RSA PUBLIC KEY" => Some("convert it with `openssl rsa -RSAPublicKey_in -in FILE -pubout`".into()),
             _ => None,
         }
     }

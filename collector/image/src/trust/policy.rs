@@ -5,12 +5,14 @@
 //! keys, fewer registries, more refusals; an attempt to loosen it is an error that names both places. Lists of
 //! allowed images then add up as conditions: an image has to pass both.
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::path::Path;
 
 use ig_config::Position;
 use ig_config::policy::{ImagePolicyError, parse};
 use ig_files::FileVersion;
+use ig_model::Hint;
 
 use super::guarded::{GuardError, Trustee, read};
 use super::key::{KeyError, PublicKey};
@@ -337,14 +339,15 @@ impl PolicyError {
             _ => ErrorKind::InvalidInput,
         }
     }
+}
 
-    /// What the user can do about it.
-    pub fn hint(&self) -> Option<String> {
+impl Hint for PolicyError {
+    fn hint(&self) -> Option<Cow<'_, str>> {
         match self {
             Self::File(error) | Self::Material(MaterialError { source: error, .. }) => error.hint(),
-            Self::Key { source, .. } => source.hint().map(str::to_owned),
+            Self::Key { source, .. } => source.hint(),
             Self::Loosened { .. } => {
-                Some("leave the setting out, or ask whoever administers this machine".to_owned())
+                Some("leave the setting out, or ask whoever administers this machine".into())
             }
             _ => None,
         }

@@ -3,10 +3,12 @@
 //! What is signed is the digest of the image's index. The signature is stored beside the image: under the tag
 //! `sha256-<hex>.sig`, or as a manifest that refers to it.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use ig_model::Hint;
 use serde_json::json;
 
 use super::cosign::{self, Statement, Subject};
@@ -232,13 +234,14 @@ impl SignError {
             Self::Store(error) => error.kind(),
         }
     }
+}
 
-    /// What the user can do about it.
-    pub fn hint(&self) -> Option<String> {
+impl Hint for SignError {
+    fn hint(&self) -> Option<Cow<'_, str>> {
         match self {
-            Self::Key(error) => error.hint().map(str::to_owned),
+            Self::Key(error) => error.hint(),
             Self::Existing { tag, .. } => {
-                Some(format!("remove them with `ig image remove {tag}`, or use another --format"))
+                Some(format!("remove them with `ig image remove {tag}`, or use another --format").into())
             }
             Self::Store(error) => error.hint(),
             _ => None,

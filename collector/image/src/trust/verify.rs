@@ -3,9 +3,11 @@
 //! Whoever can write to a registry can attach signatures to an image. So one that is broken, foreign or wrong is
 //! noted and the next one tried; only a good one decides. How many are looked at is bounded.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::time::SystemTime;
 
+use ig_model::Hint;
 use serde::Serialize;
 
 use super::cosign::{self, Bundle, clip};
@@ -503,20 +505,21 @@ impl VerifyError {
     pub fn fetching_may_help(&self) -> bool {
         matches!(self, Self::Unsigned { .. } | Self::Untrusted { .. })
     }
+}
 
-    /// What the user can do about it.
-    pub fn hint(&self) -> Option<String> {
+impl Hint for VerifyError {
+    fn hint(&self) -> Option<Cow<'_, str>> {
         match self {
-            Self::Refused(refusal) => Some(refusal.hint()),
+            Self::Refused(refusal) => refusal.hint(),
             Self::NoMethod { .. } => {
-                Some("configure a public key, or certificates with a trust policy".to_owned())
+                Some("configure a public key, or certificates with a trust policy".into())
             }
             Self::Unsigned { reference, .. } => Some(format!(
                 "sign it with `ig image sign {0} --key FILE`, or fetch its signatures with `ig image pull {0}`",
                 reference.short()
-            )),
+            ).into()),
             Self::Untrusted { .. } => {
-                Some("configure the public key of whoever signed it, if you trust them".to_owned())
+                Some("configure the public key of whoever signed it, if you trust them".into())
             }
             Self::Store(error) => error.hint(),
             Self::NotAnIndex { .. } => None,

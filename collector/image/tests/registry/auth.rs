@@ -2,6 +2,7 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use ig_model::Hint as _;
 
 use crate::trust::{Authority, trusting};
 use crate::*;

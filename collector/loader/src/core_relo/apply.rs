@@ -1,7 +1,7 @@
 //! Writing answers into instructions.
 
 use super::CoreError;
-use crate::insn::Insn;
+use crate::insn::{self, Insn};
 
 /// What one instruction has to become.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,9 +33,9 @@ impl Fixup {
         let insn = rest.next().ok_or_else(|| fault("it lies outside of the function"))?;
         let second = if insn.is_wide() { rest.next() } else { None };
         let poison = |insn: &mut Insn, second: Option<&mut Insn>| {
-            *insn = Insn::poison();
+            *insn = insn::poison();
             if let Some(second) = second {
-                *second = Insn::poison();
+                *second = insn::poison();
             }
         };
         if self.poison {

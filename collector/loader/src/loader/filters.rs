@@ -2,9 +2,12 @@
 
 use super::Loader;
 use crate::error::LoadError;
+use crate::insn::Insn;
 use crate::object::{Function, Object, ProgramSpec};
-use crate::packet_filter::{self, HOOK_PREFIX};
 use crate::section::ProgramType;
+
+/// Beginning of the names of functions that take a filter.
+const HOOK_PREFIX: &str = "gadget_pf_";
 
 /// `BPF_PROG_TYPE_SOCKET_FILTER` and `BPF_PROG_TYPE_SCHED_CLS`: their context is a packet.
 const PACKET_PROGRAMS: [ProgramType; 2] = [ProgramType(1), ProgramType(3)];
@@ -32,7 +35,7 @@ impl Loader<'_> {
             hook: hook.to_owned(),
             known: self.object.packet_filters().map(str::to_owned).collect(),
         })?;
-        let insns = packet_filter::compile(expression)
+        let insns = ig_packet_filter::compile(expression)
             .map_err(|source| LoadError::PacketFilter { hook: hook.to_owned(), source })?;
         self.packet_filters.insert(index, insns);
         Ok(self)
@@ -46,7 +49,7 @@ impl Loader<'_> {
         let mut functions = functions.to_vec();
         for (index, insns) in &self.packet_filters {
             if let Some(function) = functions.get_mut(*index) {
-                packet_filter::inject(function, insns);
+                inject(function, insns);
             }
         }
         Some(functions)
@@ -56,4 +59,24 @@ impl Loader<'_> {
     pub(super) fn takes_filters(spec: &ProgramSpec) -> bool {
         PACKET_PROGRAMS.contains(&spec.program_type)
     }
+}
+
+/// Puts instructions in front of a function's body. The function's type and first line move to the first of them.
+fn inject(function: &mut Function, filter: &[Insn]) {
+    let Ok(shift) = u32::try_from(filter.len()) else { return };
+    if shift == 0 {
+        return;
+    }
+    for reference in &mut function.references {
+        reference.insn += shift;
+    }
+    for relocation in &mut function.relocations {
+        relocation.insn += shift;
+    }
+    let first = function.lines.first().filter(|line| line.insn == 0).copied();
+    for line in &mut function.lines {
+        line.insn += shift;
+    }
+    function.lines.splice(0..0, first);
+    function.insns.splice(0..0, filter.iter().copied());
 }

@@ -288,7 +288,7 @@ impl Prepared<'_> {
                         bind_extern(insn, *supply, self.maps, &mut self.modules).map_err(failed)?
                     else {
                         // A call of nothing: refused unless the verifier can tell that it is never made.
-                        *insn = Insn::missing_function(index);
+                        *insn = insn::missing_function(index);
                         continue;
                     };
                     value

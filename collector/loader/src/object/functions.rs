@@ -213,7 +213,7 @@ fn resolve(
                     .and_then(|symbol| target(*insn, symbol, elf, by_start, &externs, places))
                     .map(Some),
                 // Calls within a section are not relocated: they count from the instruction behind them.
-                None if insn.is_local_call() => {
+                None if insn::is_local_call(*insn) => {
                     let callee = i64::from(at) + 1 + i64::from(insn.imm);
                     let callee =
                         u32::try_from(callee).ok().and_then(|callee| by_start.get(&(*section, callee)));

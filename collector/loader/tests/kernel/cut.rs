@@ -6,7 +6,8 @@ use std::sync::Arc;
 
 use ig_kernel::btf::{Btf, Kind, vmlinux};
 use ig_loader::core_relo::{CoreError, CoreKind, Relocator};
-use ig_loader::{Insn, Object, min_btf::cut};
+use ig_loader::{Object, min_btf::cut};
+use ig_model::Insn;
 
 use crate::compile::compile;
 use crate::{loader_for_self, object, read_u64, trigger};

@@ -1,228 +1,143 @@
-//! Packet filters against tcpdump and against the kernel.
-//!
-//! tcpdump compiles each expression for the classic machine; that program and ours are run over the same frames, by
-//! interpreters here and by the kernel. Needs tcpdump; the kernel's part needs root and what the loader's tests need.
+//! Filters in programs that the kernel verifies and runs, over the expressions and frames that the compiler is held
+//! against tcpdump with. Needs root and what the loader's other tests need.
 #![cfg(test)]
 
 #[path = "../kernel/compile.rs"]
 #[expect(dead_code, reason = "the loader's other tests use the rest")]
 mod compile;
+#[path = "../../../packet-filter/tests/libpcap/corpus.rs"]
+#[expect(dead_code, reason = "the compiler's own tests use the rest")]
 mod corpus;
-mod expressions;
+#[path = "../../../packet-filter/tests/libpcap/frames.rs"]
+#[expect(dead_code, reason = "the compiler's own tests use the rest")]
 mod frames;
-mod kernel;
+#[path = "../../../packet-filter/tests/libpcap/machine.rs"]
 mod machine;
-mod oracle;
 
-use ig_loader::packet_filter::compile;
-use proptest::{prelude::*, test_runner::RngSeed};
+use std::os::fd::AsFd as _;
+use std::path::Path;
 
-use corpus::{ACCEPTED, LENIENT, REFUSED};
+use ig_kernel::sys::bpf;
+use ig_loader::{ErrorKind, LoadError, Loaded, Loader, Object};
+use ig_packet_filter::compile;
+
+use compile::{compile_file, compile_with};
+use corpus::ACCEPTED;
 use frames::Frame;
-use oracle::Oracle;
+use machine::Filter;
 
-/// Compares verdicts on one frame; where libpcap's optimiser changes its own verdict, either will do.
-fn check(expression: &str, filter: &machine::Filter, oracle: &Oracle, frame: &[u8]) -> bool {
-    let (optimised, plain) = oracle.verdicts(frame);
-    let ours = filter.matches(frame, None);
-    assert!(
-        ours == optimised || ours == plain,
-        "`{expression}` on {frame:02x?}: ours says {ours}, tcpdump {optimised}"
-    );
-    ours
+fn object() -> Object {
+    let headers = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../gadgets/include");
+    let bytes = compile_with("packet_filter", &["-I", headers.to_str().unwrap()]);
+    Object::parse("packet_filter", &bytes).unwrap()
 }
 
-/// Scenario: expressions of every kind over frames of every kind, whole and cut off at each length.
-/// Guarantees: ours accept what tcpdump's accept. Each expression that can tell frames apart does.
-#[test]
-fn verdicts_are_those_of_libpcap() {
-    let frames = frames::pool();
-    let mut dull = Vec::new();
-    for expression in ACCEPTED {
-        let filter =
-            machine::Filter::new(&compile(expression).unwrap_or_else(|e| panic!("`{expression}`: {e}")));
-        let oracle = Oracle::new(expression).unwrap_or_else(|e| panic!("`{expression}`: {e}"));
-        let matched = frames.iter().filter(|frame| check(expression, &filter, &oracle, frame)).count();
-        if matched == 0 || matched == frames.len() {
-            dull.push(*expression);
-        }
+fn load(object: &Object, filters: &[(&str, &str)]) -> Loaded {
+    let mut loader = Loader::new(object);
+    for (hook, expression) in filters {
+        loader.set_packet_filter(hook, expression).unwrap();
     }
-    assert!(ACCEPTED.len() >= 200, "{}", ACCEPTED.len());
-    assert!(dull.len() * 10 < ACCEPTED.len(), "the frames tell nothing about {dull:?}");
+    loader
+        .load()
+        .unwrap_or_else(|error| panic!("{filters:?}: {error}\n{}", error.verifier_log().unwrap_or("")))
 }
 
-/// Guarantees: what tcpdump refuses is refused here, with the column of the fault; a few texts are taken though tcpdump
-/// does not, each with the meaning of another that it does take.
-#[test]
-fn faults_are_those_of_libpcap() {
-    let mut wrong = Vec::new();
-    for (expression, column, message) in REFUSED {
-        let error = compile(expression).expect_err(expression);
-        if error.column() != *column || !error.to_string().contains(message) {
-            wrong.push(format!("`{expression}`: {error}"));
-        }
-        if Oracle::new(expression).is_ok() != corpus::LEFT_OUT.contains(expression) {
-            wrong.push(format!("`{expression}`: tcpdump does not agree"));
-        }
-    }
-    assert!(wrong.is_empty(), "{wrong:#?}");
-    for (expression, same) in LENIENT {
-        assert!(Oracle::new(expression).is_err(), "`{expression}` is fine for tcpdump now");
-        assert_eq!(compile(expression), compile(same), "`{expression}`");
-    }
-    for frame in frames::pool() {
-        for (expression, same) in corpus::MENDED {
-            let matches =
-                |expression| machine::Filter::new(&compile(expression).unwrap()).matches(&frame, None);
-            assert_eq!(matches(expression), matches(same), "`{expression}` on {frame:02x?}");
-        }
-    }
+fn run(loaded: &Loaded, program: &str, frame: &[u8]) -> u32 {
+    bpf::prog_test_run(loaded.program(program).unwrap().fd.as_fd(), frame, &[])
+        .unwrap_or_else(|error| panic!("{program} on {frame:02x?}: {error}"))
 }
 
-/// Scenario: a file of frames and tcpdump reading it.
-/// Guarantees: the frames it prints are those that ours accept.
-#[test]
-fn a_capture_is_filtered_alike() {
-    let frames: Vec<Frame> = frames::pool().into_iter().filter(|frame| frame.len() >= 14).collect();
-    let capture = oracle::Capture::new(&frames);
-    for expression in ["tcp port 80", "not arp", "ip6 or vlan", "src net 10.0.0.0/8 and udp", "greater 100"] {
-        let filter = machine::Filter::new(&compile(expression).unwrap());
-        let ours: Vec<&Frame> = frames.iter().filter(|frame| filter.matches(frame, None)).collect();
-        let theirs = capture.read(expression);
-        assert!(!ours.is_empty() && ours.len() < frames.len(), "`{expression}`");
-        assert!(ours.into_iter().eq(&theirs), "`{expression}`");
-    }
-}
-
-/// Guarantees: a tag that the kernel keeps beside the frame is the first that `vlan` sees, and moves nothing; without the
-/// word it is not looked at.
-#[test]
-fn tags_beside_the_frame_count() {
-    let whole = frames::tcp4([10, 0, 0, 1], [10, 0, 0, 2], 1234, 80);
-    let tagged = frames::tagged(0x8100, 7, &whole);
-    let matches = |expression: &str, frame: &[u8], tag| {
-        machine::Filter::new(&compile(expression).unwrap()).matches(frame, tag)
+/// Every so many of the frames that the kernel takes for a test run: not empty, and with a whole IP header if any.
+fn some_frames(step: usize) -> Vec<Frame> {
+    let whole = |frame: &Frame| match frame.get(12..14) {
+        Some([0x08, 0x00] | [0x86, 0xdd]) => frame.len() >= 54,
+        _ => frame.len() > 14,
     };
-    for (expression, verdict) in [
-        ("vlan", true),
-        ("vlan 7", true),
-        ("vlan 8", false),
-        ("vlan 7 and tcp port 80", true),
-        ("vlan and udp", false),
-        ("not vlan", false),
-        ("vlan 7 and vlan 7", false),
+    frames::pool().into_iter().filter(whole).step_by(step).collect()
+}
+
+/// Scenario: every expression in a classifier and in a socket filter, run by the kernel on frames of every kind.
+/// Guarantees: the verifier takes each, and the verdicts are those of the interpreter, which are tcpdump's.
+#[test]
+fn the_kernel_agrees() {
+    let object = object();
+    let frames = some_frames(29);
+    assert!(frames.len() > 50, "{}", frames.len());
+    for expression in ACCEPTED {
+        let filter = Filter::new(&compile(expression).unwrap());
+        let loaded = load(&object, &[("", expression)]);
+        for frame in &frames {
+            let verdict = filter.matches(frame, None);
+            let expected = (u32::from(verdict) + 2, if verdict { 8 } else { 4 });
+            // A test run keeps the link's header from socket filters; a packet socket does not.
+            let behind_header = [&[0; 14][..], frame].concat();
+            let seen = (run(&loaded, "incoming", frame), run(&loaded, "packets", &behind_header));
+            assert_eq!(seen, expected, "`{expression}` on {frame:02x?}");
+        }
+    }
+}
+
+/// Guarantees: hooks are told by name, each has a filter of its own or none, and one that does not exist is an error.
+#[test]
+fn each_hook_has_its_filter() {
+    let object = object();
+    let mut hooks: Vec<&str> = object.packet_filters().collect();
+    hooks.sort_unstable();
+    assert_eq!(hooks, ["", "second"]);
+    let tcp = frames::tcp4([10, 0, 0, 1], [10, 0, 0, 2], 1234, 80);
+    for (filters, verdict) in [
+        (&[][..], 3),
+        (&[("", ""), ("second", " ")], 3),
+        (&[("", "udp")], 2),
+        (&[("second", "udp")], 1),
+        (&[("", "tcp port 80"), ("second", "host 10.0.0.2")], 3),
+        (&[("", "__reject_all__"), ("second", "src port 80")], 0),
+        (&[("", "1 = 1"), ("second", "1 = 2")], 1),
+        (&[("", "udp"), ("", "tcp")], 3),
     ] {
-        assert_eq!(matches(expression, &tagged, None), verdict, "{expression}, in the frame");
-        assert_eq!(matches(expression, &whole, Some(0x6007)), verdict, "{expression}, beside the frame");
-        assert_eq!(matches(expression, &whole, None), expression == "not vlan", "{expression}, no tag");
+        assert_eq!(run(&load(&object, filters), "incoming", &tcp), verdict, "{filters:?}");
     }
-    assert!(matches("vlan 7 and vlan 9 and tcp", &frames::tagged(0x8100, 9, &whole), Some(7)));
-    assert!(matches("tcp port 80", &whole, Some(7)));
+    let mut loader = Loader::new(&object);
+    let error = loader.set_packet_filter("third", "tcp").unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::NotFound);
+    assert!(error.to_string().contains("no packet filter `third`, only `"), "{error}");
+    let error = loader.set_packet_filter("second", "tcp prt 80").unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::InvalidInput);
+    assert_eq!(error.to_string(), "failed to compile the packet filter of hook `second`");
+    let LoadError::PacketFilter { source, .. } = error else { panic!("{error}") };
+    assert_eq!(source.column(), 5);
+    assert!(source.to_string().ends_with("; did you mean `port`?"), "{source}");
 }
 
-/// Guarantees: the empty expression adds nothing, and the one that refuses all does.
+/// Guarantees: the largest filters that compile are small enough for the verifier.
 #[test]
-fn nothing_and_everything() {
-    for empty in ["", " \t\n"] {
-        assert_eq!(compile(empty).unwrap(), []);
-    }
-    let frame = frames::tcp4([10, 0, 0, 1], [10, 0, 0, 2], 1, 2);
-    assert!(!machine::Filter::new(&compile("__reject_all__").unwrap()).matches(&frame, None));
-    assert!(machine::Filter::new(&compile("1 = 1").unwrap()).matches(&frame, None));
-}
-
-/// Scenario: conditions that no frame can change, beside some that look at bytes which a short frame does not have.
-/// Guarantees: on whole frames the verdict is tcpdump's; on the short one it is what the words say, where libpcap refuses
-/// the frame for bytes that it need not have looked at.
-#[test]
-fn constants_are_known_before_any_byte() {
-    let (whole, short) = (frames::tcp4([10, 0, 0, 1], [10, 0, 0, 2], 1, 2), [0; 12]);
-    for (expression, verdict) in [
-        ("ip or 2 != -0", true),
-        ("tcp[0] > 1 or 1 != 2", true),
-        ("not (arp and 1 = 2)", true),
-        ("ip6 and 1 = 2", false),
-    ] {
-        let filter = machine::Filter::new(&compile(expression).unwrap());
-        assert_eq!(
-            check(expression, &filter, &Oracle::new(expression).unwrap(), &whole),
-            verdict,
-            "{expression}"
-        );
-        assert_eq!(filter.matches(&short, None), verdict, "{expression}");
-    }
-}
-
-/// Guarantees: size and depth are limited, with an error and not with the stack's end; what is allowed is compiled.
-#[test]
-fn size_is_limited() {
-    let many = |count: usize| vec!["host 10.1.2.3"; count].join(" or ");
-    assert!(compile(&many(500)).is_ok());
-    assert!(compile(&many(600)).unwrap_err().to_string().contains("more than 1024"));
-    assert!(compile(&vec!["ip and udp or tcp"; 340].join(" and ")).is_ok());
-    let ports = vec!["tcp[0] * tcp[1] - ip[ip[0] & 15] = udp[4:4] / icmp[icmptype]"; 140].join(" or ");
-    assert!(compile(&ports).unwrap_err().to_string().contains("1024"));
-    for (open, inner, close) in
-        [("(", "ip", ")"), ("not ", "ip", ""), ("-", "1 = 1", ""), ("ip[", "0", "] = 1")]
+fn large_filters_are_verified() {
+    let object = object();
+    let hosts: Vec<String> =
+        (0..500).map(|number| format!("host 10.0.{}.{}", number / 250, number % 250)).collect();
+    let ports: Vec<String> = (0..500).map(|number| format!("tcp[{number}] != ip[{number}]")).collect();
+    let tags = vec!["vlan and ip"; 200];
+    for expression in
+        [hosts.join(" or "), ports[..200].join(" or "), ports[..200].join(" and "), tags.join(" or ")]
     {
-        let nested = |count: usize| open.repeat(count) + inner + &close.repeat(count);
-        compile(&nested(20)).map(drop).or_else(|e| if open == "ip[" { Ok(()) } else { Err(e) }).unwrap();
-        let error = compile(&nested(100_000)).unwrap_err().to_string();
-        assert!(error.contains("64 levels") || error.contains("64 KiB"), "{error}");
-        assert!(compile(&nested(5000)).unwrap_err().to_string().contains("64 levels"));
-    }
-    assert!(compile(&"ip or ".repeat(20_000)).unwrap_err().to_string().contains("64 KiB"));
-}
-
-proptest! {
-    #![proptest_config(ProptestConfig { cases: 4096, ..ProptestConfig::default() })]
-
-    /// Scenario: texts made of the language's own pieces, and any text at all.
-    /// Guarantees: no panic; what compiles is of bounded size, and the verdict on any bytes is reached.
-    #[test]
-    fn any_text_is_survived(text in expressions::jumble(), bytes in prop::collection::vec(any::<u8>(), 0..120)) {
-        if let Ok(insns) = compile(&text) {
-            prop_assert!(insns.len() <= 32_010);
-            if !insns.is_empty() {
-                machine::Filter::new(&insns).matches(&bytes, None);
-            }
-        }
+        load(&object, &[("", &expression)]);
     }
 }
 
-/// The same expressions in every run: a difference to libpcap is something to look at, not the fault of whatever change
-/// happens to meet it. `PROPTEST_RNG_SEED=N` looks elsewhere.
-fn settled() -> ProptestConfig {
-    let config = ProptestConfig { cases: 256, ..ProptestConfig::default() };
-    match config.rng_seed {
-        RngSeed::Random => ProptestConfig { rng_seed: RngSeed::Fixed(1), ..config },
-        RngSeed::Fixed(_) => config,
-    }
-}
-
-proptest! {
-    #![proptest_config(settled())]
-
-    /// Scenario: random expressions of the grammar over frames that are random from some byte on.
-    /// Guarantees: tcpdump understands each of them, and the verdicts are the same.
-    #[test]
-    fn random_expressions_mean_the_same(
-        expression in expressions::expression(),
-        frames in prop::collection::vec(frames::strategy(), 40),
-    ) {
-        match (compile(&expression), Oracle::new(&expression)) {
-            (Ok(insns), Ok(oracle)) => {
-                let filter = machine::Filter::new(&insns);
-                for frame in &frames {
-                    check(&expression, &filter, &oracle, frame);
-                }
-            }
-            (Err(_), Err(_)) => {}
-            // What ours folds to a division by zero, libpcap's optimiser may drop unseen.
-            (Err(error), Ok(_)) if error.to_string().contains("by zero") || error.to_string().contains("31 bits") => {}
-            // libpcap takes an index of zero for the divisor.
-            (Ok(_), Err(message)) if message.contains("by zero") || message.contains("31 bits") => {}
-            (ours, theirs) => prop_assert!(false, "`{expression}`: {:?} {:?}", ours.map(drop), theirs.map(drop)),
-        }
-    }
+/// Guarantees: the gadget tcpdump loads with a filter, although nobody has laid out the owners of sockets.
+#[test]
+fn the_gadget_takes_a_filter() {
+    let gadgets = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../gadgets");
+    let (source, headers) = (gadgets.join("tcpdump/program.bpf.c"), gadgets.join("include"));
+    let object =
+        Object::parse("tcpdump", &compile_file(&source, &["-I", headers.to_str().unwrap()])).unwrap();
+    assert!(object.packet_filters().eq([""]));
+    let refused = Loader::new(&object).load().unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::Verifier, "{refused}");
+    let mut loader = Loader::new(&object);
+    loader.use_own_type("gadget_socket_value").set_max_entries("gadget_sockets", 1).unwrap();
+    loader.set_packet_filter("", "tcp port 80 or icmp6 or vlan 5").unwrap();
+    let loaded =
+        loader.load().unwrap_or_else(|error| panic!("{error}\n{}", error.verifier_log().unwrap_or("")));
+    assert_eq!(loaded.programs().len(), 2);
 }

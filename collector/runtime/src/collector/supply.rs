@@ -3,7 +3,7 @@
 //! A start never waits for a network: what is in the store runs, and what is not comes when it comes. A registry that
 //! is down costs nobody anything but the gadgets that never had their image.
 
-use std::{collections::BTreeSet, path::PathBuf, time::Duration};
+use std::{borrow::Cow, collections::BTreeSet, path::PathBuf, time::Duration};
 
 use ig_config::runtime::{Gadget, Images};
 use ig_files::FileVersion;
@@ -11,7 +11,7 @@ use ig_image::{
     Digest, Pin, Reference,
     access::{Access, AccessError, Acquired, PullPolicy},
 };
-use ig_model::Host;
+use ig_model::{Hint as _, Host};
 use tokio::sync::mpsc;
 use tracing::{info, warn};
 
@@ -227,7 +227,7 @@ fn refusal(gadget: &Gadget, error: &AccessError) -> Reason {
         AccessError::Refused(_) | AccessError::Untrusted(_) => ReasonKind::Untrusted,
         _ => ReasonKind::Image,
     };
-    located(gadget, kind, error, error.hint())
+    located(gadget, kind, error, error.hint().map(Cow::into_owned))
 }
 
 fn located(gadget: &Gadget, kind: ReasonKind, error: &dyn std::error::Error, hint: Option<String>) -> Reason {

@@ -16,7 +16,6 @@ use ig_config::{
     runtime::Gadget,
 };
 use ig_datasource::{DataSource, Param, ParamDesc, ParamType, param::EBPF_PREFIX};
-use ig_loader::packet_filter;
 use ig_model::nearest;
 use ig_operators::{Operator, Operators, operator::ParamValues};
 
@@ -206,7 +205,7 @@ impl Resolver<'_> {
     }
 
     fn packet_filter(&mut self, param: &Param, expression: &str) {
-        if let Err(error) = packet_filter::compile(expression) {
+        if let Err(error) = ig_packet_filter::compile(expression) {
             self.settings.faults.push(format!("parameter `{}`: {error}", param.key));
         }
         self.settings.packet_filters.insert(param.variable.clone(), expression.to_owned());

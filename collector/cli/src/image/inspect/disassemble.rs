@@ -1,6 +1,6 @@
 //! eBPF instructions as text, one a line, in the notation of the verifier.
 
-use ig_loader::Insn;
+use ig_model::Insn;
 
 /// The code of a function as text.
 pub(super) fn disassemble(insns: &[Insn]) -> String {
@@ -140,7 +140,7 @@ fn unknown(insn: Insn) -> String {
 
 #[cfg(test)]
 mod tests {
-    use ig_loader::Insn;
+    use ig_model::Insn;
 
     use super::disassemble;
 

@@ -10,7 +10,6 @@ use ig_loader::Object;
 
 use super::module::Module;
 use crate::failure::Failure;
-use crate::image::with_hint;
 
 /// One architecture of an image, taken apart. What cannot be read is missing, with a warning.
 pub(super) struct Facts {
@@ -27,10 +26,8 @@ pub(super) struct Facts {
 
 impl Facts {
     pub(super) fn gather(store: &Store, reference: &Reference, arch: Arch) -> Result<Self, Failure> {
-        let image =
-            store.resolve(reference).map_err(|error| with_hint(Failure::new(&error), error.hint()))?;
-        let gadget =
-            store.load_image(&image, arch).map_err(|error| with_hint(Failure::new(&error), error.hint()))?;
+        let image = store.resolve(reference).map_err(|error| Failure::hinted(&error))?;
+        let gadget = store.load_image(&image, arch).map_err(|error| Failure::hinted(&error))?;
         let manifest = store
             .read_blob(gadget.manifest_digest, Part::Manifest.limit())
             .map_err(|error| Failure::new(&error))?;

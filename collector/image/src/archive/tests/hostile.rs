@@ -1,5 +1,6 @@
 //! Archives that are damaged, or made to do damage.
 
+use ig_model::Hint as _;
 use proptest::prelude::*;
 use tar::EntryType;
 

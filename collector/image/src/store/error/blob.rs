@@ -1,7 +1,10 @@
 //! What can be wrong with a blob: on disk, on its way in, and as a step of a walk.
 
+use std::borrow::Cow;
 use std::io;
 use std::path::PathBuf;
+
+use ig_model::Hint;
 
 use super::StoreError;
 use crate::{Digest, ErrorKind, ParseDigestError};
@@ -220,9 +223,10 @@ impl IngestError {
             _ => ErrorKind::Corrupt,
         }
     }
+}
 
-    /// What the user can do about it.
-    pub fn hint(&self) -> Option<String> {
+impl Hint for IngestError {
+    fn hint(&self) -> Option<Cow<'_, str>> {
         match self {
             Self::Store(error) => error.hint(),
             _ => None,

@@ -1,6 +1,9 @@
 //! Why a stored image cannot be loaded.
 
+use std::borrow::Cow;
 use std::io;
+
+use ig_model::Hint;
 
 use super::{BlobError, Part, ResolveError, list};
 use crate::{Arch, Digest, ErrorKind, Reference};
@@ -87,18 +90,23 @@ impl LoadImageError {
             _ => ErrorKind::Corrupt,
         }
     }
+}
 
-    /// What the user can do about it.
-    pub fn hint(&self) -> Option<String> {
+impl Hint for LoadImageError {
+    fn hint(&self) -> Option<Cow<'_, str>> {
         match self {
             Self::Resolve(error) => error.hint(),
-            Self::Platform { reference, wanted, .. } => {
-                Some(format!("build it with `ig image build PATH -t {} --arch {wanted}`", reference.short()))
-            }
-            Self::Blob { reference, .. } | Self::Document { reference, .. } => Some(format!(
-                "the stored copy is unusable; build it again with `ig image build PATH -t {}`",
-                reference.short()
-            )),
+            Self::Platform { reference, wanted, .. } => Some(
+                format!("build it with `ig image build PATH -t {} --arch {wanted}`", reference.short())
+                    .into(),
+            ),
+            Self::Blob { reference, .. } | Self::Document { reference, .. } => Some(
+                format!(
+                    "the stored copy is unusable; build it again with `ig image build PATH -t {}`",
+                    reference.short()
+                )
+                .into(),
+            ),
             _ => None,
         }
     }

@@ -1,5 +1,6 @@
 //! Images that are damaged, or made to do damage.
 
+use ig_model::Hint as _;
 use proptest::prelude::*;
 
 use super::*;

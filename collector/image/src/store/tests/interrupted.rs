@@ -5,6 +5,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::Command;
 use std::time::Duration;
 
+use ig_model::Hint as _;
+
 use super::*;
 use crate::store::{Fault, Repair};
 

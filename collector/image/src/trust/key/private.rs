@@ -2,7 +2,10 @@
 //!
 //! PKCS#8 as it is, or sealed with a password the way cosign does it; so one key serves both programs.
 
+use std::borrow::Cow;
+
 use base64::Engine as _;
+use ig_model::Hint;
 use ring::rand::SystemRandom;
 use ring::signature::{
     ECDSA_P256_SHA256_ASN1_SIGNING, ECDSA_P384_SHA384_ASN1_SIGNING, EcdsaKeyPair, Ed25519KeyPair,
@@ -180,20 +183,19 @@ impl std::fmt::Debug for GeneratedKey {
     }
 }
 
-impl SigningKeyError {
-    /// What to do about it.
-    pub fn hint(&self) -> Option<&'static str> {
+impl Hint for SigningKeyError {
+    fn hint(&self) -> Option<Cow<'_, str>> {
         match self {
             Self::WrongBlock { found } if found == "PUBLIC KEY" => {
-                Some("that is the public half; signing needs the private one")
+                Some("that is the public half; signing needs the private one".into())
             }
             Self::WrongBlock { found } if found.ends_with("PRIVATE KEY") => {
-                Some("convert it with `openssl pkcs8 -topk8 -nocrypt -in FILE -out NEW`")
+                Some("convert it with `openssl pkcs8 -topk8 -nocrypt -in FILE -out NEW`".into())
             }
             Self::PasswordMissing => {
-                Some("set IG_KEY_PASSWORD or COSIGN_PASSWORD, or pipe it in with --password-stdin")
+                Some("set IG_KEY_PASSWORD or COSIGN_PASSWORD, or pipe it in with --password-stdin".into())
             }
-            Self::P384 | Self::Unsupported => Some("make one with `ig image key generate`"),
+            Self::P384 | Self::Unsupported => Some("make one with `ig image key generate`".into()),
             _ => None,
         }
     }

@@ -1,6 +1,9 @@
 //! `allowed-gadgets`: which images may run, by name and digest.
 
+use std::borrow::Cow;
 use std::fmt;
+
+use ig_model::Hint;
 
 use crate::trust::settings::{Origin, Stated};
 use crate::{Digest, Reference};
@@ -90,21 +93,21 @@ impl Refusal {
     pub(super) fn pulling(reference: &Reference, origin: &Origin) -> Self {
         Self { reference: Box::new(reference.clone()), rule: Rule::Pulling(origin.clone()) }
     }
+}
 
-    /// What the user can do about it.
-    pub fn hint(&self) -> String {
-        match &self.rule {
-            Rule::Pulling(_) => {
-                format!(
-                    "bring the image here with `ig image import`, or build it with `ig image build PATH -t {}`",
-                    self.reference.short()
-                )
-            }
+impl Hint for Refusal {
+    fn hint(&self) -> Option<Cow<'_, str>> {
+        let hint = match &self.rule {
+            Rule::Pulling(_) => format!(
+                "bring the image here with `ig image import`, or build it with `ig image build PATH -t {}`",
+                self.reference.short()
+            ),
             Rule::Allowed { origin, .. } => format!(
                 "an entry `{}` in {origin} would allow it; entries are full names, or beginnings of them with `*` at the end",
                 self.reference
             ),
-        }
+        };
+        Some(hint.into())
     }
 }
 

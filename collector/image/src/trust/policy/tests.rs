@@ -76,7 +76,7 @@ fn refusals_name_the_rule() {
             && run.to_string().ends_with("and 35 more"),
         "{run}"
     );
-    assert!(run.hint().contains("registry.example/team/gadget:v1"));
+    assert!(run.hint().unwrap().contains("registry.example/team/gadget:v1"));
 }
 
 /// Scenario: a file that is not locked says one thing and a flag another.
