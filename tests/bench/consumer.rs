@@ -39,7 +39,7 @@ pub(crate) fn main(store: &Path) {
     loader.set_max_entries("events", RING).unwrap();
     let loaded = loader.load().unwrap();
     let map = |name| {
-        Map::from_map_data(MapData::from_fd(loaded.map(name).unwrap().fd.try_clone().unwrap()).unwrap())
+        Map::from_map_data(MapData::from_fd(loaded.map(name).unwrap().try_clone().unwrap().into()).unwrap())
     };
     let mut ring = RingBuf::try_from(map("events").unwrap()).unwrap();
     let lost: PerCpuArray<_, u64> = PerCpuArray::try_from(map("events_lost_samples").unwrap()).unwrap();

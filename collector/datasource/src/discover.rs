@@ -8,7 +8,7 @@ use std::collections::HashSet;
 
 use ig_config::metadata::Metadata;
 use ig_kernel::btf::{Btf, Composite, Kind, Type, TypeId, VarLinkage};
-use ig_loader::{MapKind, MapSpec, Object, ProgramKind};
+use ig_loader::{MapSpec, MapType, Object, ProgramKind};
 use thiserror::Error;
 
 use crate::{
@@ -106,7 +106,7 @@ impl Context<'_> {
     fn tracer(&self, rest: &str, found: &mut Discovered) -> Result<(), String> {
         let [name, map, record] = parts(rest)?;
         let spec = self.map(map)?;
-        if spec.kind != MapKind::RINGBUF && spec.kind != MapKind::PERF_EVENT_ARRAY {
+        if spec.kind != MapType::RINGBUF && spec.kind != MapType::PERF_EVENT_ARRAY {
             return Err(format!("map `{map}` is neither a ring buffer nor a perf event array"));
         }
         let (fields, size) = self.record(record, found)?;
@@ -151,7 +151,7 @@ impl Context<'_> {
     fn map_iterator(&self, rest: &str, found: &mut Discovered) -> Result<(), String> {
         let [name, map] = parts(rest)?;
         let spec = self.map(map)?;
-        if spec.kind != MapKind::HASH {
+        if spec.kind != MapType::HASH {
             return Err(format!(
                 "map `{map}` is {}; only a plain hash map can be iterated",
                 map_kind(spec.kind)
@@ -327,16 +327,16 @@ fn record_size(size: usize, name: &str) -> Result<usize, String> {
 }
 
 /// How people call a type of map.
-fn map_kind(kind: MapKind) -> String {
+fn map_kind(kind: MapType) -> String {
     match kind {
-        MapKind::ARRAY => "an array".to_owned(),
-        MapKind::PERCPU_HASH => "a per-CPU hash map".to_owned(),
-        MapKind::PERCPU_ARRAY => "a per-CPU array".to_owned(),
-        MapKind::LRU_HASH => "an LRU hash map".to_owned(),
-        MapKind::LRU_PERCPU_HASH => "a per-CPU LRU hash map".to_owned(),
-        MapKind::RINGBUF => "a ring buffer".to_owned(),
-        MapKind::PERF_EVENT_ARRAY => "a perf event array".to_owned(),
-        MapKind::HASH_OF_MAPS | MapKind::ARRAY_OF_MAPS => "a map of maps".to_owned(),
+        MapType::ARRAY => "an array".to_owned(),
+        MapType::PERCPU_HASH => "a per-CPU hash map".to_owned(),
+        MapType::PERCPU_ARRAY => "a per-CPU array".to_owned(),
+        MapType::LRU_HASH => "an LRU hash map".to_owned(),
+        MapType::LRU_PERCPU_HASH => "a per-CPU LRU hash map".to_owned(),
+        MapType::RINGBUF => "a ring buffer".to_owned(),
+        MapType::PERF_EVENT_ARRAY => "a perf event array".to_owned(),
+        MapType::HASH_OF_MAPS | MapType::ARRAY_OF_MAPS => "a map of maps".to_owned(),
         other => format!("of type {}", other.0),
     }
 }

@@ -1,13 +1,13 @@
-//! Reading maps in bulk.
+//! Maps, and reading them in bulk.
 //!
 //! Why it exists: walking a map key by key costs eight times a batch call. A [`BatchWalk`] hides what batch calls are
 //! particular about: the end of the map, buckets larger than the buffer, per-CPU values.
 
 use std::io;
-use std::os::fd::BorrowedFd;
 use std::sync::OnceLock;
 
-use crate::sys::bpf::{self, BatchBuffersMut, BatchMode, EntrySizes};
+use crate::sys::bpf::{BatchBuffersMut, ENOTSUPP};
+pub use crate::sys::bpf::{BatchMode, EntrySizes, Map, MapCreate, MapFlags, MapType};
 
 /// Entries of one batch unless asked otherwise: larger ones gain nothing and leave the CPU's caches.
 pub const DEFAULT_BATCH: u32 = 1024;
@@ -51,7 +51,7 @@ impl BatchBuffers {
         if total.is_none() {
             return Err(MapError::TooLarge { entries, entry_bytes });
         }
-        let position = (sizes.key as usize).max(4);
+        let position = sizes.position();
         self.keys.resize(sizes.key as usize * entries as usize, 0);
         self.values.resize(sizes.value as usize * entries as usize, 0);
         self.position.resize(position, 0);
@@ -84,7 +84,7 @@ enum Position {
 /// Entries that are added or removed meanwhile may or may not be seen; none that stays is missed or seen twice, as long
 /// as the kernel says so for its type of map (it does for hash and array maps).
 pub struct BatchWalk<'a> {
-    map: BorrowedFd<'a>,
+    map: &'a Map,
     mode: BatchMode,
     sizes: EntrySizes,
     buffers: &'a mut BatchBuffers,
@@ -95,14 +95,14 @@ impl<'a> BatchWalk<'a> {
     /// Begins a walk that reads `batch` entries a call, and takes them out of the map with [`BatchMode::Drain`].
     ///
     /// # Errors
-    /// [`MapError::Io`] when the descriptor is no map, [`MapError::TooLarge`].
+    /// [`MapError::TooLarge`]; [`MapError::Io`] for per-CPU maps where sysfs does not tell the number of CPUs.
     pub fn new(
-        map: BorrowedFd<'a>,
+        map: &'a Map,
         mode: BatchMode,
         batch: u32,
         buffers: &'a mut BatchBuffers,
     ) -> Result<Self, MapError> {
-        let sizes = bpf::entry_sizes(map).map_err(MapError::Io)?;
+        let sizes = map.entry_sizes().map_err(MapError::Io)?;
         buffers.fit(sizes, batch.max(1))?;
         Ok(Self { map, mode, sizes, buffers, position: Position::Start })
     }
@@ -130,7 +130,7 @@ impl<'a> BatchWalk<'a> {
                 values: &mut self.buffers.values,
                 capacity,
             };
-            let (count, result) = bpf::map_batch(self.map, self.mode, self.sizes, request);
+            let (count, result) = self.map.batch(self.mode, request);
             match result {
                 Ok(()) => {
                     std::mem::swap(&mut self.buffers.position, &mut self.buffers.next_position);
@@ -144,15 +144,13 @@ impl<'a> BatchWalk<'a> {
                         continue;
                     }
                     Some(libc::EINTR | libc::EAGAIN) => continue,
-                    // 524 is the kernel's own ENOTSUPP, which has no name in user space.
-                    Some(524 | libc::EOPNOTSUPP | libc::EINVAL)
+                    Some(ENOTSUPP | libc::EOPNOTSUPP | libc::EINVAL)
                         if matches!(self.position, Position::Start) =>
                     {
-                        let left = bpf::map_info(self.map).map_err(MapError::Io)?.max_entries;
-                        self.position = Position::Keys { begun: false, left };
+                        self.position = Position::Keys { begun: false, left: self.map.max_entries() };
                         continue;
                     }
-                    Some(524 | libc::EOPNOTSUPP | libc::EINVAL) => {
+                    Some(ENOTSUPP | libc::EOPNOTSUPP | libc::EINVAL) => {
                         self.position = Position::End;
                         return Err(MapError::Unsupported);
                     }
@@ -197,7 +195,7 @@ impl<'a> BatchWalk<'a> {
             };
             // Drained entries are gone, so the first key is always a new one.
             let after = (begun && mode == BatchMode::Read).then_some(&*position);
-            match bpf::map_next_key(map, after, next) {
+            match map.next_key(after, next) {
                 Err(error) if error.raw_os_error() == Some(libc::ENOENT) => {
                     over = true;
                     break;
@@ -207,13 +205,13 @@ impl<'a> BatchWalk<'a> {
             position.copy_from_slice(next);
             (begun, left) = (true, left - 1);
             over = left == 0;
-            match bpf::map_lookup(map, next, value) {
+            match map.lookup(next, value) {
                 // Removed by somebody else in between.
                 Err(error) if error.raw_os_error() == Some(libc::ENOENT) => continue,
                 result => result?,
             }
             if mode == BatchMode::Drain {
-                match bpf::map_delete(map, next) {
+                match map.delete(next) {
                     // Drained by somebody else, who has it.
                     Err(error) if error.raw_os_error() == Some(libc::ENOENT) => continue,
                     result => result?,
@@ -227,23 +225,12 @@ impl<'a> BatchWalk<'a> {
     }
 }
 
-/// Begins a walk that leaves the map as it is. See [`BatchWalk`].
-///
-/// # Errors
-/// As [`BatchWalk::new`].
-pub fn batch_lookup<'a>(
-    map: BorrowedFd<'a>,
-    buffers: &'a mut BatchBuffers,
-) -> Result<BatchWalk<'a>, MapError> {
-    BatchWalk::new(map, BatchMode::Read, DEFAULT_BATCH, buffers)
-}
-
 /// Begins a walk that empties the map. See [`BatchWalk`].
 ///
 /// # Errors
 /// As [`BatchWalk::new`].
 pub fn batch_lookup_and_delete<'a>(
-    map: BorrowedFd<'a>,
+    map: &'a Map,
     buffers: &'a mut BatchBuffers,
 ) -> Result<BatchWalk<'a>, MapError> {
     BatchWalk::new(map, BatchMode::Drain, DEFAULT_BATCH, buffers)
@@ -310,12 +297,7 @@ fn last_cpu(list: &str) -> Option<u32> {
 
 #[cfg(test)]
 mod tests {
-    use std::os::fd::AsFd as _;
-
-    use super::{BatchBuffers, BatchWalk, last_cpu};
-    use crate::sys::bpf::{self, BatchMode, MapCreate};
-
-    const HASH: u32 = 1;
+    use super::{BatchBuffers, BatchMode, BatchWalk, Map, MapCreate, MapType, last_cpu};
 
     #[test]
     fn the_last_possible_cpu_is_read_from_any_list() {
@@ -331,20 +313,20 @@ mod tests {
     fn a_walk_sees_each_entry_once() {
         let spec = MapCreate {
             name: "walk",
-            map_type: HASH,
+            kind: MapType::HASH,
             key_size: 4,
             value_size: 8,
             max_entries: 1000,
             ..MapCreate::default()
         };
-        let map = bpf::map_create(&spec).unwrap();
+        let map = Map::create(&spec).unwrap();
         for key in 0u32..1000 {
-            bpf::map_update(map.as_fd(), &key.to_ne_bytes(), &u64::from(key * 3).to_ne_bytes(), 0).unwrap();
+            map.update(&key.to_ne_bytes(), &u64::from(key * 3).to_ne_bytes()).unwrap();
         }
         let mut buffers = BatchBuffers::default();
         for mode in [BatchMode::Read, BatchMode::Drain] {
             let mut seen = vec![0; 1000];
-            let mut walk = BatchWalk::new(map.as_fd(), mode, 2, &mut buffers).unwrap();
+            let mut walk = BatchWalk::new(&map, mode, 2, &mut buffers).unwrap();
             while let Some(entries) = walk.next_batch().unwrap() {
                 for (key, value) in entries.iter() {
                     let key = u32::from_ne_bytes(key.try_into().unwrap());
@@ -354,7 +336,7 @@ mod tests {
             }
             assert!(seen.iter().all(|times| *times == 1), "{seen:?}");
         }
-        let mut walk = BatchWalk::new(map.as_fd(), BatchMode::Read, 64, &mut buffers).unwrap();
+        let mut walk = BatchWalk::new(&map, BatchMode::Read, 64, &mut buffers).unwrap();
         assert!(walk.next_batch().unwrap().is_none());
     }
 
@@ -362,31 +344,30 @@ mod tests {
     /// Guarantees: it is walked key by key, each entry once; draining leaves it empty.
     #[test]
     fn maps_without_batches_are_walked_by_key() {
-        const DEVICE_HASH: u32 = 25;
         let spec = MapCreate {
             name: "walk",
-            map_type: DEVICE_HASH,
+            kind: MapType::DEVMAP_HASH,
             key_size: 4,
             value_size: 4,
             max_entries: 16,
             ..MapCreate::default()
         };
-        let map = bpf::map_create(&spec).unwrap();
+        let map = Map::create(&spec).unwrap();
         for key in 0u32..10 {
             // Interface number one is the loopback's.
-            bpf::map_update(map.as_fd(), &key.to_ne_bytes(), &1u32.to_ne_bytes(), 0).unwrap();
+            map.update(&key.to_ne_bytes(), &1u32.to_ne_bytes()).unwrap();
         }
         let mut buffers = BatchBuffers::default();
         for mode in [BatchMode::Read, BatchMode::Drain] {
             let mut seen = Vec::new();
-            let mut walk = BatchWalk::new(map.as_fd(), mode, 4, &mut buffers).unwrap();
+            let mut walk = BatchWalk::new(&map, mode, 4, &mut buffers).unwrap();
             while let Some(entries) = walk.next_batch().unwrap() {
                 seen.extend(entries.iter().map(|(key, _)| u32::from_ne_bytes(key.try_into().unwrap())));
             }
             seen.sort_unstable();
             assert_eq!(seen, [0, 1, 2, 3, 4, 5, 6, 7, 8, 9]);
         }
-        let mut walk = BatchWalk::new(map.as_fd(), BatchMode::Read, 4, &mut buffers).unwrap();
+        let mut walk = BatchWalk::new(&map, BatchMode::Read, 4, &mut buffers).unwrap();
         assert!(walk.next_batch().unwrap().is_none());
     }
 
@@ -395,14 +376,14 @@ mod tests {
     fn short_buffers_are_refused() {
         let spec = MapCreate {
             name: "short",
-            map_type: HASH,
+            kind: MapType::HASH,
             key_size: 4,
             value_size: 64,
             max_entries: 1,
             ..MapCreate::default()
         };
-        let map = bpf::map_create(&spec).unwrap();
-        let error = bpf::map_lookup(map.as_fd(), &[0; 4], &mut [0; 8]).unwrap_err();
+        let map = Map::create(&spec).unwrap();
+        let error = map.lookup(&[0; 4], &mut [0; 8]).unwrap_err();
         assert_eq!(error.kind(), std::io::ErrorKind::InvalidInput);
     }
 }

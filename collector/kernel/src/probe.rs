@@ -1,14 +1,20 @@
 //! What this kernel can do, asked of the kernel itself.
 //!
-//! Answers have three values: a probe that could not be carried out (no permission, no memory) is
-//! [`Probe::Inconclusive`] and must not be remembered as a "no".
+//! Answers have three values. A clear yes or no holds for as long as the kernel runs and is remembered; a probe that could
+//! not be carried out (no permission, no memory) is [`Probe::Inconclusive`] and asked again the next time.
 
+use std::collections::BTreeMap;
 use std::ffi::CStr;
 use std::io;
 use std::os::fd::{AsFd as _, OwnedFd};
+use std::sync::{Mutex, PoisonError};
+
+use ig_model::insn::{CALL, EXIT, Insn};
 
 use crate::btf::{Kind, vmlinux};
-use crate::sys::bpf::{self, BatchBuffersMut, BatchMode, EntrySizes, MapCreate, ProgLoad};
+use crate::sys::bpf::{
+    AttachType, ENOTSUPP, Link, Map, MapCreate, MapType, ProgLoad, ProgramType, prog_load,
+};
 use crate::tracefs;
 
 /// The answer of a probe.
@@ -38,15 +44,11 @@ impl Probe {
 }
 
 /// What [`probe`] can ask.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 #[non_exhaustive]
 pub enum Feature {
     /// `BPF_MAP_TYPE_RINGBUF`.
     RingBuffer,
-    /// `BPF_MAP_LOOKUP_BATCH` on hash maps.
-    BatchLookup,
-    /// The helper `bpf_ktime_get_boot_ns`.
-    KtimeGetBootNs,
     /// Kprobes, through perf events or tracefs.
     Kprobe,
     /// Uprobes through perf events.
@@ -55,30 +57,41 @@ pub enum Feature {
     Fentry,
     /// LSM programs.
     Lsm,
-    /// Iterators over tasks.
-    Iterators,
-    /// Tracepoints with BTF (`tp_btf`).
-    TracepointBtf,
 }
 
-/// Asks the kernel whether it has a feature.
+/// Asks the kernel whether it has a feature, once it has given a clear answer from memory.
 pub fn probe(feature: Feature) -> Probe {
-    match feature {
+    static KNOWN: Answers = Answers(Mutex::new(BTreeMap::new()));
+    KNOWN.of(feature, || match feature {
         Feature::RingBuffer => ring_buffer(),
-        Feature::BatchLookup => batch_lookup(),
-        Feature::KtimeGetBootNs => helper(125, "Linux 5.8"),
         Feature::Kprobe => kprobe(),
         Feature::Uprobe => pmu("uprobe", "CONFIG_UPROBE_EVENTS"),
         Feature::Fentry => fentry(),
         Feature::Lsm => lsm(),
-        Feature::Iterators => btf_type("bpf_iter_task", Kind::Func, "Linux 5.8 with BTF"),
-        Feature::TracepointBtf => btf_type("btf_trace_sched_switch", Kind::Typedef, "Linux 5.5 with BTF"),
-    }
+    })
 }
 
-/// Whether a raw tracepoint of this name exists, as far as BTF tells.
-pub fn raw_tracepoint(name: &str) -> Probe {
-    btf_type(&format!("btf_trace_{name}"), Kind::Typedef, "a kernel with this tracepoint")
+/// The clear answers so far: what a missing feature needs, nothing for one that is there.
+struct Answers(Mutex<BTreeMap<Feature, Option<&'static str>>>);
+
+impl Answers {
+    fn of(&self, feature: Feature, ask: impl FnOnce() -> Probe) -> Probe {
+        // The map is whole whatever panicked beside it.
+        let known =
+            |answers: &Self| answers.0.lock().unwrap_or_else(PoisonError::into_inner).get(&feature).copied();
+        if let Some(answer) = known(self) {
+            return answer.map_or(Probe::Supported, |needs| Probe::Unsupported { needs });
+        }
+        // Without the lock: two may ask at once, and learn the same.
+        let answer = ask();
+        let clear = match &answer {
+            Probe::Supported => None,
+            Probe::Unsupported { needs } => Some(*needs),
+            Probe::Inconclusive(_) => return answer,
+        };
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(feature, clear);
+        answer
+    }
 }
 
 /// The number of a perf PMU, such as `kprobe`.
@@ -103,70 +116,35 @@ pub fn pmu_return_bit(name: &str) -> io::Result<u8> {
 fn ring_buffer() -> Probe {
     // A multiple of every page size in use.
     let max_entries = 64 << 10;
-    let spec = MapCreate { name: "probe", map_type: 27, max_entries, ..MapCreate::default() };
-    judge(bpf::map_create(&spec).map(drop), "Linux 5.8")
-}
-
-fn batch_lookup() -> Probe {
-    let spec = MapCreate {
-        name: "probe",
-        map_type: 1,
-        key_size: 4,
-        value_size: 4,
-        max_entries: 1,
-        ..MapCreate::default()
-    };
-    let map = match bpf::map_create(&spec) {
-        Ok(map) => map,
-        Err(error) => return Probe::Inconclusive(error),
-    };
-    let buffers = BatchBuffersMut {
-        position: None,
-        next_position: &mut [0; 4],
-        keys: &mut [0; 4],
-        values: &mut [0; 4],
-        capacity: 1,
-    };
-    let sizes = EntrySizes { key: 4, value: 4 };
-    match bpf::map_batch(map.as_fd(), BatchMode::Read, sizes, buffers).1 {
-        Ok(()) => Probe::Supported,
-        // The map is empty: that is for the command to say.
-        Err(error) if error.raw_os_error() == Some(libc::ENOENT) => Probe::Supported,
-        Err(error) if matches!(error.raw_os_error(), Some(524 | libc::EINVAL | libc::EOPNOTSUPP)) => {
-            Probe::Unsupported { needs: "Linux 5.6" }
-        }
-        Err(error) => Probe::Inconclusive(error),
-    }
+    let spec = MapCreate { name: "probe", kind: MapType::RINGBUF, max_entries, ..MapCreate::default() };
+    judge(Map::create(&spec).map(drop), "Linux 5.8")
 }
 
 /// Loads a tracepoint program that calls a helper without arguments.
-fn helper(number: u8, needs: &'static str) -> Probe {
-    let insns = [
-        [0x85, 0, 0, 0, number, 0, 0, 0], // call
-        [0xb7, 0, 0, 0, 0, 0, 0, 0],      // r0 = 0
-        [0x95, 0, 0, 0, 0, 0, 0, 0],      // exit
-    ];
+fn helper(number: i32, needs: &'static str) -> Probe {
+    let call = Insn { code: CALL, imm: number, ..Insn::default() };
+    let insns = [call.to_bytes(), RETURN_ZERO[0].to_bytes(), RETURN_ZERO[1].to_bytes()];
     let spec = ProgLoad {
         name: "probe",
-        prog_type: 5,
+        prog_type: ProgramType::TRACEPOINT,
         insns: insns.as_flattened(),
         license: LICENSE,
         ..ProgLoad::default()
     };
-    judge(bpf::prog_load(&spec, None).map(drop), needs)
+    judge(prog_load(&spec, None).map(drop), needs)
 }
 
 /// Number of a helper that every kernel has.
-const KTIME_GET_NS: u8 = 5;
+const KTIME_GET_NS: i32 = 5;
 const LICENSE: &CStr = c"GPL";
 /// `r0 = 0; exit`
-const RETURN_ZERO: [[u8; 8]; 2] = [[0xb7, 0, 0, 0, 0, 0, 0, 0], [0x95, 0, 0, 0, 0, 0, 0, 0]];
+const RETURN_ZERO: [Insn; 2] =
+    [Insn { code: 0xb7, regs: 0, off: 0, imm: 0 }, Insn { code: EXIT, regs: 0, off: 0, imm: 0 }];
 
 fn fentry() -> Probe {
     const NEEDS: &str = "Linux 5.5 on x86 (6.4 on arm64) with CONFIG_DYNAMIC_FTRACE_WITH_DIRECT_CALLS";
-    let (tracing, at_entry) = (26, 24);
-    match traced("bpf_fentry_test1", tracing, at_entry) {
-        Ok(Some(prog)) => judge_traced(bpf::raw_tracepoint_open(None, prog.as_fd()).map(drop), NEEDS),
+    match traced("bpf_fentry_test1", ProgramType::TRACING, AttachType::TRACE_FENTRY) {
+        Ok(Some(prog)) => judge_traced(Link::raw_tracepoint(None, prog.as_fd()).map(drop), NEEDS),
         Ok(None) => Probe::Unsupported { needs: NEEDS },
         Err(error) => judge_traced(Err(error), NEEDS),
     }
@@ -178,39 +156,41 @@ fn lsm() -> Probe {
         Ok(list) if list.trim().split(',').any(|name| name == "bpf") => Probe::Supported,
         Ok(_) => Probe::Unsupported { needs: NEEDS },
         // Securityfs is not mounted: the kernel can still say no. A yes would not tell whether hooks are called.
-        Err(unreadable) => {
-            let (lsm, mandatory) = (29, 27);
-            match traced("bpf_lsm_file_open", lsm, mandatory) {
-                Ok(Some(_)) => Probe::Inconclusive(unreadable),
-                Ok(None) => Probe::Unsupported { needs: NEEDS },
-                Err(error) => judge_traced(Err(error), NEEDS),
-            }
-        }
+        Err(unreadable) => match traced("bpf_lsm_file_open", ProgramType::LSM, AttachType::LSM_MAC) {
+            Ok(Some(_)) => Probe::Inconclusive(unreadable),
+            Ok(None) => Probe::Unsupported { needs: NEEDS },
+            Err(error) => judge_traced(Err(error), NEEDS),
+        },
     }
 }
 
 /// Loads the least program for a kernel function; `None` when there is no such function.
-fn traced(function: &str, prog_type: u32, expected_attach_type: u32) -> io::Result<Option<OwnedFd>> {
+fn traced(
+    function: &str,
+    prog_type: ProgramType,
+    expected_attach_type: AttachType,
+) -> io::Result<Option<OwnedFd>> {
     let btf = vmlinux().map_err(io::Error::other)?;
     let Some(id) = btf.type_by_name(function, Kind::Func) else { return Ok(None) };
+    let insns = RETURN_ZERO.map(Insn::to_bytes);
     let spec = ProgLoad {
         name: "probe",
         prog_type,
         expected_attach_type,
-        insns: RETURN_ZERO.as_flattened(),
+        insns: insns.as_flattened(),
         license: LICENSE,
         attach_btf_id: id.0,
         ..ProgLoad::default()
     };
-    bpf::prog_load(&spec, None).map(Some)
+    prog_load(&spec, None).map(Some)
 }
 
 fn judge_traced(result: io::Result<()>, needs: &'static str) -> Probe {
     match result {
         Ok(()) => Probe::Supported,
-        // 524: the kernel's ENOTSUPP. The others are what kernels without trampolines or ftrace answer.
+        // What kernels without trampolines or ftrace answer.
         Err(error)
-            if matches!(error.raw_os_error(), Some(524 | libc::EINVAL | libc::ENOENT | libc::EBUSY)) =>
+            if matches!(error.raw_os_error(), Some(ENOTSUPP | libc::EINVAL | libc::ENOENT | libc::EBUSY)) =>
         {
             Probe::Unsupported { needs }
         }
@@ -246,14 +226,6 @@ fn pmu(name: &str, needs: &'static str) -> Probe {
     }
 }
 
-fn btf_type(name: &str, kind: Kind, needs: &'static str) -> Probe {
-    match vmlinux() {
-        Ok(btf) if btf.type_by_name(name, kind).is_some() => Probe::Supported,
-        Ok(_) => Probe::Unsupported { needs },
-        Err(error) => Probe::Inconclusive(io::Error::other(error)),
-    }
-}
-
 fn judge(result: io::Result<()>, needs: &'static str) -> Probe {
     match result {
         Ok(()) => Probe::Supported,
@@ -264,20 +236,45 @@ fn judge(result: io::Result<()>, needs: &'static str) -> Probe {
 
 #[cfg(test)]
 mod tests {
-    use super::{Feature, Probe, helper, pmu_type, probe, raw_tracepoint};
+    use std::cell::Cell;
+    use std::collections::BTreeMap;
+    use std::io;
+    use std::sync::Mutex;
+
+    use super::{Answers, Feature, Probe, helper, pmu_type, probe};
     use crate::tracefs::has_kprobe_events;
 
     /// Guarantees: what every supported kernel has is answered with yes, what no kernel has with no.
     #[test]
     fn sure_answers_are_given() {
         assert!(probe(Feature::RingBuffer).is_supported());
-        assert!(probe(Feature::BatchLookup).is_supported());
-        assert!(probe(Feature::KtimeGetBootNs).is_supported());
-        assert!(probe(Feature::Iterators).is_supported());
-        assert!(probe(Feature::TracepointBtf).is_supported());
-        assert!(raw_tracepoint("sched_switch").is_supported());
-        assert!(raw_tracepoint("no_such_tracepoint").is_unsupported());
+        assert!(helper(super::KTIME_GET_NS, "always").is_supported());
         assert!(helper(255, "never").is_unsupported());
+    }
+
+    /// Scenario: a question that cannot be put at first, and then gets a no; another that gets a yes.
+    /// Guarantees: what is inconclusive is asked again, a clear answer is not, and it stays what it was.
+    #[test]
+    fn only_clear_answers_are_remembered() {
+        let answers = Answers(Mutex::new(BTreeMap::new()));
+        let asked = Cell::new(0);
+        let ask = |feature, answer: fn() -> Probe| {
+            answers.of(feature, || {
+                asked.set(asked.get() + 1);
+                answer()
+            })
+        };
+        let unclear = || Probe::Inconclusive(io::ErrorKind::PermissionDenied.into());
+        let no = || Probe::Unsupported { needs: "Linux 99" };
+        for _ in 0..2 {
+            assert!(matches!(ask(Feature::Fentry, unclear), Probe::Inconclusive(_)));
+        }
+        assert_eq!(asked.get(), 2);
+        for _ in 0..2 {
+            assert!(matches!(ask(Feature::Fentry, no), Probe::Unsupported { needs: "Linux 99" }));
+            assert!(ask(Feature::Lsm, || Probe::Supported).is_supported());
+        }
+        assert_eq!(asked.get(), 4);
     }
 
     /// Guarantees: the kprobe answer agrees with the PMU or tracefs, and no probe of a readable kernel is left open.

@@ -5,7 +5,7 @@ use std::io;
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::path::Path;
 
-use ig_kernel::sys::bpf::{self, ATTACH_PERF_EVENT, LinkTarget};
+use ig_kernel::sys::bpf::{self, AttachFlags, AttachType, Attachment, LinkTarget};
 use ig_kernel::sys::perf;
 use ig_kernel::tracefs::KprobeEvent;
 
@@ -62,13 +62,13 @@ pub struct AttachOptions<'a> {
 pub struct Link {
     program: String,
     // Links go before the events they hang on: fields are dropped in order.
-    links: Vec<OwnedFd>,
+    links: Vec<bpf::Link>,
     events: Vec<OwnedFd>,
     // Definitions that cannot be removed while an event is open on them.
     defined: Vec<KprobeEvent>,
     // What has no link and is undone when dropped.
     filters: Vec<netlink::Filter>,
-    attached: Vec<cgroup::Attached>,
+    attached: Vec<Attachment>,
     /// What the attachment needs to stay alive: dispatchers, their maps, sockets.
     held: Vec<OwnedFd>,
 }
@@ -99,13 +99,8 @@ impl Link {
     pub fn iter_reader_in(&self, network: Option<BorrowedFd<'_>>) -> Result<File, AttachError> {
         let failed = |source| AttachError::Iterator { program: self.program.clone(), source };
         let link = self.links.first().ok_or_else(|| failed(io::ErrorKind::Unsupported.into()))?;
-        let walk = namespace::within(network, || bpf::iter_create(link.as_fd())).map_err(failed)?;
+        let walk = namespace::within(network, || link.iterate()).map_err(failed)?;
         Ok(File::from(walk))
-    }
-
-    /// Descriptor of the kernel's link; `None` where the kernel is too old for one.
-    pub fn fd(&self) -> Option<BorrowedFd<'_>> {
-        self.links.first().map(OwnedFd::as_fd)
     }
 
     /// Takes over another link's attachments.
@@ -185,8 +180,8 @@ impl Loaded {
             })?),
         };
         let target = map.map_or(LinkTarget::Program, |map| LinkTarget::MapElements(map.as_fd()));
-        let link = bpf::link_create(program.fd.as_fd(), program.attach_type, target)
-            .map_err(|source| program.failed(program.target.clone(), source))?;
+        let link =
+            program.create_link(target).map_err(|source| program.failed(program.target.clone(), source))?;
         Ok(program.link(vec![link], Vec::new()))
     }
 }
@@ -200,12 +195,14 @@ impl Loaded {
             target: name.to_owned(),
             form: "a map of the object",
         })?;
-        cgroup::attach_without_link(program, map.as_fd(), 0, || format!("sockets of map `{name}`"))
+        cgroup::attach_without_link(program, map.as_fd(), AttachFlags::NONE, || {
+            format!("sockets of map `{name}`")
+        })
     }
 }
 
 impl Program {
-    fn link(&self, links: Vec<OwnedFd>, events: Vec<OwnedFd>) -> Link {
+    fn link(&self, links: Vec<bpf::Link>, events: Vec<OwnedFd>) -> Link {
         Link {
             program: self.name.clone(),
             links,
@@ -215,6 +212,11 @@ impl Program {
             attached: Vec::new(),
             held: Vec::new(),
         }
+    }
+
+    /// A link of the kernel to where programs of this kind go.
+    fn create_link(&self, target: LinkTarget<'_>) -> io::Result<bpf::Link> {
+        bpf::Link::create(self.fd.as_fd(), self.attach_type, target, AttachFlags::NONE)
     }
 
     fn failed(&self, hook: String, source: io::Error) -> AttachError {
@@ -240,7 +242,7 @@ impl Program {
     /// The same with a number for the program to read; refused where the kernel is too old for one.
     fn hang_on_with(&self, event: OwnedFd, cookie: u64) -> io::Result<Link> {
         let target = LinkTarget::PerfEvent { event: event.as_fd(), cookie };
-        match bpf::link_create(self.fd.as_fd(), ATTACH_PERF_EVENT, target) {
+        match bpf::Link::create(self.fd.as_fd(), AttachType::PERF_EVENT, target, AttachFlags::NONE) {
             Ok(link) => {
                 perf::enable(event.as_fd())?;
                 Ok(self.link(vec![link], vec![event]))

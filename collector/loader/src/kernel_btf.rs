@@ -8,7 +8,7 @@ use std::io;
 use std::os::fd::OwnedFd;
 
 use ig_kernel::btf::{Btf, Datasec, FuncLinkage, Kind, Type, TypeId, VarLinkage};
-use ig_kernel::sys::bpf;
+use ig_kernel::sys::bpf::btf;
 
 use crate::object::{Object, SectionLayout};
 
@@ -20,7 +20,7 @@ pub(crate) fn load(object: &Object) -> io::Result<Option<OwnedFd>> {
     let mut bytes = corrected(object);
     for step in [Downgrade::None, Downgrade::Enum64AndTags, Downgrade::Float] {
         downgrade(&object.btf, &mut bytes, step);
-        match bpf::btf_load(&bytes, None) {
+        match btf::load(&bytes, None) {
             Ok(fd) => return Ok(Some(fd)),
             Err(error) if error.raw_os_error() == Some(libc::EINVAL) => {}
             // Without the right to load BTF there is none to load programs either: that error says more.
@@ -28,7 +28,7 @@ pub(crate) fn load(object: &Object) -> io::Result<Option<OwnedFd>> {
         }
     }
     let mut log = vec![0; 16 << 10];
-    if let Err(error) = bpf::btf_load(&bytes, Some(&mut log)) {
+    if let Err(error) = btf::load(&bytes, Some(&mut log)) {
         let text = String::from_utf8_lossy(&log);
         let text = text.trim_end_matches('\0').trim_end();
         tracing::debug!(

@@ -129,7 +129,7 @@ impl KernelTypes {
 impl Module {
     /// The kernel's own copy of the types, which loads refer to.
     pub(crate) fn open(&self) -> std::io::Result<OwnedFd> {
-        bpf::module_btf(&self.name)
+        bpf::btf::of_module(&self.name)
     }
 }
 

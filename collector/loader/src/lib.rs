@@ -31,8 +31,10 @@ mod verifier;
 
 pub use attach::{AttachOptions, Direction, FileId, Link, UprobeSet};
 pub use error::{AttachError, ErrorKind, LoadError, ParseError};
+pub use ig_kernel::map::{Map, MapType};
+pub use ig_kernel::sys::bpf::ProgramType;
 pub use listing::{FunctionCode, section_names};
-pub use loader::{Loaded, Loader, Map, Program, Refused, SkipReason, Skipped};
-pub use map_spec::{MapKind, MapSpec};
+pub use loader::{Loaded, Loader, Program, Refused, SkipReason, Skipped};
+pub use map_spec::MapSpec;
 pub use object::{Object, ProgramSpec, Variable};
-pub use section::{ProgramKind, ProgramType};
+pub use section::ProgramKind;

@@ -6,17 +6,17 @@
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap, HashSet};
-use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd as _, OwnedFd};
 use std::sync::{Arc, Mutex};
 
 use ig_kernel::btf::{Btf, vmlinux};
-use ig_kernel::sys::bpf;
+use ig_kernel::map::{Map, MapFlags};
+use ig_kernel::sys::bpf::AttachType;
 
 use crate::error::LoadError;
 use crate::insn::Insn;
 use crate::kernel_btf;
 use crate::kernel_types::KernelTypes;
-use crate::map_spec::MapKind;
 use crate::object::Object;
 use crate::section::ProgramKind;
 
@@ -47,8 +47,8 @@ pub struct Loader<'o> {
     data: BTreeMap<usize, Vec<u8>>,
     max_entries: HashMap<usize, u32>,
     value_sizes: HashMap<usize, u32>,
-    map_flags: HashMap<usize, u32>,
-    given_maps: HashMap<usize, OwnedFd>,
+    map_flags: HashMap<usize, MapFlags>,
+    given_maps: HashMap<usize, Map>,
     targets: HashMap<usize, String>,
     disabled: HashSet<usize>,
     wanted: HashSet<usize>,
@@ -147,7 +147,7 @@ impl<'o> Loader<'o> {
     ///
     /// # Errors
     /// [`LoadError::UnknownMap`]; [`LoadError::FixedMap`] for data sections.
-    pub fn set_map_flags(&mut self, map: &str, flags: u32) -> Result<&mut Self, LoadError> {
+    pub fn set_map_flags(&mut self, map: &str, flags: MapFlags) -> Result<&mut Self, LoadError> {
         self.map_flags.insert(self.own_map_index(map)?, flags);
         Ok(self)
     }
@@ -156,8 +156,8 @@ impl<'o> Loader<'o> {
     ///
     /// # Errors
     /// [`LoadError::UnknownMap`]; [`Loader::load`] answers [`LoadError::IncompatibleMap`].
-    pub fn use_map(&mut self, map: &str, fd: OwnedFd) -> Result<&mut Self, LoadError> {
-        self.given_maps.insert(self.map_index(map)?, fd);
+    pub fn use_map(&mut self, map: &str, given: Map) -> Result<&mut Self, LoadError> {
+        self.given_maps.insert(self.map_index(map)?, given);
         Ok(self)
     }
 
@@ -258,29 +258,15 @@ impl<'o> Loader<'o> {
             }
         };
         let btf_fd = btf_fd.as_ref().map(OwnedFd::as_fd);
-        let map_fds = self.create_maps(btf_fd)?;
+        let created = self.create_maps(btf_fd)?;
         let kernel = self.kernel_types()?;
         let Outcome { programs, skipped, refused } =
-            self.load_programs(&kernel, btf_fd, &map_fds, first_refusal);
+            self.load_programs(&kernel, btf_fd, &created, first_refusal);
         if !first_refusal || refused.is_empty() {
-            self.fill_slots(&map_fds, &programs)?;
+            self.fill_slots(&created, &programs)?;
         }
-        let maps = self
-            .object
-            .maps
-            .iter()
-            .enumerate()
-            .zip(map_fds.maps)
-            .map(|((index, spec), fd)| Map {
-                name: spec.name.clone(),
-                // Where the kernel has no ring buffers the map is another one.
-                kind: bpf::map_info(fd.as_fd()).map_or(spec.kind, |info| MapKind(info.map_type)),
-                key_size: spec.key_size,
-                value_size: self.value_size(index),
-                max_entries: self.entries(index),
-                fd,
-            })
-            .collect();
+        let names = self.object.maps.iter().map(|spec| spec.name.clone());
+        let maps = names.zip(created.maps).collect();
         Ok((Loaded { maps, programs, skipped, usdt_specs: Mutex::default() }, refused))
     }
 
@@ -336,28 +322,12 @@ pub struct Refused {
 /// A loaded object: descriptors and what is needed to use them, nothing else.
 #[derive(Debug)]
 pub struct Loaded {
-    maps: Vec<Map>,
+    /// By name in the object, which the kernel cuts.
+    maps: Vec<(String, Map)>,
     programs: Vec<Program>,
     skipped: Vec<Skipped>,
     /// Descriptions of static probes' arguments that are in the map of them; the place is the key.
     pub(crate) usdt_specs: Mutex<Vec<Vec<u8>>>,
-}
-
-/// A map in the kernel.
-#[derive(Debug)]
-pub struct Map {
-    /// Name in the object; `.rodata` and the like for data sections.
-    pub name: String,
-    /// Type of the map.
-    pub kind: MapKind,
-    /// Bytes of a key.
-    pub key_size: u32,
-    /// Bytes of a value.
-    pub value_size: u32,
-    /// Entries, as created.
-    pub max_entries: u32,
-    /// Its descriptor.
-    pub fd: OwnedFd,
 }
 
 /// A program in the kernel.
@@ -377,19 +347,20 @@ pub struct Program {
     pub optional: bool,
     /// Its descriptor.
     pub fd: OwnedFd,
-    pub(crate) attach_type: u32,
+    pub(crate) attach_type: AttachType,
     pub(crate) function: usize,
 }
 
 impl Loaded {
-    /// All maps.
-    pub fn maps(&self) -> &[Map] {
-        &self.maps
+    /// All maps and their names in the object; `.rodata` and the like for data sections. Where the kernel has no ring
+    /// buffers, the type of a map is another than the object's.
+    pub fn maps(&self) -> impl Iterator<Item = (&str, &Map)> {
+        self.maps.iter().map(|(name, map)| (name.as_str(), map))
     }
 
     /// One map by name.
     pub fn map(&self, name: &str) -> Option<&Map> {
-        self.maps.iter().find(|map| map.name == name)
+        self.maps().find(|(known, _)| *known == name).map(|(_, map)| map)
     }
 
     /// All programs that were loaded.
@@ -405,12 +376,5 @@ impl Loaded {
     /// One program by the name of its function.
     pub fn program(&self, name: &str) -> Option<&Program> {
         self.programs.iter().find(|program| program.name == name)
-    }
-}
-
-impl Map {
-    /// Borrows the descriptor.
-    pub fn as_fd(&self) -> BorrowedFd<'_> {
-        self.fd.as_fd()
     }
 }

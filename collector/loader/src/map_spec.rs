@@ -4,43 +4,9 @@
 //! key and value are what pointers point to. Nothing is read from the section's bytes.
 
 use ig_kernel::btf::{Btf, Composite, Kind, Type, TypeId};
+use ig_kernel::map::{MapFlags, MapType};
 
 use crate::error::ParseError;
-
-/// The type number of a map in bpf(2).
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, PartialOrd, Ord, Default)]
-pub struct MapKind(pub u32);
-
-#[expect(missing_docs, reason = "BPF_MAP_TYPE_*")]
-impl MapKind {
-    pub const HASH: Self = Self(1);
-    pub const ARRAY: Self = Self(2);
-    pub const PROG_ARRAY: Self = Self(3);
-    pub const PERF_EVENT_ARRAY: Self = Self(4);
-    pub const PERCPU_HASH: Self = Self(5);
-    pub const PERCPU_ARRAY: Self = Self(6);
-    pub const STACK_TRACE: Self = Self(7);
-    pub const CGROUP_ARRAY: Self = Self(8);
-    pub const LRU_HASH: Self = Self(9);
-    pub const LRU_PERCPU_HASH: Self = Self(10);
-    pub const ARRAY_OF_MAPS: Self = Self(12);
-    pub const HASH_OF_MAPS: Self = Self(13);
-    pub const SOCKMAP: Self = Self(15);
-    pub const SOCKHASH: Self = Self(18);
-    pub const RINGBUF: Self = Self(27);
-
-    /// Whether the values are other maps.
-    pub fn holds_maps(self) -> bool {
-        matches!(self, Self::ARRAY_OF_MAPS | Self::HASH_OF_MAPS)
-    }
-
-    /// Whether the kernel refuses BTF for key and value of this type of map.
-    pub(crate) fn refuses_btf(self) -> bool {
-        // PERF_EVENT_ARRAY, CGROUP_ARRAY, STACK_TRACE, maps of maps, DEVMAP(_HASH), CPUMAP, XSKMAP, SOCKMAP, SOCKHASH,
-        // PROG_ARRAY, RINGBUF and USER_RINGBUF.
-        matches!(self.0, 3 | 4 | 7 | 8 | 12 | 13 | 14 | 15 | 16 | 17 | 18 | 25 | 27 | 31)
-    }
-}
 
 /// A map as its object defines it, or as a data section implies it.
 #[derive(Clone, Debug, Default)]
@@ -48,7 +14,7 @@ pub struct MapSpec {
     /// Name of the variable, or of the section for data maps (`.rodata`).
     pub name: String,
     /// Type of the map.
-    pub kind: MapKind,
+    pub kind: MapType,
     /// Bytes of a key.
     pub key_size: u32,
     /// Bytes of a value.
@@ -56,7 +22,7 @@ pub struct MapSpec {
     /// Entries; 0 when the object leaves it open.
     pub max_entries: u32,
     /// Flags of `BPF_MAP_CREATE`.
-    pub flags: u32,
+    pub flags: MapFlags,
     /// Extra of `BPF_MAP_CREATE`.
     pub extra: u64,
     /// NUMA node, meaningful with the flag that says so.
@@ -122,13 +88,12 @@ fn parse_nested(
             Some((ptr.type_id, btf.resolve_size(ptr.type_id)?))
         };
         match member.name {
-            "type" => spec.kind = MapKind(small()?),
+            "type" => spec.kind = MapType(small()?),
             "max_entries" => spec.max_entries = small()?,
-            "map_flags" => spec.flags = small()?,
+            "map_flags" => spec.flags = MapFlags(small()?),
             "numa_node" => {
-                const F_NUMA_NODE: u32 = 1 << 2;
                 spec.numa_node = small()?;
-                spec.flags |= F_NUMA_NODE;
+                spec.flags = spec.flags | MapFlags::NUMA_NODE;
             }
             "map_extra" => spec.extra = number()?,
             "key_size" => {
@@ -163,7 +128,7 @@ fn parse_nested(
             other => return Err(fault(&format!("unknown attribute `{other}`"))),
         }
     }
-    if spec.kind.0 == 0 {
+    if spec.kind == MapType::default() {
         return Err(fault("no type is given"));
     }
     if spec.values_offset.is_some() || spec.kind.holds_maps() {
@@ -171,7 +136,7 @@ fn parse_nested(
         spec.key_size = if spec.key_size == 0 { 4 } else { spec.key_size };
         spec.value_size = 4;
     }
-    if matches!(spec.kind, MapKind::PERF_EVENT_ARRAY | MapKind::PROG_ARRAY | MapKind::CGROUP_ARRAY) {
+    if matches!(spec.kind, MapType::PERF_EVENT_ARRAY | MapType::PROG_ARRAY | MapType::CGROUP_ARRAY) {
         spec.key_size = if spec.key_size == 0 { 4 } else { spec.key_size };
         spec.value_size = if spec.value_size == 0 { 4 } else { spec.value_size };
     }

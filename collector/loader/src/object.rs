@@ -8,13 +8,15 @@ use std::ffi::CString;
 use std::sync::Arc;
 
 use ig_kernel::btf::{Btf, Kind, Type, TypeId, VarLinkage};
+use ig_kernel::map::{MapFlags, MapType};
+use ig_kernel::sys::bpf::{AttachType, ProgramType};
 
 use crate::btf_ext;
 use crate::core_relo::{CoreError, Relocator};
 use crate::elf::{Elf, Section};
 use crate::error::ParseError;
 use crate::map_spec::{self, MapSpec};
-use crate::section::{self, ProgramKind, ProgramType};
+use crate::section::{self, ProgramKind};
 
 mod externs;
 mod functions;
@@ -64,7 +66,7 @@ pub struct ProgramSpec {
     pub target: String,
     /// Whether the section begins with `?`: not loaded where its hook is missing.
     pub optional: bool,
-    pub(crate) attach_type: u32,
+    pub(crate) attach_type: AttachType,
     pub(crate) sleepable: bool,
     pub(crate) function: usize,
 }
@@ -307,11 +309,11 @@ fn data_sections(elf: &Elf<'_>, btf: &Btf) -> Result<(Vec<DataSection>, Vec<MapS
         });
         maps.push(MapSpec {
             name: section.name.to_owned(),
-            kind: map_spec::MapKind::ARRAY,
+            kind: MapType::ARRAY,
             key_size: 4,
             value_size: size,
             max_entries: 1,
-            flags: if read_only { ig_kernel::sys::bpf::F_RDONLY_PROG } else { 0 },
+            flags: if read_only { MapFlags::RDONLY_PROG } else { MapFlags::default() },
             value_type: btf.type_by_name(section.name, Kind::Datasec),
             ..MapSpec::default()
         });

@@ -4,9 +4,7 @@
 //! begin with a kind (`socket1`, `classifier/ingress/x`, `perf_event/y`), sleepable variants and a leading `?` for
 //! programs that an object can do without.
 
-/// The type number of a program in bpf(2).
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub struct ProgramType(pub u32);
+use ig_kernel::sys::bpf::{AttachType, ProgramType};
 
 /// What a program is, as far as attaching cares.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -59,7 +57,7 @@ pub enum ProgramKind {
 pub(crate) struct Classified<'a> {
     pub(crate) kind: ProgramKind,
     pub(crate) program_type: ProgramType,
-    pub(crate) attach_type: u32,
+    pub(crate) attach_type: AttachType,
     pub(crate) sleepable: bool,
     /// Text after the kind, such as `syscalls/sys_enter_openat`.
     pub(crate) target: &'a str,
@@ -77,107 +75,102 @@ enum Form {
 }
 use Form::{Kind, Prefix};
 
-type Row = (&'static str, Form, ProgramKind, u32, u32);
+type Row = (&'static str, Form, ProgramKind, ProgramType, AttachType);
 
 /// What the kernel puts before the names of its system calls' functions.
 pub(crate) const SYSCALL_PREFIX: &str = if cfg!(target_arch = "x86_64") { "__x64_" } else { "__arm64_" };
-
-const KPROBE: u32 = 2;
-const TRACING: u32 = 26;
-const LSM: u32 = 29;
-const CGROUP_ADDR: u32 = 18;
 
 /// Pattern, form, kind, program type, expected attach type. The first row that fits counts: longer names before their
 /// own beginnings.
 #[rustfmt::skip]
 const TABLE: &[Row] = &[
-    ("sk_reuseport/migrate", Prefix, ProgramKind::SkReuseport, 21, 40),
-    ("sk_reuseport", Prefix, ProgramKind::SkReuseport, 21, 39),
-    ("socket", Prefix, ProgramKind::SocketFilter, 1, 0),
-    ("kprobe", Kind, ProgramKind::Kprobe, KPROBE, 0),
-    ("kretprobe", Kind, ProgramKind::Kretprobe, KPROBE, 0),
-    ("kprobe.multi", Kind, ProgramKind::KprobeMulti, KPROBE, 42),
-    ("kretprobe.multi", Kind, ProgramKind::KretprobeMulti, KPROBE, 42),
-    ("kprobe.session", Kind, ProgramKind::KprobeMulti, KPROBE, 56),
-    ("ksyscall", Kind, ProgramKind::Ksyscall, KPROBE, 0),
-    ("kretsyscall", Kind, ProgramKind::Kretsyscall, KPROBE, 0),
-    ("uprobe", Kind, ProgramKind::Uprobe, KPROBE, 0),
-    ("uretprobe", Kind, ProgramKind::Uretprobe, KPROBE, 0),
+    ("sk_reuseport/migrate", Prefix, ProgramKind::SkReuseport, ProgramType::SK_REUSEPORT, AttachType::SK_REUSEPORT_SELECT_OR_MIGRATE),
+    ("sk_reuseport", Prefix, ProgramKind::SkReuseport, ProgramType::SK_REUSEPORT, AttachType::SK_REUSEPORT_SELECT),
+    ("socket", Prefix, ProgramKind::SocketFilter, ProgramType::SOCKET_FILTER, AttachType::UNSPEC),
+    ("kprobe", Kind, ProgramKind::Kprobe, ProgramType::KPROBE, AttachType::UNSPEC),
+    ("kretprobe", Kind, ProgramKind::Kretprobe, ProgramType::KPROBE, AttachType::UNSPEC),
+    ("kprobe.multi", Kind, ProgramKind::KprobeMulti, ProgramType::KPROBE, AttachType::TRACE_KPROBE_MULTI),
+    ("kretprobe.multi", Kind, ProgramKind::KretprobeMulti, ProgramType::KPROBE, AttachType::TRACE_KPROBE_MULTI),
+    ("kprobe.session", Kind, ProgramKind::KprobeMulti, ProgramType::KPROBE, AttachType::TRACE_KPROBE_SESSION),
+    ("ksyscall", Kind, ProgramKind::Ksyscall, ProgramType::KPROBE, AttachType::UNSPEC),
+    ("kretsyscall", Kind, ProgramKind::Kretsyscall, ProgramType::KPROBE, AttachType::UNSPEC),
+    ("uprobe", Kind, ProgramKind::Uprobe, ProgramType::KPROBE, AttachType::UNSPEC),
+    ("uretprobe", Kind, ProgramKind::Uretprobe, ProgramType::KPROBE, AttachType::UNSPEC),
     // Attached one by one through perf events, which programs of the attach type for many at once refuse.
-    ("uprobe.multi", Kind, ProgramKind::Uprobe, KPROBE, 0),
-    ("uretprobe.multi", Kind, ProgramKind::Uretprobe, KPROBE, 0),
-    ("usdt", Kind, ProgramKind::Usdt, KPROBE, 0),
-    ("tcx/ingress", Prefix, ProgramKind::Tcx, 3, 46),
-    ("tcx/egress", Prefix, ProgramKind::Tcx, 3, 47),
-    ("classifier", Prefix, ProgramKind::Classifier, 3, 0),
-    ("tc", Prefix, ProgramKind::Classifier, 3, 0),
-    ("action", Prefix, ProgramKind::Action, 4, 0),
-    ("tracepoint", Kind, ProgramKind::Tracepoint, 5, 0),
-    ("tp", Kind, ProgramKind::Tracepoint, 5, 0),
-    ("raw_tracepoint", Kind, ProgramKind::RawTracepoint, 17, 0),
-    ("raw_tp", Kind, ProgramKind::RawTracepoint, 17, 0),
-    ("raw_tracepoint.w", Kind, ProgramKind::RawTracepoint, 24, 0),
-    ("raw_tp.w", Kind, ProgramKind::RawTracepoint, 24, 0),
-    ("tp_btf", Kind, ProgramKind::TracepointBtf, TRACING, 23),
-    ("fentry", Kind, ProgramKind::Fentry, TRACING, 24),
-    ("fexit", Kind, ProgramKind::Fexit, TRACING, 25),
-    ("fmod_ret", Kind, ProgramKind::FmodRet, TRACING, 26),
-    ("iter", Kind, ProgramKind::Iter, TRACING, 28),
-    ("freplace", Kind, ProgramKind::Freplace, 28, 0),
-    ("lsm_cgroup", Kind, ProgramKind::LsmCgroup, LSM, 43),
-    ("lsm", Kind, ProgramKind::Lsm, LSM, 27),
-    ("syscall", Prefix, ProgramKind::Syscall, 31, 0),
-    ("xdp.frags/devmap", Prefix, ProgramKind::Xdp, 6, 33),
-    ("xdp.frags/cpumap", Prefix, ProgramKind::Xdp, 6, 35),
-    ("xdp/devmap", Prefix, ProgramKind::Xdp, 6, 33),
-    ("xdp/cpumap", Prefix, ProgramKind::Xdp, 6, 35),
-    ("xdp", Prefix, ProgramKind::Xdp, 6, 37),
-    ("perf_event", Prefix, ProgramKind::PerfEvent, 7, 0),
-    ("lwt_in", Prefix, ProgramKind::Lwt, 10, 0),
-    ("lwt_out", Prefix, ProgramKind::Lwt, 11, 0),
-    ("lwt_xmit", Prefix, ProgramKind::Lwt, 12, 0),
-    ("lwt_seg6local", Prefix, ProgramKind::Lwt, 19, 0),
-    ("sockops", Prefix, ProgramKind::SockOps, 13, 3),
-    ("sk_skb/stream_parser", Prefix, ProgramKind::SkSkb, 14, 4),
-    ("sk_skb/stream_verdict", Prefix, ProgramKind::SkSkb, 14, 5),
-    ("sk_skb/verdict", Prefix, ProgramKind::SkSkb, 14, 38),
-    ("sk_skb", Prefix, ProgramKind::SkSkb, 14, 0),
-    ("sk_msg", Prefix, ProgramKind::SkMsg, 16, 7),
-    ("sk_lookup", Prefix, ProgramKind::SkLookup, 30, 36),
-    ("lirc_mode2", Prefix, ProgramKind::LircMode2, 20, 16),
-    ("flow_dissector", Prefix, ProgramKind::FlowDissector, 22, 17),
-    ("cgroup_skb/ingress", Prefix, ProgramKind::Cgroup, 8, 0),
-    ("cgroup_skb/egress", Prefix, ProgramKind::Cgroup, 8, 1),
-    ("cgroup/skb", Prefix, ProgramKind::Cgroup, 8, 0),
-    ("cgroup/sock_create", Prefix, ProgramKind::Cgroup, 9, 2),
-    ("cgroup/sock_release", Prefix, ProgramKind::Cgroup, 9, 34),
-    ("cgroup/sock", Prefix, ProgramKind::Cgroup, 9, 2),
-    ("cgroup/post_bind4", Prefix, ProgramKind::Cgroup, 9, 12),
-    ("cgroup/post_bind6", Prefix, ProgramKind::Cgroup, 9, 13),
-    ("cgroup/bind4", Prefix, ProgramKind::Cgroup, CGROUP_ADDR, 8),
-    ("cgroup/bind6", Prefix, ProgramKind::Cgroup, CGROUP_ADDR, 9),
-    ("cgroup/connect4", Prefix, ProgramKind::Cgroup, CGROUP_ADDR, 10),
-    ("cgroup/connect6", Prefix, ProgramKind::Cgroup, CGROUP_ADDR, 11),
-    ("cgroup/sendmsg4", Prefix, ProgramKind::Cgroup, CGROUP_ADDR, 14),
-    ("cgroup/sendmsg6", Prefix, ProgramKind::Cgroup, CGROUP_ADDR, 15),
-    ("cgroup/recvmsg4", Prefix, ProgramKind::Cgroup, CGROUP_ADDR, 19),
-    ("cgroup/recvmsg6", Prefix, ProgramKind::Cgroup, CGROUP_ADDR, 20),
-    ("cgroup/getpeername4", Prefix, ProgramKind::Cgroup, CGROUP_ADDR, 29),
-    ("cgroup/getpeername6", Prefix, ProgramKind::Cgroup, CGROUP_ADDR, 30),
-    ("cgroup/getsockname4", Prefix, ProgramKind::Cgroup, CGROUP_ADDR, 31),
-    ("cgroup/getsockname6", Prefix, ProgramKind::Cgroup, CGROUP_ADDR, 32),
-    ("cgroup/connect_unix", Prefix, ProgramKind::Cgroup, CGROUP_ADDR, 49),
-    ("cgroup/sendmsg_unix", Prefix, ProgramKind::Cgroup, CGROUP_ADDR, 50),
-    ("cgroup/recvmsg_unix", Prefix, ProgramKind::Cgroup, CGROUP_ADDR, 51),
-    ("cgroup/getpeername_unix", Prefix, ProgramKind::Cgroup, CGROUP_ADDR, 52),
-    ("cgroup/getsockname_unix", Prefix, ProgramKind::Cgroup, CGROUP_ADDR, 53),
-    ("cgroup/sysctl", Prefix, ProgramKind::Cgroup, 23, 18),
-    ("cgroup/getsockopt", Prefix, ProgramKind::Cgroup, 25, 21),
-    ("cgroup/setsockopt", Prefix, ProgramKind::Cgroup, 25, 22),
-    ("cgroup/dev", Prefix, ProgramKind::Cgroup, 15, 6),
-    ("netfilter", Prefix, ProgramKind::Netfilter, 32, 45),
-    ("netkit/primary", Prefix, ProgramKind::Netkit, 3, 54),
-    ("netkit/peer", Prefix, ProgramKind::Netkit, 3, 55),
+    ("uprobe.multi", Kind, ProgramKind::Uprobe, ProgramType::KPROBE, AttachType::UNSPEC),
+    ("uretprobe.multi", Kind, ProgramKind::Uretprobe, ProgramType::KPROBE, AttachType::UNSPEC),
+    ("usdt", Kind, ProgramKind::Usdt, ProgramType::KPROBE, AttachType::UNSPEC),
+    ("tcx/ingress", Prefix, ProgramKind::Tcx, ProgramType::SCHED_CLS, AttachType::TCX_INGRESS),
+    ("tcx/egress", Prefix, ProgramKind::Tcx, ProgramType::SCHED_CLS, AttachType::TCX_EGRESS),
+    ("classifier", Prefix, ProgramKind::Classifier, ProgramType::SCHED_CLS, AttachType::UNSPEC),
+    ("tc", Prefix, ProgramKind::Classifier, ProgramType::SCHED_CLS, AttachType::UNSPEC),
+    ("action", Prefix, ProgramKind::Action, ProgramType::SCHED_ACT, AttachType::UNSPEC),
+    ("tracepoint", Kind, ProgramKind::Tracepoint, ProgramType::TRACEPOINT, AttachType::UNSPEC),
+    ("tp", Kind, ProgramKind::Tracepoint, ProgramType::TRACEPOINT, AttachType::UNSPEC),
+    ("raw_tracepoint", Kind, ProgramKind::RawTracepoint, ProgramType::RAW_TRACEPOINT, AttachType::UNSPEC),
+    ("raw_tp", Kind, ProgramKind::RawTracepoint, ProgramType::RAW_TRACEPOINT, AttachType::UNSPEC),
+    ("raw_tracepoint.w", Kind, ProgramKind::RawTracepoint, ProgramType::RAW_TRACEPOINT_WRITABLE, AttachType::UNSPEC),
+    ("raw_tp.w", Kind, ProgramKind::RawTracepoint, ProgramType::RAW_TRACEPOINT_WRITABLE, AttachType::UNSPEC),
+    ("tp_btf", Kind, ProgramKind::TracepointBtf, ProgramType::TRACING, AttachType::TRACE_RAW_TP),
+    ("fentry", Kind, ProgramKind::Fentry, ProgramType::TRACING, AttachType::TRACE_FENTRY),
+    ("fexit", Kind, ProgramKind::Fexit, ProgramType::TRACING, AttachType::TRACE_FEXIT),
+    ("fmod_ret", Kind, ProgramKind::FmodRet, ProgramType::TRACING, AttachType::MODIFY_RETURN),
+    ("iter", Kind, ProgramKind::Iter, ProgramType::TRACING, AttachType::TRACE_ITER),
+    ("freplace", Kind, ProgramKind::Freplace, ProgramType::EXT, AttachType::UNSPEC),
+    ("lsm_cgroup", Kind, ProgramKind::LsmCgroup, ProgramType::LSM, AttachType::LSM_CGROUP),
+    ("lsm", Kind, ProgramKind::Lsm, ProgramType::LSM, AttachType::LSM_MAC),
+    ("syscall", Prefix, ProgramKind::Syscall, ProgramType::SYSCALL, AttachType::UNSPEC),
+    ("xdp.frags/devmap", Prefix, ProgramKind::Xdp, ProgramType::XDP, AttachType::XDP_DEVMAP),
+    ("xdp.frags/cpumap", Prefix, ProgramKind::Xdp, ProgramType::XDP, AttachType::XDP_CPUMAP),
+    ("xdp/devmap", Prefix, ProgramKind::Xdp, ProgramType::XDP, AttachType::XDP_DEVMAP),
+    ("xdp/cpumap", Prefix, ProgramKind::Xdp, ProgramType::XDP, AttachType::XDP_CPUMAP),
+    ("xdp", Prefix, ProgramKind::Xdp, ProgramType::XDP, AttachType::XDP),
+    ("perf_event", Prefix, ProgramKind::PerfEvent, ProgramType::PERF_EVENT, AttachType::UNSPEC),
+    ("lwt_in", Prefix, ProgramKind::Lwt, ProgramType::LWT_IN, AttachType::UNSPEC),
+    ("lwt_out", Prefix, ProgramKind::Lwt, ProgramType::LWT_OUT, AttachType::UNSPEC),
+    ("lwt_xmit", Prefix, ProgramKind::Lwt, ProgramType::LWT_XMIT, AttachType::UNSPEC),
+    ("lwt_seg6local", Prefix, ProgramKind::Lwt, ProgramType::LWT_SEG6LOCAL, AttachType::UNSPEC),
+    ("sockops", Prefix, ProgramKind::SockOps, ProgramType::SOCK_OPS, AttachType::CGROUP_SOCK_OPS),
+    ("sk_skb/stream_parser", Prefix, ProgramKind::SkSkb, ProgramType::SK_SKB, AttachType::SK_SKB_STREAM_PARSER),
+    ("sk_skb/stream_verdict", Prefix, ProgramKind::SkSkb, ProgramType::SK_SKB, AttachType::SK_SKB_STREAM_VERDICT),
+    ("sk_skb/verdict", Prefix, ProgramKind::SkSkb, ProgramType::SK_SKB, AttachType::SK_SKB_VERDICT),
+    ("sk_skb", Prefix, ProgramKind::SkSkb, ProgramType::SK_SKB, AttachType::UNSPEC),
+    ("sk_msg", Prefix, ProgramKind::SkMsg, ProgramType::SK_MSG, AttachType::SK_MSG_VERDICT),
+    ("sk_lookup", Prefix, ProgramKind::SkLookup, ProgramType::SK_LOOKUP, AttachType::SK_LOOKUP),
+    ("lirc_mode2", Prefix, ProgramKind::LircMode2, ProgramType::LIRC_MODE2, AttachType::LIRC_MODE2),
+    ("flow_dissector", Prefix, ProgramKind::FlowDissector, ProgramType::FLOW_DISSECTOR, AttachType::FLOW_DISSECTOR),
+    ("cgroup_skb/ingress", Prefix, ProgramKind::Cgroup, ProgramType::CGROUP_SKB, AttachType::CGROUP_INET_INGRESS),
+    ("cgroup_skb/egress", Prefix, ProgramKind::Cgroup, ProgramType::CGROUP_SKB, AttachType::CGROUP_INET_EGRESS),
+    ("cgroup/skb", Prefix, ProgramKind::Cgroup, ProgramType::CGROUP_SKB, AttachType::CGROUP_INET_INGRESS),
+    ("cgroup/sock_create", Prefix, ProgramKind::Cgroup, ProgramType::CGROUP_SOCK, AttachType::CGROUP_INET_SOCK_CREATE),
+    ("cgroup/sock_release", Prefix, ProgramKind::Cgroup, ProgramType::CGROUP_SOCK, AttachType::CGROUP_INET_SOCK_RELEASE),
+    ("cgroup/sock", Prefix, ProgramKind::Cgroup, ProgramType::CGROUP_SOCK, AttachType::CGROUP_INET_SOCK_CREATE),
+    ("cgroup/post_bind4", Prefix, ProgramKind::Cgroup, ProgramType::CGROUP_SOCK, AttachType::CGROUP_INET4_POST_BIND),
+    ("cgroup/post_bind6", Prefix, ProgramKind::Cgroup, ProgramType::CGROUP_SOCK, AttachType::CGROUP_INET6_POST_BIND),
+    ("cgroup/bind4", Prefix, ProgramKind::Cgroup, ProgramType::CGROUP_SOCK_ADDR, AttachType::CGROUP_INET4_BIND),
+    ("cgroup/bind6", Prefix, ProgramKind::Cgroup, ProgramType::CGROUP_SOCK_ADDR, AttachType::CGROUP_INET6_BIND),
+    ("cgroup/connect4", Prefix, ProgramKind::Cgroup, ProgramType::CGROUP_SOCK_ADDR, AttachType::CGROUP_INET4_CONNECT),
+    ("cgroup/connect6", Prefix, ProgramKind::Cgroup, ProgramType::CGROUP_SOCK_ADDR, AttachType::CGROUP_INET6_CONNECT),
+    ("cgroup/sendmsg4", Prefix, ProgramKind::Cgroup, ProgramType::CGROUP_SOCK_ADDR, AttachType::CGROUP_UDP4_SENDMSG),
+    ("cgroup/sendmsg6", Prefix, ProgramKind::Cgroup, ProgramType::CGROUP_SOCK_ADDR, AttachType::CGROUP_UDP6_SENDMSG),
+    ("cgroup/recvmsg4", Prefix, ProgramKind::Cgroup, ProgramType::CGROUP_SOCK_ADDR, AttachType::CGROUP_UDP4_RECVMSG),
+    ("cgroup/recvmsg6", Prefix, ProgramKind::Cgroup, ProgramType::CGROUP_SOCK_ADDR, AttachType::CGROUP_UDP6_RECVMSG),
+    ("cgroup/getpeername4", Prefix, ProgramKind::Cgroup, ProgramType::CGROUP_SOCK_ADDR, AttachType::CGROUP_INET4_GETPEERNAME),
+    ("cgroup/getpeername6", Prefix, ProgramKind::Cgroup, ProgramType::CGROUP_SOCK_ADDR, AttachType::CGROUP_INET6_GETPEERNAME),
+    ("cgroup/getsockname4", Prefix, ProgramKind::Cgroup, ProgramType::CGROUP_SOCK_ADDR, AttachType::CGROUP_INET4_GETSOCKNAME),
+    ("cgroup/getsockname6", Prefix, ProgramKind::Cgroup, ProgramType::CGROUP_SOCK_ADDR, AttachType::CGROUP_INET6_GETSOCKNAME),
+    ("cgroup/connect_unix", Prefix, ProgramKind::Cgroup, ProgramType::CGROUP_SOCK_ADDR, AttachType::CGROUP_UNIX_CONNECT),
+    ("cgroup/sendmsg_unix", Prefix, ProgramKind::Cgroup, ProgramType::CGROUP_SOCK_ADDR, AttachType::CGROUP_UNIX_SENDMSG),
+    ("cgroup/recvmsg_unix", Prefix, ProgramKind::Cgroup, ProgramType::CGROUP_SOCK_ADDR, AttachType::CGROUP_UNIX_RECVMSG),
+    ("cgroup/getpeername_unix", Prefix, ProgramKind::Cgroup, ProgramType::CGROUP_SOCK_ADDR, AttachType::CGROUP_UNIX_GETPEERNAME),
+    ("cgroup/getsockname_unix", Prefix, ProgramKind::Cgroup, ProgramType::CGROUP_SOCK_ADDR, AttachType::CGROUP_UNIX_GETSOCKNAME),
+    ("cgroup/sysctl", Prefix, ProgramKind::Cgroup, ProgramType::CGROUP_SYSCTL, AttachType::CGROUP_SYSCTL),
+    ("cgroup/getsockopt", Prefix, ProgramKind::Cgroup, ProgramType::CGROUP_SOCKOPT, AttachType::CGROUP_GETSOCKOPT),
+    ("cgroup/setsockopt", Prefix, ProgramKind::Cgroup, ProgramType::CGROUP_SOCKOPT, AttachType::CGROUP_SETSOCKOPT),
+    ("cgroup/dev", Prefix, ProgramKind::Cgroup, ProgramType::CGROUP_DEVICE, AttachType::CGROUP_DEVICE),
+    ("netfilter", Prefix, ProgramKind::Netfilter, ProgramType::NETFILTER, AttachType::NETFILTER),
+    ("netkit/primary", Prefix, ProgramKind::Netkit, ProgramType::SCHED_CLS, AttachType::NETKIT_PRIMARY),
+    ("netkit/peer", Prefix, ProgramKind::Netkit, ProgramType::SCHED_CLS, AttachType::NETKIT_PEER),
 ];
 
 pub(crate) fn classify(section: &str) -> Classified<'_> {
@@ -193,9 +186,11 @@ pub(crate) fn classify(section: &str) -> Classified<'_> {
         Kind => plain == *pattern,
         Prefix => name.starts_with(pattern),
     });
-    let (kind, program_type, attach_type) =
-        row.map_or((ProgramKind::Unknown, 0, 0), |(_, _, kind, program, attach)| (*kind, *program, *attach));
-    Classified { kind, program_type: ProgramType(program_type), attach_type, sleepable, target, optional }
+    let (kind, program_type, attach_type) = row.map_or(
+        (ProgramKind::Unknown, ProgramType::UNSPEC, AttachType::UNSPEC),
+        |(_, _, kind, program, attach)| (*kind, *program, *attach),
+    );
+    Classified { kind, program_type, attach_type, sleepable, target, optional }
 }
 
 impl ProgramKind {
@@ -228,7 +223,7 @@ impl ProgramKind {
 
 #[cfg(test)]
 mod tests {
-    use super::{ProgramKind, classify};
+    use super::{AttachType, ProgramKind, classify};
 
     #[test]
     fn sections_of_every_form_are_classified() {
@@ -255,6 +250,6 @@ mod tests {
         }
         assert!(classify("lsm.s/file_open").sleepable);
         assert!(classify("?tp_btf/x").optional);
-        assert_eq!(classify("sk_skb/verdict").attach_type, 38);
+        assert_eq!(classify("sk_skb/verdict").attach_type, AttachType::SK_SKB_VERDICT);
     }
 }

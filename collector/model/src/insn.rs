@@ -10,7 +10,7 @@ pub const EXIT: u8 = 0x95;
 /// One place of eight bytes.
 ///
 /// # Source
-/// [`struct bpf_insn`](https://github.com/torvalds/linux/blob/v6.12/include/uapi/linux/bpf.h#L77-L83).
+/// [`struct bpf_insn`](https://github.com/torvalds/linux/blob/v6.12/include/uapi/linux/bpf.h).
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Insn {
     /// Operation.

@@ -13,10 +13,11 @@ mod draft;
 mod params;
 mod registry;
 
-use std::{error::Error, fmt::Debug, os::fd::BorrowedFd, sync::Arc, sync::atomic::AtomicU64};
+use std::{error::Error, fmt::Debug, sync::Arc, sync::atomic::AtomicU64};
 
 use ig_config::{Position, metadata::Metadata, runtime::Gadget};
 use ig_datasource::{DataSource, ParamDesc};
+use ig_kernel::map::Map;
 use ig_model::Host;
 
 pub use draft::{Draft, Feed, PlanContext, PlannedMeasure, Timing};
@@ -96,8 +97,8 @@ pub trait OperatorPlan: Debug + Send {
 
 /// A loaded gadget: the maps that operators asked for, and the ways into its derived data sources, by name.
 pub trait LoadedGadget {
-    /// One of them, with the number of its entries; `None` if the object has none of this name.
-    fn map(&self, name: &str) -> Option<(BorrowedFd<'_>, u32)>;
+    /// One of them; `None` if the object has none of this name.
+    fn map(&self, name: &str) -> Option<&Map>;
 
     /// The way into a data source whose feed is [`Feed::Emitted`]; `None` if it is none.
     fn emitter(&self, source: &str) -> Option<Arc<dyn Emit>>;

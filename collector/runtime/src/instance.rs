@@ -6,8 +6,8 @@ use ig_datasource::Origin;
 use ig_exporters::series::Registry;
 use ig_kernel::{btf::Btf, sys::bpf};
 use ig_loader::{
-    AttachError, AttachOptions, ErrorKind, Link, LoadError, Loaded, Loader, Map, MapKind, Object,
-    ProgramKind, SkipReason,
+    AttachError, AttachOptions, ErrorKind, Link, LoadError, Loaded, Loader, MapType, Object, ProgramKind,
+    SkipReason,
 };
 use ig_model::{Hint as _, Host, KtimeNs};
 use ig_operators::stats::bpfstats::Owner;
@@ -360,7 +360,7 @@ fn load(
     for source in sources {
         if let Origin::Tracer { map } = &source.schema.source().origin
             && let Some(spec) = object.map(map)
-            && spec.kind == MapKind::RINGBUF
+            && spec.kind == MapType::RINGBUF
         {
             let bytes = ring_bytes(spec.max_entries, source.schema.layout().kernel_size());
             loader.set_max_entries(map, bytes).map_err(refused)?;
@@ -372,11 +372,10 @@ fn load(
 /// The numbers of the programs and maps of a gadget; one that the kernel does not tell is left out.
 fn owner(name: &str, loaded: &Loaded) -> Owner {
     let program = |program: &ig_loader::Program| bpf::prog_info(program.fd.as_fd()).ok().map(|info| info.id);
-    let map = |map: &Map| bpf::map_info(map.fd.as_fd()).ok().map(|info| info.id);
     Owner {
         name: name.to_owned(),
         programs: loaded.programs().iter().filter_map(program).collect(),
-        maps: loaded.maps().iter().filter_map(map).collect(),
+        maps: loaded.maps().map(|(_, map)| map.id()).collect(),
         ..Owner::default()
     }
 }

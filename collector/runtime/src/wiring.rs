@@ -1,15 +1,10 @@
 //! From the plan of a data source to what runs: its feed from the kernel, and its pipeline into tables and sinks.
 
-use std::{
-    collections::BTreeMap,
-    io,
-    os::fd::{AsFd as _, BorrowedFd, OwnedFd},
-    sync::Arc,
-};
+use std::{collections::BTreeMap, io, os::fd::OwnedFd, sync::Arc};
 
 use ig_datasource::Origin;
 use ig_exporters::series::Registry;
-use ig_loader::{Link, Map, MapKind};
+use ig_loader::{Link, Map, MapType};
 use ig_model::Host;
 use ig_operators::{
     Measure, Outlets, Sink, SourceSchema, Stages, Step,
@@ -27,7 +22,7 @@ use crate::{
 /// What operators find of a loaded gadget: the maps that they read, and the ways into its derived data sources.
 #[derive(Debug, Default)]
 pub(crate) struct Loaded {
-    maps: BTreeMap<String, (OwnedFd, u32)>,
+    maps: BTreeMap<String, Map>,
     emitters: BTreeMap<String, EmitQueue>,
 }
 
@@ -50,7 +45,7 @@ impl Loaded {
         let mut kept = Self::default();
         for name in sources.iter().flat_map(|source| &source.maps) {
             if let (false, Some(map)) = (kept.maps.contains_key(name), map(name)) {
-                kept.maps.insert(name.clone(), (map.fd.try_clone()?, map.max_entries));
+                kept.maps.insert(name.clone(), map.try_clone()?);
             }
         }
         let derived = sources.iter().filter(|source| matches!(source.feed, Some(SourceFeed::Emitted)));
@@ -61,8 +56,8 @@ impl Loaded {
 }
 
 impl LoadedGadget for Loaded {
-    fn map(&self, name: &str) -> Option<(BorrowedFd<'_>, u32)> {
-        self.maps.get(name).map(|(fd, entries)| (fd.as_fd(), *entries))
+    fn map(&self, name: &str) -> Option<&Map> {
+        self.maps.get(name)
     }
 
     fn emitter(&self, source: &str) -> Option<Arc<dyn Emit>> {
@@ -130,17 +125,17 @@ pub(crate) fn feed<'a>(
 ) -> Result<Feed, Reason> {
     let missing = |what: String| Reason { kind: ReasonKind::Object, text: what };
     let map = |name: &str| map(name).ok_or_else(|| missing(format!("the object has no map `{name}`")));
-    let copy = |map: &Map| map.fd.try_clone().map_err(|error| Reason::new(ReasonKind::Transient, &error));
+    let copy = |map: &Map| map.try_clone().map_err(|error| Reason::new(ReasonKind::Transient, &error));
     let fetcher = match &plan.schema.source().origin {
         Origin::Tracer { map: name } => {
             let buffer = map(name)?;
-            if buffer.kind == MapKind::PERF_EVENT_ARRAY {
-                return PerfFeed::open(name, copy(buffer)?)
+            if buffer.kind() == MapType::PERF_EVENT_ARRAY {
+                return PerfFeed::open(name, copy(buffer)?.into())
                     .map(|perf| Feed::Perf(Box::new(perf)))
                     .map_err(|error| Reason::new(ReasonKind::Transient, &error));
             }
-            let lost = map(&format!("{name}_lost_samples")).ok().map(copy).transpose()?;
-            return RingFeed::open(name, copy(buffer)?, buffer.max_entries as usize, lost)
+            let lost = map(&format!("{name}_lost_samples")).ok().map(copy).transpose()?.map(OwnedFd::from);
+            return RingFeed::open(name, copy(buffer)?.into(), buffer.max_entries() as usize, lost)
                 .map(|ring| Feed::Ring(Box::new(ring)))
                 .map_err(|error| Reason::new(ReasonKind::Transient, &error));
         }

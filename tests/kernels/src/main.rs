@@ -11,11 +11,9 @@
 use std::error::Error;
 use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
-use std::os::fd::AsFd as _;
 use std::process::{Command, ExitCode, Stdio};
 use std::time::{Duration, Instant};
 
-use ig_kernel::sys::bpf;
 use ig_loader::{AttachOptions, Link, Loaded, Loader, Object, ProgramKind, ProgramSpec};
 use ig_model::chain;
 
@@ -126,9 +124,8 @@ fn hits(object: &Object, loaded: &Loaded, program: &str) -> Result<u64, String> 
     let name = format!("hits_{program}");
     let variable = object.variable(&name).ok_or_else(|| format!("the object has no variable `{name}`"))?;
     let map = loaded.map(&variable.section).ok_or("the object has no map of its data")?;
-    let mut value = vec![0; map.value_size as usize];
-    bpf::map_lookup(map.fd.as_fd(), &[0; 4], &mut value)
-        .map_err(|error| format!("reading `{name}` failed: {error}"))?;
+    let mut value = vec![0; map.value_size() as usize];
+    map.lookup(&[0; 4], &mut value).map_err(|error| format!("reading `{name}` failed: {error}"))?;
     let start = variable.offset as usize;
     let number = value.get(start..start + 8).and_then(|bytes| bytes.try_into().ok());
     number.map(u64::from_ne_bytes).ok_or_else(|| format!("`{name}` has not eight bytes"))

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use ig_kernel::release::KernelRelease;
-use ig_loader::MapKind;
+use ig_loader::MapType;
 use serde_json::{Value, json};
 
 use super::Target;
@@ -115,7 +115,7 @@ pub(crate) fn json(report: &Report, target: &Target, with_logs: bool) -> Value {
                 "keySize": map.key_size,
                 "valueSize": map.value_size,
                 "maxEntries": map.max_entries,
-                "flags": map.flags,
+                "flags": map.flags.0,
                 "pinned": map.pinned_by_name,
             })
         })
@@ -210,7 +210,7 @@ fn snake_case(name: &str) -> String {
 }
 
 /// `BPF_MAP_TYPE_*` in lower case; the number of types not known here.
-fn map_type(kind: MapKind) -> Value {
+fn map_type(kind: MapType) -> Value {
     const NAMES: [&str; 34] = [
         "unspec",
         "hash",

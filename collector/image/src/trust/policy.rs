@@ -288,11 +288,6 @@ impl Policy {
         &self.insecure_registries
     }
 
-    /// Whether no image may be pulled at all, and where that stands.
-    pub fn disallows_pulling(&self) -> Option<&Origin> {
-        self.disallow_pulling.as_ref()
-    }
-
     /// Whether images must carry a valid signature, and where that stands.
     pub fn requires_signatures(&self) -> &Stated<bool> {
         &self.verify

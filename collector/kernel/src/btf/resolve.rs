@@ -6,25 +6,16 @@ use super::{Btf, Type, TypeId};
 pub const MAX_DEPTH: usize = 64;
 
 impl Btf {
-    /// The first type behind `const`, `volatile`, `restrict` and type tags.
+    /// The first type behind `const`, `volatile`, `restrict`, type tags and typedefs.
     ///
     /// `None` for stray ids and for chains deeper than [`MAX_DEPTH`].
-    pub fn skip_modifiers(&self, id: TypeId) -> Option<(TypeId, Type<'_>)> {
-        self.skip(id, |_| false)
-    }
-
-    /// The first type behind modifiers and typedefs.
-    pub fn skip_modifiers_and_typedefs(&self, id: TypeId) -> Option<(TypeId, Type<'_>)> {
-        self.skip(id, |ty| matches!(ty, Type::Typedef(_)))
-    }
-
-    fn skip(&self, mut id: TypeId, also: impl Fn(&Type<'_>) -> bool) -> Option<(TypeId, Type<'_>)> {
+    pub fn skip_modifiers_and_typedefs(&self, mut id: TypeId) -> Option<(TypeId, Type<'_>)> {
         for _ in 0..MAX_DEPTH {
             let ty = self.type_by_id(id)?;
             match ty {
                 Type::Volatile(next) | Type::Const(next) | Type::Restrict(next) => id = next,
                 Type::TypeTag(tag) => id = tag.type_id,
-                Type::Typedef(typedef) if also(&ty) => id = typedef.type_id,
+                Type::Typedef(typedef) => id = typedef.type_id,
                 _ => return Some((id, ty)),
             }
         }

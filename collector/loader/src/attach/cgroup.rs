@@ -1,11 +1,10 @@
 //! Programs of cgroups, and programs that are attached without a link.
 
 use std::fs::File;
-use std::io;
-use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd as _, BorrowedFd};
 use std::path::Path;
 
-use ig_kernel::sys::bpf::{self, ATTACH_ALLOW_MULTI, LinkTarget};
+use ig_kernel::sys::bpf::{AttachFlags, Attachment, LinkTarget};
 
 use super::{AttachOptions, Link};
 use crate::error::AttachError;
@@ -29,12 +28,11 @@ pub(super) fn attach(program: &Program, options: &AttachOptions<'_>) -> Result<L
     };
     let hook = || format!("cgroup `{}`", path.display());
     let directory = File::open(path).map_err(|source| program.failed(hook(), source))?;
-    let link = bpf::link_create(program.fd.as_fd(), program.attach_type, LinkTarget::Fd(directory.as_fd()));
-    match link {
+    match program.create_link(LinkTarget::Fd(directory.as_fd())) {
         Ok(link) => Ok(program.link(vec![link], Vec::new())),
         // Before Linux 5.7 there are no links of cgroups.
         Err(error) if error.raw_os_error() == Some(libc::EINVAL) => {
-            attach_without_link(program, directory.as_fd(), ATTACH_ALLOW_MULTI, hook)
+            attach_without_link(program, directory.as_fd(), AttachFlags::ALLOW_MULTI, hook)
         }
         Err(error) => Err(program.failed(hook(), error)),
     }
@@ -44,38 +42,16 @@ fn is_cgroup2(path: &Path) -> bool {
     rustix::fs::statfs(path).is_ok_and(|found| u64::try_from(found.f_type).ok() == Some(CGROUP2_MAGIC))
 }
 
-/// A program attached without a link; dropping it detaches.
-#[derive(Debug)]
-pub(super) struct Attached {
-    program: OwnedFd,
-    target: OwnedFd,
-    attach_type: u32,
-}
-
-impl Drop for Attached {
-    fn drop(&mut self) {
-        let result = bpf::prog_detach(self.program.as_fd(), self.target.as_fd(), self.attach_type);
-        if let Err(error) = result {
-            tracing::warn!(name: "program.detach.failed", error = &error as &dyn std::error::Error);
-        }
-    }
-}
-
 /// Attaches to a map or cgroup by `BPF_PROG_ATTACH`.
 pub(super) fn attach_without_link(
     program: &Program,
     target: BorrowedFd<'_>,
-    flags: u32,
+    flags: AttachFlags,
     hook: impl Fn() -> String,
 ) -> Result<Link, AttachError> {
-    let attach = || -> io::Result<Attached> {
-        // The descriptors come first: what is attached must be detachable.
-        let attached = (program.fd.try_clone()?, target.try_clone_to_owned()?);
-        bpf::prog_attach(program.fd.as_fd(), target, program.attach_type, flags)?;
-        Ok(Attached { program: attached.0, target: attached.1, attach_type: program.attach_type })
-    };
-    let attached = attach().map_err(|source| program.failed(hook(), source))?;
+    let attachment = Attachment::create(program.fd.as_fd(), target, program.attach_type, flags)
+        .map_err(|source| program.failed(hook(), source))?;
     let mut link = program.link(Vec::new(), Vec::new());
-    link.attached.push(attached);
+    link.attached.push(attachment);
     Ok(link)
 }

@@ -7,7 +7,8 @@ use std::ffi::CString;
 use std::io;
 use std::os::fd::{AsFd as _, AsRawFd as _, OwnedFd};
 
-use ig_kernel::sys::bpf::{self, LinkTarget, MapCreate, ProgLoad};
+use ig_kernel::map::{Map, MapCreate, MapType};
+use ig_kernel::sys::bpf::{self, AttachFlags, AttachType, LinkTarget, ProgLoad, ProgramType};
 use ig_kernel::sys::net;
 
 use super::netlink::Filter;
@@ -15,14 +16,7 @@ use super::{AttachOptions, Link, namespace};
 use crate::error::AttachError;
 use crate::insn::{self, CALL, Insn, LD_IMM64, PSEUDO_MAP_FD};
 use crate::loader::Program;
-use crate::map_spec::MapKind;
 
-const SOCKET_FILTER: u32 = 1;
-const CLASSIFIER: u32 = 3;
-const TCX_INGRESS: u32 = 46;
-const TCX_EGRESS: u32 = 47;
-/// `BPF_F_BEFORE`: ahead of the programs that are there, which may end a packet's way.
-const BEFORE: u32 = 1 << 3;
 /// `TC_ACT_UNSPEC`: the packet goes on to whatever else is attached.
 const GO_ON: i32 = -1;
 
@@ -39,13 +33,13 @@ pub enum Direction {
 pub(super) fn socket_filter(program: &Program, options: &AttachOptions<'_>) -> Result<Link, AttachError> {
     let failed = |source| program.failed("packets of the network namespace".to_owned(), source);
     let attach = || {
-        let dispatcher = dispatcher(program, SOCKET_FILTER, 0, options)?;
+        let dispatcher = dispatcher(program, ProgramType::SOCKET_FILTER, 0, options)?;
         let socket = namespace::within(options.network, net::packet_socket)?;
         net::attach_filter(socket.as_fd(), dispatcher.program.as_fd())?;
         // Only now does it receive: nothing passes unfiltered.
         net::bind_packet(socket.as_fd(), 0)?;
         let mut link = program.link(Vec::new(), Vec::new());
-        link.held.extend([socket, dispatcher.program, dispatcher.slot]);
+        link.held.extend([socket, dispatcher.program, dispatcher.slot.into()]);
         Ok(link)
     };
     attach().map_err(failed)
@@ -62,12 +56,16 @@ pub(super) fn classifier(program: &Program, options: &AttachOptions<'_>) -> Resu
     let (name, interface) = interface(program, options)?;
     let failed = |source| program.failed(format!("traffic of interface `{name}`"), source);
     let attach = || {
-        let dispatcher = dispatcher(program, CLASSIFIER, GO_ON, options)?;
+        let dispatcher = dispatcher(program, ProgramType::SCHED_CLS, GO_ON, options)?;
         let mut link = program.link(Vec::new(), Vec::new());
-        let attach_type = if direction == Direction::Ingress { TCX_INGRESS } else { TCX_EGRESS };
+        let attach_type = match direction {
+            Direction::Ingress => AttachType::TCX_INGRESS,
+            Direction::Egress => AttachType::TCX_EGRESS,
+        };
         let by_link = || {
             let target = LinkTarget::Interface(interface);
-            bpf::link_create_with(dispatcher.program.as_fd(), attach_type, target, BEFORE)
+            // Ahead of the programs that are there, which may end a packet's way.
+            bpf::Link::create(dispatcher.program.as_fd(), attach_type, target, AttachFlags::BEFORE)
         };
         match namespace::within(options.network, || {
             if options.classic_filter { Err(io::Error::from_raw_os_error(libc::EINVAL)) } else { by_link() }
@@ -83,7 +81,7 @@ pub(super) fn classifier(program: &Program, options: &AttachOptions<'_>) -> Resu
             }
             Err(error) => return Err(error),
         }
-        link.held.extend([dispatcher.program, dispatcher.slot]);
+        link.held.extend([dispatcher.program, dispatcher.slot.into()]);
         Ok(link)
     };
     attach().map_err(failed)
@@ -91,9 +89,7 @@ pub(super) fn classifier(program: &Program, options: &AttachOptions<'_>) -> Resu
 
 pub(super) fn xdp(program: &Program, options: &AttachOptions<'_>) -> Result<Link, AttachError> {
     let (name, interface) = interface(program, options)?;
-    let link = namespace::within(options.network, || {
-        bpf::link_create(program.fd.as_fd(), program.attach_type, LinkTarget::Interface(interface))
-    });
+    let link = namespace::within(options.network, || program.create_link(LinkTarget::Interface(interface)));
     let link = link.map_err(|source| program.failed(format!("XDP of interface `{name}`"), source))?;
     Ok(program.link(vec![link], Vec::new()))
 }
@@ -121,13 +117,13 @@ fn interface<'a>(program: &Program, options: &AttachOptions<'a>) -> Result<(&'a 
 /// process holds is emptied.
 struct Dispatcher {
     program: OwnedFd,
-    slot: OwnedFd,
+    slot: Map,
 }
 
 /// `skb->cb[0] = network; tail call of the gadget's program; return otherwise`.
 fn dispatcher(
     program: &Program,
-    prog_type: u32,
+    prog_type: ProgramType,
     otherwise: i32,
     options: &AttachOptions<'_>,
 ) -> io::Result<Dispatcher> {
@@ -135,19 +131,19 @@ fn dispatcher(
     const CB: i16 = 48;
     const TAIL_CALL: i32 = 12;
     let network = options.network_id.map_or_else(|| namespace::identity(options.network), Ok)?;
-    let slot = bpf::map_create(&MapCreate {
+    let slot = Map::create(&MapCreate {
         name: "ig_dispatch",
-        map_type: MapKind::PROG_ARRAY.0,
+        kind: MapType::PROG_ARRAY,
         key_size: 4,
         value_size: 4,
         max_entries: 1,
         ..MapCreate::default()
     })?;
-    bpf::map_update(slot.as_fd(), &[0; 4], &program.fd.as_raw_fd().to_ne_bytes(), 0)?;
+    slot.update(&[0; 4], &program.fd.as_raw_fd().to_ne_bytes())?;
     let insns = [
         Insn { code: 0xb4, regs: 0x02, off: 0, imm: network as i32 },
         Insn { code: 0x63, regs: 0x21, off: CB, imm: 0 },
-        Insn { code: LD_IMM64, regs: PSEUDO_MAP_FD << 4 | 0x02, off: 0, imm: slot.as_raw_fd() },
+        Insn { code: LD_IMM64, regs: PSEUDO_MAP_FD << 4 | 0x02, off: 0, imm: slot.as_fd().as_raw_fd() },
         Insn::default(),
         Insn { code: 0xb4, regs: 0x03, off: 0, imm: 0 },
         Insn { code: CALL, regs: 0, off: 0, imm: TAIL_CALL },

@@ -32,7 +32,7 @@ pub(super) fn attach(program: &Program) -> Result<Link, AttachError> {
     let names: Vec<CString> = names.into_iter().filter_map(|name| CString::new(name).ok()).collect();
     let names: Vec<_> = names.iter().map(CString::as_c_str).collect();
     let on_return = program.kind == ProgramKind::KretprobeMulti;
-    match bpf::link_kprobe_multi(program.fd.as_fd(), program.attach_type, &names, on_return) {
+    match bpf::Link::kprobe_multi(program.fd.as_fd(), program.attach_type, &names, on_return) {
         Ok(link) => Ok(program.link(vec![link], Vec::new())),
         Err(error) if matches!(error.raw_os_error(), Some(libc::EINVAL | libc::EOPNOTSUPP)) => {
             Err(AttachError::UnsupportedKernel {

@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd as _, BorrowedFd};
 
-use ig_kernel::sys::bpf::{self, LinkTarget};
+use ig_kernel::sys::bpf::LinkTarget;
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
 use super::{AttachOptions, Link};
@@ -47,6 +47,6 @@ pub(super) fn attach(program: &Program, options: &AttachOptions<'_>) -> Result<L
         own = File::open(OWN).map_err(failed)?;
         own.as_fd()
     };
-    let link = bpf::link_create(program.fd.as_fd(), program.attach_type, LinkTarget::Fd(network));
+    let link = program.create_link(LinkTarget::Fd(network));
     Ok(program.link(vec![link.map_err(failed)?], Vec::new()))
 }

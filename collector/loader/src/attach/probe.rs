@@ -33,18 +33,19 @@ pub(super) fn tracepoint(program: &Program) -> Result<Link, AttachError> {
 
 pub(super) fn raw_tracepoint(program: &Program) -> Result<Link, AttachError> {
     let name = CString::new(program.target.as_str()).map_err(|_nul| program.bad_target("tracepoint"))?;
-    let link = bpf::raw_tracepoint_open(Some(&name), program.fd.as_fd())
+    let link = bpf::Link::raw_tracepoint(Some(&name), program.fd.as_fd())
         .map_err(|source| program.failed(format!("raw tracepoint `{}`", program.target), source))?;
     Ok(program.link(vec![link], Vec::new()))
 }
 
 /// Programs whose hook was fixed when they were loaded.
 pub(super) fn traced(program: &Program) -> Result<Link, AttachError> {
-    let link = bpf::raw_tracepoint_open(None, program.fd.as_fd()).map_err(|source| {
-        // 524 is the kernel's own ENOTSUPP: no trampolines or no ftrace.
-        let without_trampolines = matches!(source.raw_os_error(), Some(524 | libc::EPERM | libc::EBUSY))
-            && matches!(program.kind, ProgramKind::Fentry | ProgramKind::Fexit | ProgramKind::FmodRet)
-            && probe::probe(probe::Feature::Fentry).is_unsupported();
+    let link = bpf::Link::raw_tracepoint(None, program.fd.as_fd()).map_err(|source| {
+        // No trampolines or no ftrace.
+        let without_trampolines =
+            matches!(source.raw_os_error(), Some(bpf::ENOTSUPP | libc::EPERM | libc::EBUSY))
+                && matches!(program.kind, ProgramKind::Fentry | ProgramKind::Fexit | ProgramKind::FmodRet)
+                && probe::probe(probe::Feature::Fentry).is_unsupported();
         if without_trampolines {
             return AttachError::UnsupportedKernel {
                 program: program.name.clone(),

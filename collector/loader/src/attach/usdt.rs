@@ -7,7 +7,6 @@ use std::io;
 use std::sync::PoisonError;
 
 use ig_kernel::release::KernelRelease;
-use ig_kernel::sys::bpf;
 
 use super::uprobe::binary::Binary;
 use super::uprobe::{self, Site};
@@ -58,13 +57,13 @@ pub(super) fn attach_site(
             let number = known.unwrap_or(specs.len());
             let key = u32::try_from(number).map_err(|error| failed(io::Error::other(error)))?;
             if known.is_none() {
-                if spec.len() != map.value_size as usize {
+                if spec.len() != map.value_size() as usize {
                     return Err(failed(io::Error::new(
                         io::ErrorKind::InvalidInput,
-                        format!("map `{SPECS}` has values of {} bytes, not {}", map.value_size, spec.len()),
+                        format!("map `{SPECS}` has values of {} bytes, not {}", map.value_size(), spec.len()),
                     )));
                 }
-                bpf::map_update(map.as_fd(), &key.to_ne_bytes(), spec, 0).map_err(failed)?;
+                map.update(&key.to_ne_bytes(), spec).map_err(failed)?;
                 specs.push(spec.clone());
             }
             u64::from(key)

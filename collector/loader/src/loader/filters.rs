@@ -1,16 +1,17 @@
 //! Filters in front of the hooks that gadgets declare for them.
 
+use ig_kernel::sys::bpf::ProgramType;
+
 use super::Loader;
 use crate::error::LoadError;
 use crate::insn::Insn;
 use crate::object::{Function, Object, ProgramSpec};
-use crate::section::ProgramType;
 
 /// Beginning of the names of functions that take a filter.
 const HOOK_PREFIX: &str = "gadget_pf_";
 
-/// `BPF_PROG_TYPE_SOCKET_FILTER` and `BPF_PROG_TYPE_SCHED_CLS`: their context is a packet.
-const PACKET_PROGRAMS: [ProgramType; 2] = [ProgramType(1), ProgramType(3)];
+/// Their context is a packet.
+const PACKET_PROGRAMS: [ProgramType; 2] = [ProgramType::SOCKET_FILTER, ProgramType::SCHED_CLS];
 
 impl Object {
     /// Names of the hooks that take a packet filter, in the order of the file; one may be empty.

@@ -1,21 +1,21 @@
 //! Creating maps, and filling those that have contents.
 
 use std::io;
-use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd};
 
-use ig_kernel::map::possible_cpus;
+use ig_kernel::map::{Map, MapCreate, MapFlags, MapType, possible_cpus};
 use ig_kernel::probe::{Feature, probe};
-use ig_kernel::sys::bpf::{self, F_MMAPABLE, F_RDONLY_PROG, MapCreate};
+use ig_kernel::sys::bpf;
 
 use super::{Loader, Program};
 use crate::config;
 use crate::error::LoadError;
-use crate::map_spec::{MapKind, MapSpec, SlotContent};
+use crate::map_spec::{MapSpec, SlotContent};
 
-/// The descriptors of an object's maps, in the object's order, and that of its configuration values.
-pub(super) struct MapFds {
-    pub(super) maps: Vec<OwnedFd>,
-    pub(super) kconfig: Option<OwnedFd>,
+/// An object's maps in the object's order, and that of its configuration values.
+pub(super) struct CreatedMaps {
+    pub(super) maps: Vec<Map>,
+    pub(super) kconfig: Option<Map>,
 }
 
 impl Loader<'_> {
@@ -38,32 +38,33 @@ impl Loader<'_> {
         given.or_else(|| self.object.maps.get(index).map(|spec| spec.value_size)).unwrap_or_default()
     }
 
-    fn map_flags(&self, index: usize, spec: &MapSpec) -> u32 {
+    fn map_flags(&self, index: usize, spec: &MapSpec) -> MapFlags {
         self.map_flags.get(&index).copied().unwrap_or(spec.flags)
     }
 
-    pub(super) fn create_maps(&self, btf: Option<BorrowedFd<'_>>) -> Result<MapFds, LoadError> {
+    pub(super) fn create_maps(&self, btf: Option<BorrowedFd<'_>>) -> Result<CreatedMaps, LoadError> {
         let mut maps = Vec::with_capacity(self.object.maps.len());
         for (index, spec) in self.object.maps.iter().enumerate() {
-            let fd = match self.given_maps.get(&index) {
-                Some(fd) => {
-                    self.check_fits(index, spec, fd.as_fd())?;
-                    fd.try_clone()
+            let map = match self.given_maps.get(&index) {
+                Some(given) => {
+                    self.check_fits(index, spec, given)?;
+                    given
+                        .try_clone()
                         .map_err(|source| LoadError::CreateMap { map: spec.name.clone(), source })?
                 }
                 None if self.is_shared(spec) => self.shared(index, spec, btf)?,
                 None => self.create(index, spec, btf)?,
             };
-            maps.push(fd);
+            maps.push(map);
         }
         for (section, index) in (self.object.first_data..maps.len()).enumerate() {
-            if let (Some(fd), Some(spec)) = (maps.get(index), self.object.maps.get(index)) {
-                self.fill_data(section, spec, fd.as_fd())
+            if let (Some(map), Some(spec)) = (maps.get(index), self.object.maps.get(index)) {
+                self.fill_data(section, spec, map)
                     .map_err(|source| LoadError::FillMap { map: spec.name.clone(), source })?;
             }
         }
         let kconfig = self.create_kconfig()?;
-        Ok(MapFds { maps, kconfig })
+        Ok(CreatedMaps { maps, kconfig })
     }
 
     pub(super) fn create(
@@ -71,21 +72,21 @@ impl Loader<'_> {
         index: usize,
         spec: &MapSpec,
         btf: Option<BorrowedFd<'_>>,
-    ) -> Result<OwnedFd, LoadError> {
+    ) -> Result<Map, LoadError> {
         let failed = |source| LoadError::CreateMap { map: spec.name.clone(), source };
         let inner = match &spec.inner {
             Some(inner) if spec.kind.holds_maps() => {
                 let create = MapCreate {
                     name: &inner.name,
-                    map_type: inner.kind.0,
+                    kind: inner.kind,
                     key_size: inner.key_size,
                     value_size: inner.value_size,
                     max_entries: fitting_entries(inner.kind, inner.max_entries),
-                    map_flags: inner.flags,
-                    map_extra: inner.extra,
+                    flags: inner.flags,
+                    extra: inner.extra,
                     ..MapCreate::default()
                 };
-                Some(bpf::map_create(&create).map_err(failed)?)
+                Some(Map::create(&create).map_err(failed)?)
             }
             None if spec.kind.holds_maps() => {
                 return Err(failed(io::Error::new(
@@ -99,13 +100,14 @@ impl Loader<'_> {
         let name = if is_data { self.data_map_name(&spec.name) } else { spec.name.clone() };
         let mut create = MapCreate {
             name: &name,
-            map_type: spec.kind.0,
+            kind: spec.kind,
             key_size: spec.key_size,
             value_size: self.value_size(index),
             max_entries: self.entries(index),
-            map_flags: self.map_flags(index, spec) | if is_data { F_MMAPABLE } else { 0 },
-            map_extra: spec.extra,
-            inner_map: inner.as_ref().map(OwnedFd::as_fd),
+            flags: self.map_flags(index, spec)
+                | if is_data { MapFlags::MMAPABLE } else { MapFlags::default() },
+            extra: spec.extra,
+            inner_map: inner.as_ref().map(Map::as_fd),
             numa_node: spec.numa_node,
             ..MapCreate::default()
         };
@@ -118,26 +120,26 @@ impl Loader<'_> {
             create.btf = btf;
             create.btf_key_type_id = spec.key_type.unwrap_or_default().0;
             create.btf_value_type_id = spec.value_type.unwrap_or_default().0;
-            if let Ok(fd) = bpf::map_create(&create) {
-                return Ok(fd);
+            if let Ok(map) = Map::create(&create) {
+                return Ok(map);
             }
             // Types are for readers: a map that does not suit them is created without.
             create.btf = None;
             create.btf_key_type_id = 0;
             create.btf_value_type_id = 0;
         }
-        match bpf::map_create(&create) {
+        match Map::create(&create) {
             Err(error) if is_data && error.raw_os_error() == Some(libc::EINVAL) => {
                 // Linux 5.5 brought maps that can be mapped; nothing here depends on it.
-                create.map_flags &= !F_MMAPABLE;
-                bpf::map_create(&create).map_err(failed)
+                create.flags = create.flags.without(MapFlags::MMAPABLE);
+                Map::create(&create).map_err(failed)
             }
             Err(error)
-                if spec.kind == MapKind::RINGBUF
+                if spec.kind == MapType::RINGBUF
                     && error.raw_os_error() == Some(libc::EINVAL)
                     && probe(Feature::RingBuffer).is_unsupported() =>
             {
-                bpf::map_create(&per_cpu_buffers(&name)).map_err(failed)
+                Map::create(&per_cpu_buffers(&name)).map_err(failed)
             }
             result => result.map_err(failed),
         }
@@ -150,38 +152,32 @@ impl Loader<'_> {
         format!("{object}{section}")
     }
 
-    pub(super) fn check_fits(
-        &self,
-        index: usize,
-        spec: &MapSpec,
-        fd: BorrowedFd<'_>,
-    ) -> Result<(), LoadError> {
-        let fault = |problem: String| LoadError::IncompatibleMap { map: spec.name.clone(), problem };
-        let info = bpf::map_info(fd).map_err(|error| fault(format!("it cannot be examined: {error}")))?;
+    pub(super) fn check_fits(&self, index: usize, spec: &MapSpec, map: &Map) -> Result<(), LoadError> {
         for (what, expected, got) in [
-            ("type", spec.kind.0, info.map_type),
-            ("key size", spec.key_size, info.key_size),
-            ("value size", self.value_size(index), info.value_size),
-            ("number of entries", self.entries(index), info.max_entries),
-            ("set of flags", self.map_flags(index, spec), info.map_flags),
+            ("type", spec.kind.0, map.kind().0),
+            ("key size", spec.key_size, map.key_size()),
+            ("value size", self.value_size(index), map.value_size()),
+            ("number of entries", self.entries(index), map.max_entries()),
+            ("set of flags", self.map_flags(index, spec).0, map.flags().0),
         ] {
             if expected != got {
-                return Err(fault(format!("its {what} is {got}, not {expected}")));
+                let problem = format!("its {what} is {got}, not {expected}");
+                return Err(LoadError::IncompatibleMap { map: spec.name.clone(), problem });
             }
         }
         Ok(())
     }
 
-    fn fill_data(&self, section: usize, spec: &MapSpec, fd: BorrowedFd<'_>) -> io::Result<()> {
+    fn fill_data(&self, section: usize, spec: &MapSpec, map: &Map) -> io::Result<()> {
         let original = self.object.data.get(section).map(|data| data.content.as_slice()).unwrap_or_default();
         let content = self.data.get(&section).map_or(original, Vec::as_slice);
         // Maps start as zeros, which is all that `.bss` wants.
         if content.len() == spec.value_size as usize {
-            bpf::map_update(fd, &0u32.to_ne_bytes(), content, 0)?;
+            map.update(&0u32.to_ne_bytes(), content)?;
         }
-        if spec.flags & F_RDONLY_PROG != 0 {
+        if spec.flags.contains(MapFlags::RDONLY_PROG) {
             // The verifier reads frozen contents as constants. Before Linux 5.2 there is no freezing.
-            match bpf::map_freeze(fd) {
+            match map.freeze() {
                 Err(error) if error.raw_os_error() == Some(libc::EINVAL) => {}
                 result => result?,
             }
@@ -189,7 +185,7 @@ impl Loader<'_> {
         Ok(())
     }
 
-    fn create_kconfig(&self) -> Result<Option<OwnedFd>, LoadError> {
+    fn create_kconfig(&self) -> Result<Option<Map>, LoadError> {
         let size = self.object.kconfig_size;
         if size == 0 {
             return Ok(None);
@@ -198,36 +194,35 @@ impl Loader<'_> {
         let name = self.data_map_name(".kconfig");
         let create = MapCreate {
             name: &name,
-            map_type: MapKind::ARRAY.0,
+            kind: MapType::ARRAY,
             key_size: 4,
             value_size: size,
             max_entries: 1,
-            map_flags: F_RDONLY_PROG,
+            flags: MapFlags::RDONLY_PROG,
             ..MapCreate::default()
         };
         let fill = || {
-            let fd = bpf::map_create(&create)?;
-            bpf::map_update(fd.as_fd(), &0u32.to_ne_bytes(), &content, 0)?;
-            bpf::map_freeze(fd.as_fd())?;
-            Ok(fd)
+            let map = Map::create(&create)?;
+            map.update(&0u32.to_ne_bytes(), &content)?;
+            map.freeze()?;
+            Ok(map)
         };
         fill().map(Some).map_err(|source| LoadError::CreateMap { map: ".kconfig".to_owned(), source })
     }
 
     /// Puts maps and programs into the maps whose definitions name them.
-    pub(super) fn fill_slots(&self, fds: &MapFds, programs: &[Program]) -> Result<(), LoadError> {
-        use std::os::fd::AsRawFd as _;
-        for (spec, fd) in self.object.maps.iter().zip(&fds.maps) {
+    pub(super) fn fill_slots(&self, created: &CreatedMaps, programs: &[Program]) -> Result<(), LoadError> {
+        for (spec, map) in self.object.maps.iter().zip(&created.maps) {
             for slot in &spec.slots {
                 let value = match slot.content {
-                    SlotContent::Map(index) => fds.maps.get(index).map(OwnedFd::as_raw_fd),
+                    SlotContent::Map(index) => created.maps.get(index).map(|map| map.as_fd().as_raw_fd()),
                     SlotContent::Function(index) => {
                         let mut loaded = programs.iter();
                         loaded.find(|program| program.function == index).map(|program| program.fd.as_raw_fd())
                     }
                 };
                 let Some(value) = value else { continue };
-                bpf::map_update(fd.as_fd(), &slot.index.to_ne_bytes(), &value.to_ne_bytes(), 0)
+                map.update(&slot.index.to_ne_bytes(), &value.to_ne_bytes())
                     .map_err(|source| LoadError::FillMap { map: spec.name.clone(), source })?;
             }
         }
@@ -239,22 +234,22 @@ impl Loader<'_> {
 fn per_cpu_buffers(name: &str) -> MapCreate<'_> {
     MapCreate {
         name,
-        map_type: MapKind::PERF_EVENT_ARRAY.0,
+        kind: MapType::PERF_EVENT_ARRAY,
         key_size: 4,
         value_size: 4,
-        max_entries: fitting_entries(MapKind::PERF_EVENT_ARRAY, 0),
+        max_entries: fitting_entries(MapType::PERF_EVENT_ARRAY, 0),
         ..MapCreate::default()
     }
 }
 
 /// What the kernel accepts in place of what the object leaves open.
-fn fitting_entries(kind: MapKind, entries: u32) -> u32 {
+fn fitting_entries(kind: MapType, entries: u32) -> u32 {
     match kind {
-        MapKind::PERF_EVENT_ARRAY => {
+        MapType::PERF_EVENT_ARRAY => {
             let cpus = possible_cpus().unwrap_or(1);
             if entries == 0 { cpus } else { entries.min(cpus) }
         }
-        MapKind::RINGBUF => {
+        MapType::RINGBUF => {
             // A power of two of whole pages; pages are 4 KiB or more.
             const SMALLEST: u32 = 4096;
             const LARGEST: u32 = 1 << 30;
@@ -266,13 +261,11 @@ fn fitting_entries(kind: MapKind, entries: u32) -> u32 {
 
 #[cfg(test)]
 mod tests {
-    use ig_kernel::sys::bpf;
-
-    use super::per_cpu_buffers;
+    use super::{Map, per_cpu_buffers};
 
     /// Guarantees: what stands in for a ring buffer is a map that kernels accept.
     #[test]
     fn the_stand_in_for_ring_buffers_can_be_created() {
-        bpf::map_create(&per_cpu_buffers("events")).unwrap();
+        Map::create(&per_cpu_buffers("events")).unwrap();
     }
 }

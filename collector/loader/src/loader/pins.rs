@@ -7,10 +7,11 @@
 use std::collections::BTreeMap;
 use std::ffi::CString;
 use std::io;
-use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd as _, BorrowedFd};
 use std::sync::{Mutex, PoisonError};
 
-use ig_kernel::sys::bpf;
+use ig_kernel::map::Map;
+use ig_kernel::sys::bpf::pin;
 
 use super::Loader;
 use crate::error::LoadError;
@@ -27,7 +28,7 @@ const CONDITION: &str = "gadget_pin_if_";
 const SEPARATOR: &str = "___";
 
 /// The shared maps of this process where there is no bpffs. Like pins they stay until the end, whoever made them.
-static SHARED: Mutex<BTreeMap<String, OwnedFd>> = Mutex::new(BTreeMap::new());
+static SHARED: Mutex<BTreeMap<String, Map>> = Mutex::new(BTreeMap::new());
 
 impl Loader<'_> {
     /// Whether a map is to be shared under its name. An object that only looks at a map where an option is on says so by
@@ -51,7 +52,7 @@ impl Loader<'_> {
         index: usize,
         spec: &MapSpec,
         btf: Option<BorrowedFd<'_>>,
-    ) -> Result<OwnedFd, LoadError> {
+    ) -> Result<Map, LoadError> {
         let failed = |source| LoadError::CreateMap { map: spec.name.clone(), source };
         // Names come from the object: they must not lead out of the directory.
         if spec.name.contains('/') {
@@ -61,25 +62,25 @@ impl Loader<'_> {
             return self.shared_here(index, spec, btf, "bpffs is not mounted there");
         }
         let path = CString::new(format!("{PIN_ROOT}/{}", spec.name)).map_err(|error| failed(error.into()))?;
-        match bpf::object_get(&path) {
-            Ok(fd) => {
-                self.check_fits(index, spec, fd.as_fd())?;
-                Ok(fd)
+        match Map::pinned(&path) {
+            Ok(map) => {
+                self.check_fits(index, spec, &map)?;
+                Ok(map)
             }
             Err(error) if error.raw_os_error() == Some(libc::ENOENT) => {
-                let fd = self.create(index, spec, btf)?;
-                match bpf::object_pin(&path, fd.as_fd()) {
+                let map = self.create(index, spec, btf)?;
+                match pin::pin(&path, map.as_fd()) {
                     // Somebody else was quicker: share theirs.
                     Err(error) if error.raw_os_error() == Some(libc::EEXIST) => {
-                        let theirs = bpf::object_get(&path).map_err(failed)?;
-                        self.check_fits(index, spec, theirs.as_fd())?;
+                        let theirs = Map::pinned(&path).map_err(failed)?;
+                        self.check_fits(index, spec, &theirs)?;
                         Ok(theirs)
                     }
                     Err(error) if is_closed_to_us(&error) => {
                         self.shared_here(index, spec, btf, "it may not be written to")
                     }
                     Err(error) => Err(failed(error)),
-                    Ok(()) => Ok(fd),
+                    Ok(()) => Ok(map),
                 }
             }
             Err(error) => Err(failed(error)),
@@ -93,15 +94,15 @@ impl Loader<'_> {
         spec: &MapSpec,
         btf: Option<BorrowedFd<'_>>,
         why: &'static str,
-    ) -> Result<OwnedFd, LoadError> {
+    ) -> Result<Map, LoadError> {
         let failed = |source| LoadError::CreateMap { map: spec.name.clone(), source };
         let mut shared = SHARED.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(fd) = shared.get(&spec.name) {
-            self.check_fits(index, spec, fd.as_fd())?;
-            return fd.try_clone().map_err(failed);
+        if let Some(map) = shared.get(&spec.name) {
+            self.check_fits(index, spec, map)?;
+            return map.try_clone().map_err(failed);
         }
-        let fd = self.create(index, spec, btf)?;
-        shared.insert(spec.name.clone(), fd.try_clone().map_err(failed)?);
+        let map = self.create(index, spec, btf)?;
+        shared.insert(spec.name.clone(), map.try_clone().map_err(failed)?);
         tracing::warn!(
             name: "map.pin.impossible",
             object = self.object.name,
@@ -110,7 +111,7 @@ impl Loader<'_> {
             why,
             "other processes cannot share this map, and it is lost with this process; `mount -t bpf bpf /sys/fs/bpf` mends that"
         );
-        Ok(fd)
+        Ok(map)
     }
 }
 

@@ -5,12 +5,13 @@ use std::io;
 use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, OwnedFd, RawFd};
 
 use ig_kernel::btf::{Kind, TypeId};
+use ig_kernel::map::Map;
 use ig_kernel::probe::{Feature, Probe, probe};
 use ig_kernel::release::KernelRelease;
 use ig_kernel::symbols::{self, Symbol};
-use ig_kernel::sys::bpf::{self, F_SLEEPABLE, F_XDP_HAS_FRAGS, ProgLoad};
+use ig_kernel::sys::bpf::{self, ProgLoad, ProgramFlags, ProgramType};
 
-use super::maps::MapFds;
+use super::maps::CreatedMaps;
 use super::{Loader, Program, Refused, Skipped};
 use crate::core_relo::{CoreError, Relocator};
 use crate::error::LoadError;
@@ -72,7 +73,7 @@ struct Prepared<'k> {
     filtered: Option<Vec<Function>>,
     /// By place of the extern.
     supplies: Vec<Result<Supply<'k>, Unsupplied>>,
-    maps: &'k MapFds,
+    maps: &'k CreatedMaps,
     btf_fd: Option<BorrowedFd<'k>>,
     modules: ModuleFds,
 }
@@ -83,7 +84,7 @@ impl Loader<'_> {
         &self,
         kernel: &KernelTypes,
         btf_fd: Option<BorrowedFd<'_>>,
-        maps: &MapFds,
+        maps: &CreatedMaps,
         first_refusal: bool,
     ) -> Outcome {
         let reasons = self.skip_reasons(kernel);
@@ -222,7 +223,7 @@ impl Loader<'_> {
         linked: &Linked,
         prepared: &Prepared<'_>,
     ) -> Result<OwnedFd, LoadError> {
-        if spec.program_type.0 == 0 {
+        if spec.program_type == ProgramType::UNSPEC {
             return Err(LoadError::UnknownSection {
                 program: spec.name.clone(),
                 section: spec.section.clone(),
@@ -246,7 +247,7 @@ impl Loader<'_> {
         let insns = insn::encode(&insns);
         let mut request = ProgLoad {
             name: &spec.name,
-            prog_type: spec.program_type.0,
+            prog_type: spec.program_type,
             expected_attach_type: spec.attach_type,
             insns: &insns,
             license: &self.object.license,
@@ -277,7 +278,7 @@ impl Prepared<'_> {
     fn bind(&mut self, linked: &mut Linked, program: &str) -> Result<(), LoadError> {
         let failed = |source| LoadError::LoadProgram { program: program.to_owned(), source };
         for (at, target) in std::mem::take(&mut linked.references) {
-            let fd = |map: usize| self.maps.maps.get(map).map_or(-1, OwnedFd::as_raw_fd);
+            let fd = |map: usize| self.maps.maps.get(map).map_or(-1, raw_fd);
             let Some(insn) = linked.insns.get_mut(at) else { continue };
             let (register, low, high) = match target {
                 Target::Map(map) => (PSEUDO_MAP_FD, fd(map), 0),
@@ -311,12 +312,12 @@ impl Prepared<'_> {
 fn bind_extern(
     insn: &mut Insn,
     supply: Supply<'_>,
-    maps: &MapFds,
+    maps: &CreatedMaps,
     modules: &mut ModuleFds,
 ) -> io::Result<Option<(u8, i32, i32)>> {
     Ok(Some(match supply {
         Supply::Config(offset) => {
-            let fd = maps.kconfig.as_ref().map_or(-1, OwnedFd::as_raw_fd);
+            let fd = maps.kconfig.as_ref().map_or(-1, raw_fd);
             (PSEUDO_MAP_VALUE, fd, offset as i32)
         }
         // A load of a function's address asks whether there is one.
@@ -337,9 +338,14 @@ fn bind_extern(
     }))
 }
 
-fn prog_flags(spec: &ProgramSpec) -> u32 {
+fn prog_flags(spec: &ProgramSpec) -> ProgramFlags {
     let frags = spec.section.trim_start_matches('?').starts_with("xdp.frags");
-    (if spec.sleepable { F_SLEEPABLE } else { 0 }) | if frags { F_XDP_HAS_FRAGS } else { 0 }
+    let flag = |wanted: bool, flag: ProgramFlags| if wanted { flag } else { ProgramFlags::default() };
+    flag(spec.sleepable, ProgramFlags::SLEEPABLE) | flag(frags, ProgramFlags::XDP_HAS_FRAGS)
+}
+
+fn raw_fd(map: &Map) -> RawFd {
+    map.as_fd().as_raw_fd()
 }
 
 /// Descriptors of the modules that programs refer to.

@@ -4,8 +4,7 @@ use std::io::Read as _;
 use std::os::fd::AsFd as _;
 
 use aya::maps::{Map as AyaMap, MapData, RingBuf};
-use ig_kernel::map::{BatchBuffers, batch_lookup};
-use ig_kernel::sys::bpf;
+use ig_kernel::map::{BatchBuffers, BatchMode, BatchWalk, DEFAULT_BATCH};
 
 use crate::{loader_for_self, object, read_u64, trigger};
 
@@ -29,7 +28,7 @@ fn events_reach_a_ring_buffer_and_maps() {
         trigger(argument);
     }
 
-    let fd = loaded.map("events").unwrap().fd.try_clone().unwrap();
+    let fd = loaded.map("events").unwrap().as_fd().try_clone_to_owned().unwrap();
     let mut ring = RingBuf::try_from(AyaMap::RingBuf(MapData::from_fd(fd).unwrap())).unwrap();
     let mut arguments = Vec::new();
     while let Some(record) = ring.next() {
@@ -45,7 +44,8 @@ fn events_reach_a_ring_buffer_and_maps() {
     assert_eq!(read_u64(&object, &loaded, "seen_btf"), 13);
 
     let mut buffers = BatchBuffers::default();
-    let mut walk = batch_lookup(loaded.map("counts").unwrap().as_fd(), &mut buffers).unwrap();
+    let mut walk =
+        BatchWalk::new(loaded.map("counts").unwrap(), BatchMode::Read, DEFAULT_BATCH, &mut buffers).unwrap();
     let mut counts = Vec::new();
     while let Some(entries) = walk.next_batch().unwrap() {
         let entries = entries.iter().map(|(key, value)| {
@@ -67,11 +67,7 @@ fn events_reach_a_ring_buffer_and_maps() {
 fn entries_follow_their_variable() {
     let object = object("events");
     let loaded = loader_for_self(&object).load().unwrap();
-    let entries = |loaded: &ig_loader::Loaded| {
-        let map = loaded.map("sized").unwrap();
-        assert_eq!(map.max_entries, bpf::map_info(map.as_fd()).unwrap().max_entries);
-        map.max_entries
-    };
+    let entries = |loaded: &ig_loader::Loaded| loaded.map("sized").unwrap().max_entries();
     assert_eq!(entries(&loaded), 77);
     let mut loader = loader_for_self(&object);
     loader.set_variable("sized_max_entries", &5u32.to_ne_bytes()).unwrap();
@@ -99,7 +95,7 @@ fn map_elements_are_walked() {
     let loaded = ig_loader::Loader::new(&object).load().unwrap();
     let map = loaded.map("numbers").unwrap();
     for number in 1u32..=3 {
-        bpf::map_update(map.fd.as_fd(), &number.to_ne_bytes(), &(number * 10).to_ne_bytes(), 0).unwrap();
+        map.update(&number.to_ne_bytes(), &(number * 10).to_ne_bytes()).unwrap();
     }
     let error = loaded.attach("each_number").unwrap_err();
     assert!(error.to_string().contains("needs the map"), "{error}");

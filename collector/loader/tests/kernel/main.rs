@@ -16,9 +16,6 @@ mod network;
 mod pins;
 mod user;
 
-use std::os::fd::AsFd as _;
-
-use ig_kernel::sys::bpf;
 use ig_loader::{Loaded, Loader, Object};
 
 /// Number of getpriority(2) on the machine at hand is fixed in the programs, so only this one is tested.
@@ -45,8 +42,8 @@ fn loader_for_self(object: &Object) -> Loader<'_> {
 fn read_variable(object: &Object, loaded: &Loaded, name: &str) -> Vec<u8> {
     let variable = object.variable(name).unwrap();
     let map = loaded.map(&variable.section).unwrap();
-    let mut value = vec![0; map.value_size as usize];
-    bpf::map_lookup(map.fd.as_fd(), &[0; 4], &mut value).unwrap();
+    let mut value = vec![0; map.value_size() as usize];
+    map.lookup(&[0; 4], &mut value).unwrap();
     value[variable.offset as usize..(variable.offset + variable.size) as usize].to_vec()
 }
 

@@ -1,13 +1,11 @@
 //! Maps of all forms, and what programs take from the kernel by name.
 
-use std::os::fd::AsFd as _;
 use std::sync::Arc;
 
 use ig_kernel::btf::Btf;
-use ig_kernel::map::possible_cpus;
+use ig_kernel::map::{Map, MapCreate, MapFlags, possible_cpus};
 use ig_kernel::release::KernelRelease;
-use ig_kernel::sys::bpf;
-use ig_loader::{ErrorKind, LoadError, Loader, MapKind, ProgramKind};
+use ig_loader::{ErrorKind, LoadError, Loader, MapType, ProgramKind};
 
 use crate::{loader_for_self, object, read_u64, read_variable, trigger};
 
@@ -18,7 +16,7 @@ fn odd_maps_and_symbols_work() {
     let object = object("maps");
     let loaded = loader_for_self(&object).load().unwrap_or_else(|error| panic!("{error:?}"));
     let first = loaded.map("first").unwrap();
-    bpf::map_update(first.fd.as_fd(), &0u32.to_ne_bytes(), &99u64.to_ne_bytes(), 0).unwrap();
+    first.update(&0u32.to_ne_bytes(), &99u64.to_ne_bytes()).unwrap();
     let link = loaded.attach("entry").unwrap();
     trigger(1);
     drop(link);
@@ -31,11 +29,11 @@ fn odd_maps_and_symbols_work() {
     assert!(read("address") > 0xffff_0000_0000_0000);
     let percpu = loaded.map("percpu").unwrap();
     let mut values = vec![0; 8 * possible_cpus().unwrap() as usize];
-    bpf::map_lookup(percpu.fd.as_fd(), &[0; 4], &mut values).unwrap();
+    percpu.lookup(&[0; 4], &mut values).unwrap();
     let sum: u64 = values.chunks_exact(8).map(|value| u64::from_ne_bytes(value.try_into().unwrap())).sum();
     assert_eq!(sum, 6);
-    assert_eq!(loaded.map("perf").unwrap().max_entries, possible_cpus().unwrap());
-    assert_eq!(loaded.map("perf_of").unwrap().kind, MapKind::HASH_OF_MAPS);
+    assert_eq!(loaded.map("perf").unwrap().max_entries(), possible_cpus().unwrap());
+    assert_eq!(loaded.map("perf_of").unwrap().kind(), MapType::HASH_OF_MAPS);
     assert!(loaded.program("optional").is_none());
     assert_eq!(loaded.program("packets").unwrap().kind, ProgramKind::SocketFilter);
 }
@@ -89,22 +87,22 @@ fn samplers_attach_to_each_cpu() {
 #[test]
 fn maps_from_outside_are_compared() {
     let object = object("events");
-    let spec = bpf::MapCreate {
+    let spec = MapCreate {
         name: "counts",
-        map_type: MapKind::HASH.0,
+        kind: MapType::HASH,
         key_size: 4,
         value_size: 8,
         max_entries: 1,
         ..Default::default()
     };
-    let map = bpf::map_create(&spec).unwrap();
-    let id = bpf::map_info(map.as_fd()).unwrap().id;
+    let map = Map::create(&spec).unwrap();
+    let id = map.id();
     let mut loader = Loader::new(&object);
     loader.use_map("counts", map).unwrap();
     let loaded = loader.load().unwrap();
-    assert_eq!(bpf::map_info(loaded.map("counts").unwrap().as_fd()).unwrap().id, id);
+    assert_eq!(loaded.map("counts").unwrap().id(), id);
 
-    let other = bpf::map_create(&bpf::MapCreate { value_size: 4, ..spec }).unwrap();
+    let other = Map::create(&MapCreate { value_size: 4, ..spec }).unwrap();
     let mut loader = Loader::new(&object);
     loader.use_map("counts", other).unwrap();
     let error = loader.load().unwrap_err();
@@ -155,22 +153,21 @@ fn layout() -> Btf {
 /// has it.
 #[test]
 fn values_laid_out_at_run_time_are_read() {
-    const NO_PREALLOCATION: u32 = 1;
+    const NO_PREALLOCATION: MapFlags = MapFlags(1);
     let object = object("sized");
     let mut loader = loader_for_self(&object);
     loader.set_value_size("values", 40).unwrap();
     loader.set_map_flags("values", NO_PREALLOCATION).unwrap();
-    loader.set_map_flags("declared", 0).unwrap();
+    loader.set_map_flags("declared", MapFlags::default()).unwrap();
     loader.add_btf(Arc::new(layout()));
     let loaded = loader.load().unwrap_or_else(|error| panic!("{error:?}"));
     let values = loaded.map("values").unwrap();
-    let info = bpf::map_info(values.as_fd()).unwrap();
-    assert_eq!((info.value_size, info.map_flags, values.value_size), (40, NO_PREALLOCATION, 40));
-    assert_eq!(bpf::map_info(loaded.map("declared").unwrap().as_fd()).unwrap().map_flags, 0);
+    assert_eq!((values.value_size(), values.flags()), (40, NO_PREALLOCATION));
+    assert_eq!(loaded.map("declared").unwrap().flags(), MapFlags::default());
 
     let mut value = [0; 40];
     value[24..32].copy_from_slice(b"exepath\0");
-    bpf::map_update(values.as_fd(), &7u32.to_ne_bytes(), &value, 0).unwrap();
+    values.update(&7u32.to_ne_bytes(), &value).unwrap();
     let link = loaded.attach("reads").unwrap();
     trigger(1);
     drop(link);
@@ -182,25 +179,25 @@ fn values_laid_out_at_run_time_are_read() {
 #[test]
 fn maps_from_outside_are_compared_with_what_was_set() {
     let object = object("sized");
-    let spec = bpf::MapCreate {
+    let spec = MapCreate {
         name: "values",
-        map_type: MapKind::HASH.0,
+        kind: MapType::HASH,
         key_size: 4,
         value_size: 40,
         max_entries: 8,
-        map_flags: 1,
+        flags: MapFlags(1),
         ..Default::default()
     };
-    let load = |spec: &bpf::MapCreate<'_>| {
+    let load = |spec: &MapCreate<'_>| {
         let mut loader = loader_for_self(&object);
         loader.set_value_size("values", 40).unwrap();
-        loader.set_map_flags("values", 1).unwrap();
-        loader.use_map("values", bpf::map_create(spec).unwrap()).unwrap();
+        loader.set_map_flags("values", MapFlags(1)).unwrap();
+        loader.use_map("values", Map::create(spec).unwrap()).unwrap();
         loader.add_btf(Arc::new(layout()));
         loader.load()
     };
-    assert_eq!(load(&spec).unwrap().map("values").unwrap().value_size, 40);
-    let error = load(&bpf::MapCreate { map_flags: 0, ..spec }).unwrap_err();
+    assert_eq!(load(&spec).unwrap().map("values").unwrap().value_size(), 40);
+    let error = load(&MapCreate { flags: MapFlags(0), ..spec }).unwrap_err();
     assert_eq!(error.to_string(), "the map given for `values` does not fit: its set of flags is 0, not 1");
 }
 
@@ -210,14 +207,15 @@ fn maps_from_outside_are_compared_with_what_was_set() {
 fn impossible_sizes_and_flags_are_refused() {
     let object = object("events");
     let mut loader = Loader::new(&object);
-    for error in
-        [loader.set_map_flags(".rodata", 0).unwrap_err(), loader.set_value_size(".bss", 8).unwrap_err()]
-    {
+    for error in [
+        loader.set_map_flags(".rodata", MapFlags::default()).unwrap_err(),
+        loader.set_value_size(".bss", 8).unwrap_err(),
+    ] {
         assert_eq!(error.kind(), ErrorKind::InvalidInput, "{error}");
         assert!(error.to_string().contains("holds variables of the object"), "{error}");
     }
     let mut loader = Loader::new(&object);
-    loader.set_map_flags("counts", 1 << 31).unwrap();
+    loader.set_map_flags("counts", MapFlags(1 << 31)).unwrap();
     let error = loader.load().unwrap_err();
     assert_eq!(error.to_string(), "failed to create map `counts`");
 }

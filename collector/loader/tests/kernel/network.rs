@@ -7,7 +7,6 @@ use std::os::fd::{AsFd as _, AsRawFd as _};
 use std::os::unix::fs::MetadataExt as _;
 use std::process::{Child, Command, Stdio};
 
-use ig_kernel::sys::bpf;
 use ig_loader::{AttachOptions, Direction, Loaded, Loader, Object};
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
@@ -202,10 +201,10 @@ fn cgroups_and_socket_maps_are_served() {
     drop(links);
 
     // A socket keeps the program that the map had when it was added.
-    let map = loaded.map("sockets").unwrap().as_fd();
+    let map = loaded.map("sockets").unwrap();
     let send = |key: u32, (mut out, mut into): (TcpStream, TcpStream)| {
         let socket = u64::try_from(out.as_raw_fd()).unwrap();
-        bpf::map_update(map, &key.to_ne_bytes(), &socket.to_ne_bytes(), 0).unwrap();
+        map.update(&key.to_ne_bytes(), &socket.to_ne_bytes()).unwrap();
         out.write_all(b"four").unwrap();
         into.read_exact(&mut [0; 4]).unwrap();
         seen(&object, &loaded, MESSAGE)

@@ -1,11 +1,9 @@
 //! Maps that objects share by name, with and without a bpffs to share them in.
 
 use std::fs;
-use std::os::fd::AsFd as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use ig_kernel::sys::bpf;
 use ig_loader::{ErrorKind, Loaded, Loader, Object};
 
 use crate::compile;
@@ -49,12 +47,12 @@ fn load(object: &Object, with_option: bool) -> Loaded {
 
 fn set(loaded: &Loaded, map: &str, value: u64) {
     let map = loaded.map(map).unwrap();
-    bpf::map_update(map.fd.as_fd(), &0_u32.to_ne_bytes(), &value.to_ne_bytes(), 0).unwrap();
+    map.update(&0_u32.to_ne_bytes(), &value.to_ne_bytes()).unwrap();
 }
 
 fn get(loaded: &Loaded, map: &str) -> Option<u64> {
     let mut value = [0; 8];
-    bpf::map_lookup(loaded.map(map).unwrap().fd.as_fd(), &0_u32.to_ne_bytes(), &mut value).ok()?;
+    loaded.map(map).unwrap().lookup(&0_u32.to_ne_bytes(), &mut value).ok()?;
     Some(u64::from_ne_bytes(value))
 }
 
@@ -70,12 +68,12 @@ fn share(object: &Object) {
     drop(first);
     let second = load(object, false);
     assert_eq!(get(&second, ALWAYS), Some(42), "what is pinned outlives the programs that use it");
-    assert_eq!((get(&second, OPTION), second.map(OPTION).unwrap().max_entries), (None, 1));
+    assert_eq!((get(&second, OPTION), second.map(OPTION).unwrap().max_entries()), (None, 1));
 
     let third = load(object, true);
     set(&third, OPTION, 2);
     let fourth = load(object, true);
-    assert_eq!((get(&fourth, OPTION), fourth.map(OPTION).unwrap().max_entries), (Some(2), 8));
+    assert_eq!((get(&fourth, OPTION), fourth.map(OPTION).unwrap().max_entries()), (Some(2), 8));
 }
 
 /// Scenario: the file system that pins live in is not mounted; an object that shares two maps, one where an option is

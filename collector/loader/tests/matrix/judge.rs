@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::os::fd::{AsFd as _, BorrowedFd};
 
-use ig_kernel::sys::bpf;
+use ig_kernel::map::Map;
+use ig_kernel::sys::bpf::{self, ProgramType};
 use ig_loader::{Loader, Object};
 use libbpf_rs::{MapCore as _, ObjectBuilder};
 
@@ -74,7 +75,7 @@ fn ours(bytes: &[u8]) -> Result<Outcome, String> {
         outcome.examine(&program.name, program.fd.as_fd());
     }
     if let Some(map) = loaded.map(".bss") {
-        outcome.written = value(map.as_fd());
+        outcome.written = value(map);
     }
     Ok(outcome)
 }
@@ -88,22 +89,19 @@ fn libbpf(bytes: &[u8]) -> Result<Outcome, String> {
         outcome.examine(&program.name().to_string_lossy(), program.as_fd());
     }
     if let Some(map) = loaded.maps().find(|map| map.name().to_string_lossy().ends_with(".bss")) {
-        outcome.written = value(map.as_fd());
+        outcome.written = value(&Map::from_fd(map.as_fd().try_clone_to_owned().unwrap()).unwrap());
     }
     Ok(outcome)
 }
 
 impl Outcome {
     fn examine(&mut self, name: &str, fd: BorrowedFd<'_>) {
-        const SOCKET_FILTER: u32 = 1;
-        const CLASSIFIER: u32 = 3;
-        const RAW_TRACEPOINT: u32 = 17;
         let info = bpf::prog_info(fd).unwrap();
         self.programs.insert(name.to_owned(), (info.tag, instructions(fd)));
         let context: [[u8; 8]; 12] = [7u64.to_ne_bytes(); 12];
         let result = match info.prog_type {
-            RAW_TRACEPOINT => bpf::prog_test_run(fd, &[], context.as_flattened()),
-            SOCKET_FILTER | CLASSIFIER => bpf::prog_test_run(fd, &[5; 64], &[]),
+            ProgramType::RAW_TRACEPOINT => bpf::prog_test_run(fd, &[], context.as_flattened()),
+            ProgramType::SOCKET_FILTER | ProgramType::SCHED_CLS => bpf::prog_test_run(fd, &[5; 64], &[]),
             _ => return,
         };
         self.results.push(result.map_err(|error| error.raw_os_error().unwrap_or_default()));
@@ -129,8 +127,8 @@ fn instructions(fd: BorrowedFd<'_>) -> Vec<[u8; 8]> {
     insns
 }
 
-fn value(map: BorrowedFd<'_>) -> Vec<u8> {
-    let mut value = vec![0; bpf::map_info(map).unwrap().value_size as usize];
-    bpf::map_lookup(map, &[0; 4], &mut value).unwrap();
+fn value(map: &Map) -> Vec<u8> {
+    let mut value = vec![0; map.value_size() as usize];
+    map.lookup(&[0; 4], &mut value).unwrap();
     value
 }

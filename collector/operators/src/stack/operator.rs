@@ -2,12 +2,11 @@
 
 use std::{
     collections::HashMap,
-    os::fd::AsFd as _,
     sync::{Arc, Mutex, OnceLock, PoisonError, Weak, atomic::AtomicU64},
 };
 
 use ig_datasource::{DataSource, ParamDesc};
-use ig_kernel::sys::bpf;
+use ig_kernel::map::Map;
 use ig_model::{Host, chain};
 use ig_symbols::Symbols;
 
@@ -117,15 +116,13 @@ fn shared(
     static KNOWN: OnceLock<Mutex<HashMap<u32, Weak<Stacks>>>> = OnceLock::new();
 
     let open = |name: &str, value: usize| -> std::io::Result<Option<Box<dyn StackMap>>> {
-        let Some((fd, entries)) = gadget.map(name) else { return Ok(None) };
-        let fits = bpf::entry_sizes(fd).is_ok_and(|sizes| sizes.key == 4 && sizes.value as usize == value);
-        if !fits {
-            return Ok(None);
-        }
-        Ok(Some(Box::new(IdMap::new(fd.try_clone_to_owned()?, entries as usize))))
+        let fits =
+            |map: &&Map| map.entry_sizes().is_ok_and(|sizes| sizes.key == 4 && sizes.value as usize == value);
+        let Some(map) = gadget.map(name).filter(fits) else { return Ok(None) };
+        Ok(Some(Box::new(IdMap(map.try_clone()?))))
     };
-    let Some((fd, _)) = gadget.map(name) else { return Ok(None) };
-    let number = bpf::map_info(fd.as_fd())?.id;
+    let Some(map) = gadget.map(name) else { return Ok(None) };
+    let number = map.id();
     let known = KNOWN.get_or_init(Mutex::default);
     let mut known = known.lock().unwrap_or_else(PoisonError::into_inner);
     known.retain(|_, stacks| stacks.strong_count() > 0);

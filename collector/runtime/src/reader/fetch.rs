@@ -3,11 +3,10 @@
 use std::{
     fs::File,
     io::{self, Read as _},
-    os::fd::{AsFd as _, BorrowedFd, OwnedFd},
     time::{Duration, Instant},
 };
 
-use ig_kernel::map::{BatchBuffers, MapError, batch_lookup_and_delete};
+use ig_kernel::map::{BatchBuffers, Map, MapError, batch_lookup_and_delete};
 use ig_model::Loss;
 use ig_operators::feed::FeedError;
 use thiserror::Error;
@@ -47,7 +46,7 @@ pub struct Schedule {
 /// What is read whole.
 pub enum Fetcher {
     /// A hash map whose entries are taken out at each fetch.
-    Map(OwnedFd),
+    Map(Map),
     /// Iterator programs whose outputs make one fetch; the function starts one run of every program.
     Iterator(Box<dyn Fn() -> io::Result<Vec<File>> + Send>),
     /// What an operator gathers.
@@ -110,7 +109,7 @@ pub(super) async fn run(
                 Some(Order::TakeOver(_, done)) => {
                     // The predecessor's map had the same counts up to now.
                     match &mut fetcher {
-                        Fetcher::Map(map) => discard(map.as_fd(), &mut buffers),
+                        Fetcher::Map(map) => discard(map, &mut buffers),
                         Fetcher::Gathered(feed) => feed.prime(&name).await,
                         Fetcher::Iterator(_) => {}
                     }
@@ -147,7 +146,7 @@ async fn fetch(
     let started = Instant::now();
     pipeline.begin_fetch();
     let result = match fetcher {
-        Fetcher::Map(map) => fetch_map(map.as_fd(), pipeline, buffers).await,
+        Fetcher::Map(map) => fetch_map(map, pipeline, buffers).await,
         Fetcher::Iterator(open) => fetch_iterator(open, pipeline).await,
         Fetcher::Gathered(feed) => feed.fetch(pipeline).await.map_err(FetchError::from),
     };
@@ -166,11 +165,7 @@ async fn fetch(
     }
 }
 
-async fn fetch_map(
-    map: BorrowedFd<'_>,
-    pipeline: &mut Pipeline,
-    buffers: &mut BatchBuffers,
-) -> Result<(), FetchError> {
+async fn fetch_map(map: &Map, pipeline: &mut Pipeline, buffers: &mut BatchBuffers) -> Result<(), FetchError> {
     let mut record = Vec::with_capacity(pipeline.record_size());
     let mut walk = batch_lookup_and_delete(map, buffers)?;
     while let Some(entries) = walk.next_batch()? {
@@ -185,7 +180,7 @@ async fn fetch_map(
     Ok(())
 }
 
-fn discard(map: BorrowedFd<'_>, buffers: &mut BatchBuffers) {
+fn discard(map: &Map, buffers: &mut BatchBuffers) {
     let Ok(mut walk) = batch_lookup_and_delete(map, buffers) else { return };
     while let Ok(Some(_)) = walk.next_batch() {}
 }

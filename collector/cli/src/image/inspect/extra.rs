@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use ig_image::manifest::{CREATED, to_json};
-use ig_loader::{FunctionCode, MapKind, Object, core_relo::Relocator};
+use ig_loader::{FunctionCode, MapType, Object, core_relo::Relocator};
 use serde::Serialize;
 use serde_json::{Value, json};
 
@@ -160,7 +160,7 @@ fn from_yaml(text: &str) -> Result<Value, Failure> {
 }
 
 /// Names of map types as the Go library spells them.
-pub(super) fn type_name(kind: MapKind) -> String {
+pub(super) fn type_name(kind: MapType) -> String {
     const NAMES: [&str; 34] = [
         "UnspecifiedMap",
         "Hash",

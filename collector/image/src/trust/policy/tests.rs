@@ -133,7 +133,7 @@ fn locked_policies_cannot_be_loosened() {
     };
     let policy = Policy::new(Some(locked()), [none]).unwrap();
     assert!(policy.keys.is_empty() && policy.insecure_registries().is_empty());
-    assert!(policy.disallows_pulling().is_some() && policy.locked().is_some());
+    assert!(policy.disallow_pulling.is_some() && policy.locked().is_some());
     Policy::new(Some(locked()), [with_keys(&[&mine]), registries(&["a:5000"])]).unwrap();
 }
 

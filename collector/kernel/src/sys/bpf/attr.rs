@@ -1,13 +1,18 @@
 //! Layouts of `union bpf_attr`, one struct per command, with the names of bpf(2).
 //!
-//! Every byte is a declared field, so that no padding reaches the kernel uninitialised.
+//! Every byte is a declared field, so that no padding reaches the kernel uninitialised. The kernel takes a shorter
+//! attribute than its own and reads the rest as zeros.
+//!
+//! # Source
+//! `union bpf_attr` of
+//! [Linux 6.12](https://github.com/torvalds/linux/blob/v6.12/include/uapi/linux/bpf.h); lengths are compared by
+//! [`bpf_check_uarg_tail_zero`](https://github.com/torvalds/linux/blob/v6.12/kernel/bpf/syscall.c).
 
-use std::io;
 use std::os::fd::{AsRawFd as _, BorrowedFd};
 
 use super::NAME_LEN;
-use crate::map::possible_cpus;
 
+/// `BPF_MAP_CREATE`.
 #[repr(C)]
 #[derive(Default)]
 pub(super) struct MapCreateAttr {
@@ -28,6 +33,7 @@ pub(super) struct MapCreateAttr {
 }
 const _: () = assert!(size_of::<MapCreateAttr>() == 72);
 
+/// `BPF_MAP_*_ELEM` and `BPF_MAP_GET_NEXT_KEY`.
 #[repr(C)]
 #[derive(Default)]
 pub(super) struct ElementAttr {
@@ -40,11 +46,12 @@ pub(super) struct ElementAttr {
 const _: () = assert!(size_of::<ElementAttr>() == 32);
 
 impl ElementAttr {
-    pub(super) fn new(map: BorrowedFd<'_>, key: u64, value: u64, flags: u64) -> Self {
-        Self { map_fd: map.as_raw_fd() as u32, pad: 0, key, value, flags }
+    pub(super) fn new(map: BorrowedFd<'_>, key: u64, value: u64) -> Self {
+        Self { map_fd: map.as_raw_fd() as u32, pad: 0, key, value, flags: 0 }
     }
 }
 
+/// `BPF_MAP_*_BATCH`.
 #[repr(C)]
 #[derive(Default)]
 pub(super) struct BatchAttr {
@@ -59,6 +66,7 @@ pub(super) struct BatchAttr {
 }
 const _: () = assert!(size_of::<BatchAttr>() == 56);
 
+/// `BPF_PROG_LOAD`.
 #[repr(C)]
 #[derive(Default)]
 pub(super) struct ProgLoadAttr {
@@ -88,6 +96,7 @@ pub(super) struct ProgLoadAttr {
 }
 const _: () = assert!(size_of::<ProgLoadAttr>() == 128);
 
+/// `BPF_BTF_LOAD`.
 #[repr(C)]
 #[derive(Default)]
 pub(super) struct BtfLoadAttr {
@@ -100,6 +109,7 @@ pub(super) struct BtfLoadAttr {
 }
 const _: () = assert!(size_of::<BtfLoadAttr>() == 32);
 
+/// `BPF_OBJ_GET_INFO_BY_FD`.
 #[repr(C)]
 #[derive(Default)]
 pub(super) struct InfoAttr {
@@ -108,6 +118,7 @@ pub(super) struct InfoAttr {
     pub(super) info: u64,
 }
 
+/// Commands that take one word: a descriptor, or the kind of `BPF_ENABLE_STATS`.
 #[repr(C)]
 #[derive(Default)]
 pub(super) struct FdAttr {
@@ -115,6 +126,7 @@ pub(super) struct FdAttr {
     pub(super) pad: u32,
 }
 
+/// `BPF_RAW_TRACEPOINT_OPEN`.
 #[repr(C)]
 #[derive(Default)]
 pub(super) struct RawTracepointAttr {
@@ -123,6 +135,7 @@ pub(super) struct RawTracepointAttr {
     pub(super) pad: u32,
 }
 
+/// `BPF_LINK_CREATE`.
 #[repr(C)]
 #[derive(Default)]
 pub(super) struct LinkCreateAttr {
@@ -136,6 +149,17 @@ pub(super) struct LinkCreateAttr {
 }
 const _: () = assert!(size_of::<LinkCreateAttr>() == 32);
 
+/// `BPF_LINK_UPDATE`.
+#[repr(C)]
+#[derive(Default)]
+pub(super) struct LinkUpdateAttr {
+    pub(super) link_fd: u32,
+    pub(super) new_prog_fd: u32,
+    pub(super) flags: u32,
+    pub(super) old_prog_fd: u32,
+}
+
+/// `BPF_LINK_CREATE` of `BPF_TRACE_KPROBE_MULTI`.
 #[repr(C)]
 #[derive(Default)]
 pub(super) struct KprobeMultiAttr {
@@ -151,6 +175,7 @@ pub(super) struct KprobeMultiAttr {
 }
 const _: () = assert!(size_of::<KprobeMultiAttr>() == 48);
 
+/// `BPF_PROG_ATTACH` and `BPF_PROG_DETACH`.
 #[repr(C)]
 #[derive(Default)]
 pub(super) struct ProgAttachAttr {
@@ -161,6 +186,7 @@ pub(super) struct ProgAttachAttr {
     pub(super) replace_bpf_fd: u32,
 }
 
+/// `BPF_ITER_CREATE`.
 #[repr(C)]
 #[derive(Default)]
 pub(super) struct IterCreateAttr {
@@ -168,6 +194,7 @@ pub(super) struct IterCreateAttr {
     pub(super) flags: u32,
 }
 
+/// `BPF_OBJ_PIN` and `BPF_OBJ_GET`.
 #[repr(C)]
 #[derive(Default)]
 pub(super) struct ObjectPathAttr {
@@ -176,6 +203,7 @@ pub(super) struct ObjectPathAttr {
     pub(super) file_flags: u32,
 }
 
+/// `BPF_*_GET_NEXT_ID` and `BPF_*_GET_FD_BY_ID`.
 #[repr(C)]
 #[derive(Default)]
 pub(super) struct NextIdAttr {
@@ -184,19 +212,7 @@ pub(super) struct NextIdAttr {
     pub(super) open_flags: u32,
 }
 
-/// `struct bpf_btf_info`.
-#[repr(C)]
-#[derive(Default)]
-pub(super) struct BtfInfo {
-    pub(super) btf: u64,
-    pub(super) btf_size: u32,
-    pub(super) id: u32,
-    pub(super) name: u64,
-    pub(super) name_len: u32,
-    pub(super) kernel_btf: u32,
-}
-const _: () = assert!(size_of::<BtfInfo>() == 32);
-
+/// `BPF_PROG_TEST_RUN`.
 #[repr(C)]
 #[derive(Default)]
 pub(super) struct TestRunAttr {
@@ -218,58 +234,3 @@ pub(super) struct TestRunAttr {
     pub(super) pad: u32,
 }
 const _: () = assert!(size_of::<TestRunAttr>() == 80);
-
-/// `struct bpf_map_info`, as far as it is used.
-#[repr(C)]
-#[derive(Clone, Copy, Debug, Default)]
-#[expect(missing_docs, reason = "fields of bpf(2)")]
-pub struct MapInfo {
-    pub map_type: u32,
-    pub id: u32,
-    pub key_size: u32,
-    pub value_size: u32,
-    pub max_entries: u32,
-    pub map_flags: u32,
-    pub name: [u8; NAME_LEN],
-}
-const _: () = assert!(size_of::<MapInfo>() == 40);
-
-impl MapInfo {
-    /// Whether each CPU has its own value.
-    pub fn is_per_cpu(&self) -> bool {
-        // PERCPU_HASH, PERCPU_ARRAY, LRU_PERCPU_HASH, PERCPU_CGROUP_STORAGE.
-        matches!(self.map_type, 5 | 6 | 10 | 21)
-    }
-
-    /// Bytes that the kernel copies for one value.
-    ///
-    /// # Errors
-    /// As [`possible_cpus`], for per-CPU maps.
-    pub fn copied_value_size(&self) -> io::Result<u32> {
-        if self.is_per_cpu() {
-            Ok(self.value_size.div_ceil(8).saturating_mul(8).saturating_mul(possible_cpus()?))
-        } else {
-            Ok(self.value_size)
-        }
-    }
-}
-
-/// `struct bpf_prog_info`, as far as it is used.
-#[repr(C)]
-#[derive(Clone, Copy, Debug, Default)]
-#[expect(missing_docs, reason = "fields of bpf(2)")]
-pub struct ProgInfo {
-    pub prog_type: u32,
-    pub id: u32,
-    pub tag: [u8; 8],
-    pub jited_prog_len: u32,
-    pub xlated_prog_len: u32,
-    pub jited_prog_insns: u64,
-    pub xlated_prog_insns: u64,
-    pub load_time: u64,
-    pub created_by_uid: u32,
-    pub nr_map_ids: u32,
-    pub map_ids: u64,
-    pub name: [u8; NAME_LEN],
-}
-const _: () = assert!(size_of::<ProgInfo>() == 80);

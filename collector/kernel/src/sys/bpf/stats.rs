@@ -1,30 +1,22 @@
-//! Walks over every program and map of the kernel, and what the kernel counts of programs while somebody asks it to.
+//! What the kernel counts of programs while somebody asks it to.
 
 use std::io;
 use std::os::fd::{AsRawFd as _, BorrowedFd, OwnedFd};
 
-use super::attr::{FdAttr, InfoAttr, NextIdAttr, ProgInfo};
-use super::{bpf, count, owned};
+use super::attr::{FdAttr, InfoAttr};
+use super::info::ProgInfo;
+use super::{Command, ProgramType, call, count, open};
 
 /// Maps that one program can use.
 const MAX_MAPS: usize = 64;
-
-/// What kind of object a walk visits.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ObjectKind {
-    /// Programs.
-    Program,
-    /// Maps.
-    Map,
-}
 
 /// What the kernel counts of a program.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ProgStats {
     /// Number of the program.
     pub id: u32,
-    /// Type of the program, a `BPF_PROG_TYPE_*`.
-    pub prog_type: u32,
+    /// Type of the program.
+    pub prog_type: ProgramType,
     /// Its name, up to the first NUL.
     pub name: [u8; super::NAME_LEN],
     /// Nanoseconds it ran while counting was on.
@@ -47,42 +39,6 @@ struct CountedProgInfo {
 }
 const _: () = assert!(size_of::<CountedProgInfo>() == 208);
 
-/// The number of the first object after `after`, `None` behind the last one.
-///
-/// # Errors
-/// `errno` of `BPF_PROG_GET_NEXT_ID` or `BPF_MAP_GET_NEXT_ID`; `EPERM` without CAP_SYS_ADMIN.
-pub fn next_id(kind: ObjectKind, after: u32) -> io::Result<Option<u32>> {
-    let mut attr = NextIdAttr { start_id: after, ..NextIdAttr::default() };
-    let command = match kind {
-        ObjectKind::Program => 11,
-        ObjectKind::Map => 12,
-    };
-    // SAFETY: the attribute belongs to the command and holds no pointers.
-    match unsafe { bpf(command, &mut attr) } {
-        Ok(_) => Ok(Some(attr.next_id)),
-        Err(error) if error.raw_os_error() == Some(libc::ENOENT) => Ok(None),
-        Err(error) => Err(error),
-    }
-}
-
-/// Opens the object with this number, `None` if it is gone.
-///
-/// # Errors
-/// `errno` of `BPF_PROG_GET_FD_BY_ID` or `BPF_MAP_GET_FD_BY_ID`.
-pub fn open_id(kind: ObjectKind, id: u32) -> io::Result<Option<OwnedFd>> {
-    let mut attr = NextIdAttr { start_id: id, ..NextIdAttr::default() };
-    let command = match kind {
-        ObjectKind::Program => 13,
-        ObjectKind::Map => 14,
-    };
-    // SAFETY: as in `next_id`.
-    match unsafe { bpf(command, &mut attr) } {
-        Ok(fd) => owned(fd).map(Some),
-        Err(error) if error.raw_os_error() == Some(libc::ENOENT) => Ok(None),
-        Err(error) => Err(error),
-    }
-}
-
 /// Makes the kernel count run time and runs of all programs until the descriptor is closed.
 ///
 /// # Errors
@@ -93,9 +49,8 @@ pub fn open_id(kind: ObjectKind, id: u32) -> io::Result<Option<OwnedFd>> {
 pub fn enable_run_time_stats() -> io::Result<OwnedFd> {
     // The first word is the kind of statistics; 0 is the run time.
     let mut attr = FdAttr::default();
-    // SAFETY: as in `next_id`.
-    let fd = unsafe { bpf(32, &mut attr) }?;
-    owned(fd)
+    // SAFETY: the attribute belongs to the command and holds no pointers; the command gives a descriptor.
+    unsafe { open(Command::EnableStats, &mut attr) }
 }
 
 /// What the kernel counts of a program, and the maps that it uses.
@@ -114,7 +69,7 @@ pub fn prog_stats(prog: BorrowedFd<'_>) -> io::Result<ProgStats> {
     };
     // SAFETY: the kernel writes at most `info_len` bytes to `info`, all plain integers, and at most `nr_map_ids` numbers
     // to `maps`; both live through the call. All other array pointers in `info` are zero with zero counts.
-    unsafe { bpf(15, &mut attr) }?;
+    unsafe { call(Command::ObjGetInfoByFd, &mut attr) }?;
     let used = (info.plain.nr_map_ids as usize).min(maps.len());
     Ok(ProgStats {
         id: info.plain.id,

@@ -10,7 +10,10 @@ use std::{
 
 use ig_kernel::{
     map::online_cpus,
-    sys::bpf::stats::{ObjectKind, enable_run_time_stats, next_id, open_id, prog_stats},
+    sys::bpf::{
+        objects::{ObjectKind, next_id, open_id},
+        stats::{enable_run_time_stats, prog_stats},
+    },
 };
 use ig_model::Host;
 
@@ -94,7 +97,7 @@ fn programs() -> Result<Vec<Program>, FeedError> {
         let stats = prog_stats(fd.as_fd())?;
         Ok(Program {
             id: stats.id,
-            kind: stats.prog_type,
+            kind: stats.prog_type.0,
             name: stats.name,
             run_time_ns: stats.run_time_ns,
             run_count: stats.run_count,
