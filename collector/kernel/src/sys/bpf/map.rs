@@ -133,9 +133,10 @@ impl Map {
     /// As [`possible_cpus`], for per-CPU maps.
     pub fn entry_sizes(&self) -> io::Result<EntrySizes> {
         let MapInfo { key_size: key, value_size, .. } = self.info;
-        let value = match self.kind().is_per_cpu() {
-            true => value_size.div_ceil(8).saturating_mul(8).saturating_mul(possible_cpus()?),
-            false => value_size,
+        let value = if self.kind().is_per_cpu() {
+            value_size.div_ceil(8).saturating_mul(8).saturating_mul(possible_cpus()?)
+        } else {
+            value_size
         };
         Ok(EntrySizes { key, value })
     }
