@@ -21,7 +21,7 @@ mod tests;
 mod words;
 
 pub use exporters::{Exporters, Prometheus};
-pub use gadget::{Buckets, Gadget, InstanceSpec, Label, Metric, MetricKind};
+pub use gadget::{Buckets, Gadget, InstanceSpec, Label, Metric};
 pub use ig_model::Secret;
 pub use images::{ImageLimits, Images, Pull};
 pub use load::{LoadError, Loaded, check_str, check_str_with, documents, load, load_with};

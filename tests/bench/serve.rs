@@ -3,6 +3,7 @@
 use std::{
     io::Write as _,
     net::{IpAddr, Ipv4Addr, SocketAddr},
+    sync::Arc,
     time::Duration,
 };
 
@@ -15,14 +16,14 @@ use axum::{
 use bytes::Bytes;
 use flate2::{Compression, write::GzEncoder};
 use ig_exporters::{
-    prometheus::{Format, PageSource},
+    prometheus::{Format, Names, PageSource},
     scrape::{ScrapeSettings, Scrapes},
-    series::{
-        ExporterFilter, InstrumentKind, InstrumentSpec, LabelKind, LabelSpec, Labeler, NumberKind, Registry,
-        RegistryLimits, Table, TableSpec,
-    },
 };
 use ig_http::{Limits, Listener, Server};
+use ig_model::InstrumentKind;
+use ig_series::{
+    ExporterFilter, InstrumentSpec, LabelKind, LabelSpec, Labeler, Registry, RegistryLimits, Table, TableSpec,
+};
 use tokio::net::TcpListener;
 
 const LABELS: [&str; 5] = ["k8s.namespace", "k8s.podName", "proc.comm", "uid", "operation"];
@@ -84,7 +85,7 @@ fn block_on(server: impl Future<Output = ()>) {
 }
 
 fn registry(series: u64) -> (Registry, Table) {
-    let registry = Registry::new(RegistryLimits { series_total: usize::MAX });
+    let registry = Registry::new(RegistryLimits { series_total: usize::MAX }, Arc::new(Names));
     let spec = TableSpec {
         gadget: "bench".to_owned(),
         scope: "bench".to_owned(),
@@ -94,10 +95,8 @@ fn registry(series: u64) -> (Registry, Table) {
             .collect(),
         key_len: 8,
         instruments: vec![InstrumentSpec {
-            name: "operations".to_owned(),
             description: "Operations seen".to_owned(),
-            unit: String::new(),
-            kind: InstrumentKind::Counter { value: NumberKind::Int, scale: 1.0 },
+            ..InstrumentSpec::new("operations", InstrumentKind::Counter)
         }],
         limit: usize::MAX,
         stale_after: None,

@@ -16,10 +16,10 @@ mod tests;
 use std::{collections::BTreeMap, sync::Arc};
 
 use ig_datasource::{DataSource, Number, SourceKind};
-use ig_exporters::series::InstrumentKind;
+use ig_model::InstrumentKind;
 use ig_operators::{
     Batch, Columns, MeasurePlan, Sink, SinkLedger, ValueScratch,
-    measure::{Aggregate, Instrument, MeasureLabel, Value},
+    measure::{Instrument, MeasureLabel, Value},
 };
 
 use crate::{
@@ -140,7 +140,8 @@ impl HistogramSink {
         let mut page = String::new();
         for (index, instrument) in self.instruments.iter().enumerate() {
             let mut name = String::new();
-            quote(instrument.spec.name.as_bytes(), &mut name);
+            let spec = &instrument.spec;
+            quote(spec.name.as_bytes(), &mut name);
             if self.sets.is_empty() {
                 page.push_str(&name);
                 page.push('\n');
@@ -148,23 +149,20 @@ impl HistogramSink {
             for (labels, sums) in &self.sets {
                 page.push_str(&name);
                 page.push_str(labels);
-                match (sums.get(index), &instrument.spec.kind) {
-                    (Some(Sum::Buckets(counts)), InstrumentKind::Histogram { bounds, scale, .. }) => {
+                match sums.get(index) {
+                    Some(Sum::Buckets(counts)) => {
                         page.push('\n');
                         let mut unit_text = String::new();
-                        quote(unit(&instrument.spec.unit, *scale).as_bytes(), &mut unit_text);
-                        chart(&unit_text, &buckets(counts, bounds), short, &mut page);
+                        quote(unit(&spec.unit, spec.scale).as_bytes(), &mut unit_text);
+                        chart(&unit_text, &buckets(counts, &spec.bounds), short, &mut page);
                         page.push('\n');
                     }
-                    (
-                        Some(Sum::Number(value)),
-                        InstrumentKind::Counter { scale, .. } | InstrumentKind::Gauge { scale, .. },
-                    ) => {
+                    Some(Sum::Number(value)) => {
                         page.push(' ');
-                        number::es6(*value * *scale, &mut page);
+                        number::es6(*value * spec.scale, &mut page);
                         page.push('\n');
                     }
-                    _ => page.push('\n'),
+                    None => page.push('\n'),
                 }
             }
         }
@@ -227,9 +225,9 @@ impl Sink for HistogramSink {
 
 impl Sum {
     fn of(instrument: &Instrument) -> Self {
-        match &instrument.spec.kind {
-            InstrumentKind::Histogram { bounds, .. } => Self::Buckets(vec![0; bounds.len() + 1]),
-            _ => Self::Number(0.0),
+        match instrument.spec.kind {
+            InstrumentKind::Histogram => Self::Buckets(vec![0; instrument.spec.bounds.len() + 1]),
+            InstrumentKind::Counter | InstrumentKind::Gauge => Self::Number(0.0),
         }
     }
 
@@ -242,16 +240,15 @@ impl Sum {
                 }
             }
             (Self::Buckets(counts), value) => {
-                let InstrumentKind::Histogram { bounds, .. } = &instrument.spec.kind else { return };
                 let Some(observed) = number_of(value, record) else { return };
-                let bucket = bounds.partition_point(|bound| *bound < observed);
+                let bucket = instrument.spec.bounds.partition_point(|bound| *bound < observed);
                 if let Some(count) = counts.get_mut(bucket) {
                     *count = count.saturating_add(1);
                 }
             }
             (Self::Number(sum), value) => {
                 let Some(seen) = number_of(value, record) else { return };
-                let latest = instrument.aggregate == Aggregate::Last && *value != Value::CountOfFetch;
+                let latest = instrument.spec.kind == InstrumentKind::Gauge && *value != Value::CountOfFetch;
                 *sum = if latest { seen } else { *sum + seen };
             }
         }

@@ -21,12 +21,13 @@ use std::time::Instant;
 use flate2::write::GzEncoder;
 use hashbrown::HashMap;
 use ig_exporters::otlp::OtlpExporter;
-use ig_exporters::prometheus::{Format, PageSource};
-use ig_exporters::series::{
-    ExporterFilter, InstrumentKind, InstrumentSpec, LabelKind, LabelSpec, Labeler, NumberKind, Registry,
-    RegistryLimits, Row, Table, TableSpec, hash,
-};
+use ig_exporters::prometheus::{Format, Names, PageSource};
+use ig_model::InstrumentKind;
 use ig_model::otlp::{Compression, OtlpProtocol, OtlpSettings};
+use ig_series::{
+    ExporterFilter, InstrumentSpec, LabelKind, LabelSpec, Labeler, Registry, RegistryLimits, Row, Table,
+    TableSpec, hash,
+};
 
 const ROUNDS: usize = 15;
 const EVENTS: usize = 1 << 18;
@@ -67,7 +68,7 @@ impl Labeler for Bench {
     }
 }
 
-fn table(registry: &Registry, labels: &[&str], kind: InstrumentKind) -> Table {
+fn table(registry: &Registry, labels: &[&str], instrument: InstrumentSpec) -> Table {
     let spec = TableSpec {
         gadget: "bench".to_owned(),
         scope: "bench".to_owned(),
@@ -76,12 +77,7 @@ fn table(registry: &Registry, labels: &[&str], kind: InstrumentKind) -> Table {
             .map(|name| LabelSpec { name: (*name).to_owned(), kind: LabelKind::Str })
             .collect(),
         key_len: 24,
-        instruments: vec![InstrumentSpec {
-            name: "gadget_events".to_owned(),
-            description: "Events seen".to_owned(),
-            unit: String::new(),
-            kind,
-        }],
+        instruments: vec![instrument],
         limit: usize::MAX,
         stale_after: None,
         exporters: ExporterFilter::All,
@@ -90,12 +86,12 @@ fn table(registry: &Registry, labels: &[&str], kind: InstrumentKind) -> Table {
     registry.register(spec, Box::new(Bench)).unwrap().table
 }
 
-fn counter() -> InstrumentKind {
-    InstrumentKind::Counter { value: NumberKind::Int, scale: 1.0 }
+fn counter() -> InstrumentSpec {
+    InstrumentSpec::new("gadget_events", InstrumentKind::Counter)
 }
 
 fn registry() -> Registry {
-    Registry::new(RegistryLimits { series_total: usize::MAX })
+    Registry::new(RegistryLimits { series_total: usize::MAX }, Arc::new(Names))
 }
 
 /// xorshift64
@@ -137,8 +133,9 @@ fn events(sets: u64) {
     let bounds: Arc<[f64]> = (0..26).map(|i| 2f64.powi(i)).collect();
     let histograms = {
         let registry = registry;
-        let kind = InstrumentKind::Histogram { bounds, value: NumberKind::Int, scale: 1.0 };
-        let table = table(&registry, &["comm", "uid", "op", "h"], kind);
+        let kind = InstrumentKind::Histogram;
+        let histogram = InstrumentSpec { bounds, ..InstrumentSpec::new("gadget_events", kind) };
+        let table = table(&registry, &["comm", "uid", "op", "h"], histogram);
         (registry, table)
     };
     let mut wide: HashMap<Key, [u64; 28], foldhash::fast::RandomState> = HashMap::default();
@@ -296,8 +293,6 @@ fn scrape(series: u64) {
 
 /// Time of one flush to a receiver that takes everything and looks at nothing.
 fn otlp(registry: &Registry, series: u64) {
-    // Attributes stay encoded while anybody is subscribed, as they do for an exporter that goes on.
-    let _subscribed = registry.subscribe();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let took = runtime.block_on(async {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();

@@ -24,6 +24,7 @@ mod encode;
 mod error;
 mod exporter;
 mod log;
+mod memory;
 mod metrics;
 mod queue;
 mod settings;
@@ -39,5 +40,3 @@ pub use deliver::FlushReport;
 pub use error::OtlpError;
 pub use exporter::{OtlpExporter, OtlpHandle};
 pub use stats::{DropReason, OtlpStats};
-
-pub(crate) use attributes::AttributeCache;

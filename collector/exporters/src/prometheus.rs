@@ -8,7 +8,7 @@
 //! Text 0.0.4 and OpenMetrics 1.0. Integers are written as integers, other numbers and the bounds of buckets as the
 //! reference's exporter writes them (`1e-06`, `1.048576e+06`).
 
-pub mod names;
+mod names;
 mod negotiate;
 mod number;
 mod own;
@@ -19,6 +19,7 @@ pub(crate) mod parse;
 #[cfg(test)]
 pub(crate) mod tests;
 
+pub use names::Names;
 pub use negotiate::{Encoding, Format, negotiate_encoding, negotiate_format};
 pub(crate) use number::scaled_bound;
 pub use page::{FRAME_BYTES, Page, PageSource};

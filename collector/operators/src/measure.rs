@@ -16,12 +16,11 @@ mod tests;
 use std::{collections::HashMap, ops::Range};
 
 use ig_datasource::Number;
-use ig_exporters::series::{self, Labeler, Row, Table, TableWriter};
+use ig_model::InstrumentKind;
+use ig_series::{Labeler, Row, Table, TableWriter};
 pub(crate) use operator::MeasureOperator;
 pub use operator::SCOPES;
-pub use plan::{
-    Instrument, MeasureError, MeasureLabel, MeasurePlan, MetricRequest, Plans, RequestedKind, TablePlace,
-};
+pub use plan::{Instrument, MeasureError, MeasureLabel, MeasurePlan, MetricRequest, Plans, TablePlace};
 
 use crate::column::{Column, NumberForm};
 
@@ -74,21 +73,10 @@ enum Piece {
 /// A [`Value`] with its place in the staged payload.
 #[derive(Clone, Debug)]
 enum BoundValue {
-    Count { kind: Aggregate },
+    Count { kind: InstrumentKind },
     CountOfFetch,
-    Number { at: Range<usize>, form: NumberForm, kind: Aggregate },
+    Number { at: Range<usize>, form: NumberForm, kind: InstrumentKind },
     Slots { at: Range<usize>, element: usize },
-}
-
-/// What happens to a value.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Aggregate {
-    /// Values are added up.
-    Sum,
-    /// The last value stays.
-    Last,
-    /// Values are counted into buckets.
-    Distribution,
 }
 
 impl Measure {
@@ -103,12 +91,12 @@ impl Measure {
             .instruments
             .iter()
             .map(|instrument| match &instrument.value {
-                Value::Count => BoundValue::Count { kind: instrument.aggregate },
+                Value::Count => BoundValue::Count { kind: instrument.spec.kind },
                 Value::CountOfFetch => BoundValue::CountOfFetch,
                 Value::Number(range, form) => BoundValue::Number {
                     at: payload.push(range.clone(), Piece::Bytes),
                     form: *form,
-                    kind: instrument.aggregate,
+                    kind: instrument.spec.kind,
                 },
                 Value::Slots(range, element) => {
                     BoundValue::Slots { at: payload.push(range.clone(), Piece::Bytes), element: *element }
@@ -174,10 +162,10 @@ impl Measure {
             return;
         }
         let mut writer = self.table.write();
-        let mut hashes = [series::hash(&[]); GROUP];
+        let mut hashes = [ig_series::hash(&[]); GROUP];
         if self.key.len > 0 {
             for (hash, key) in hashes.iter_mut().zip(self.keys.chunks_exact(self.key.len)) {
-                *hash = series::hash(key);
+                *hash = ig_series::hash(key);
                 writer.prefetch(*hash);
             }
         }
@@ -247,29 +235,31 @@ fn record(
     writer: &mut TableWriter<'_>,
     row: Row,
     index: usize,
-    kind: Aggregate,
+    kind: InstrumentKind,
     number: Number,
     rejected: &mut u64,
 ) {
     match (kind, number) {
-        (Aggregate::Sum, Number::Unsigned(value)) => writer.add_int(row, index, value),
-        (Aggregate::Sum, Number::Signed(value)) => match u64::try_from(value) {
+        (InstrumentKind::Counter, Number::Unsigned(value)) => writer.add_int(row, index, value),
+        (InstrumentKind::Counter, Number::Signed(value)) => match u64::try_from(value) {
             Ok(value) => writer.add_int(row, index, value),
             Err(_) => *rejected += 1,
         },
-        (Aggregate::Sum, Number::Float(value)) if value >= 0.0 => writer.add_float(row, index, value),
-        (Aggregate::Sum, Number::Float(_)) => *rejected += 1,
-        (Aggregate::Last, Number::Unsigned(value)) => {
+        (InstrumentKind::Counter, Number::Float(value)) if value >= 0.0 => {
+            writer.add_float(row, index, value)
+        }
+        (InstrumentKind::Counter, Number::Float(_)) => *rejected += 1,
+        (InstrumentKind::Gauge, Number::Unsigned(value)) => {
             writer.set_int(row, index, i64::try_from(value).unwrap_or(i64::MAX));
         }
-        (Aggregate::Last, Number::Signed(value)) => writer.set_int(row, index, value),
-        (Aggregate::Last, Number::Float(value)) => writer.set_float(row, index, value),
-        (Aggregate::Distribution, Number::Unsigned(value)) => {
+        (InstrumentKind::Gauge, Number::Signed(value)) => writer.set_int(row, index, value),
+        (InstrumentKind::Gauge, Number::Float(value)) => writer.set_float(row, index, value),
+        (InstrumentKind::Histogram, Number::Unsigned(value)) => {
             writer.observe_int(row, index, i64::try_from(value).unwrap_or(i64::MAX));
         }
-        (Aggregate::Distribution, Number::Signed(value)) => writer.observe_int(row, index, value),
-        (Aggregate::Distribution, Number::Float(value)) if value.is_nan() => *rejected += 1,
-        (Aggregate::Distribution, Number::Float(value)) => writer.observe_float(row, index, value),
+        (InstrumentKind::Histogram, Number::Signed(value)) => writer.observe_int(row, index, value),
+        (InstrumentKind::Histogram, Number::Float(value)) if value.is_nan() => *rejected += 1,
+        (InstrumentKind::Histogram, Number::Float(value)) => writer.observe_float(row, index, value),
     }
 }
 
@@ -331,7 +321,7 @@ impl Labeler for ColumnLabeler {
         for (column, range) in &self.columns {
             text += &format!("{}:{};", column.name, range.len());
         }
-        series::hash(text.as_bytes())
+        ig_series::hash(text.as_bytes())
     }
 
     fn render(&self, key: &[u8], index: usize, out: &mut String) {

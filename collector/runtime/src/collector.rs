@@ -12,9 +12,10 @@ use std::{
 };
 
 use ig_config::runtime::RuntimeConfig;
-use ig_exporters::series::{Registry, RegistryLimits};
+use ig_exporters::prometheus::Names;
 use ig_model::Host;
 use ig_operators::{FormatContext, format::Accounts};
+use ig_series::{Registry, RegistryLimits};
 use thiserror::Error;
 use tokio::{sync::mpsc, time::Instant};
 use tokio_util::sync::CancellationToken;
@@ -156,7 +157,8 @@ impl Collector {
         files.also(loaded.referenced, &config);
         let tasks = Tasks::new();
         let status = Status::default();
-        let registry = Registry::new(RegistryLimits { series_total: config.limits.series_total });
+        let registry =
+            Registry::new(RegistryLimits { series_total: config.limits.series_total }, Arc::new(Names));
         let reader = Reader::start(status.clone()).map_err(StartError::Reader)?;
         let format = FormatContext {
             clock: options.host.clock,

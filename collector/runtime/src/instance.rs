@@ -3,7 +3,6 @@
 use std::{borrow::Cow, os::fd::AsFd as _, path::Path, sync::Arc, thread, time::Duration};
 
 use ig_datasource::Origin;
-use ig_exporters::series::Registry;
 use ig_kernel::{btf::Btf, sys::bpf};
 use ig_loader::{
     AttachError, AttachOptions, ErrorKind, Link, LoadError, Loaded, Loader, MapType, Object, ProgramKind,
@@ -11,6 +10,7 @@ use ig_loader::{
 };
 use ig_model::{Hint as _, Host, KtimeNs};
 use ig_operators::stats::bpfstats::Owner;
+use ig_series::Registry;
 use tracing::{debug, warn};
 
 use crate::{

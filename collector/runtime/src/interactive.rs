@@ -5,8 +5,8 @@
 
 use std::{collections::BTreeMap, io, sync::Arc};
 
-use ig_exporters::series::{Registry, RegistryLimits};
 use ig_model::Host;
+use ig_series::{Registry, RegistryLimits, Verbatim};
 use thiserror::Error;
 
 use crate::{
@@ -56,7 +56,7 @@ impl Interactive {
             sources: BTreeMap::new(),
         };
         status.with(|board| board.gadgets.insert(plan.name.clone(), state));
-        let registry = Registry::new(RegistryLimits { series_total: 0 });
+        let registry = Registry::new(RegistryLimits { series_total: 0 }, Arc::new(Verbatim));
         let built = tokio::task::spawn_blocking(move || Built::new(plan, &host)).await;
         let built =
             built.map_err(|panic| StartError::Panicked(panic.to_string()))?.map_err(StartError::Refused)?;

@@ -3,7 +3,6 @@
 use std::{collections::BTreeMap, io, os::fd::OwnedFd, sync::Arc};
 
 use ig_datasource::Origin;
-use ig_exporters::series::Registry;
 use ig_loader::{Link, Map, MapType};
 use ig_model::Host;
 use ig_operators::{
@@ -11,6 +10,7 @@ use ig_operators::{
     feed::{FeedError, FeedErrorKind},
     operator::{Emit, Feed as SourceFeed, LoadedGadget, PlannedMeasure, StageCounter},
 };
+use ig_series::Registry;
 
 use crate::{
     pipeline::Pipeline,

@@ -2,6 +2,8 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
+use ig_model::InstrumentKind;
+
 use crate::Position;
 
 /// One gadget to keep running.
@@ -75,7 +77,7 @@ pub struct Metric {
     /// Name of the instrument.
     pub name: String,
     /// What it measures.
-    pub kind: MetricKind,
+    pub kind: InstrumentKind,
     /// The data source to take records from; `None` where the gadget has just one.
     pub datasource: Option<String>,
     /// The field that is added, set or observed. `None` counts records: all of them for a counter, those of the last
@@ -93,17 +95,6 @@ pub struct Metric {
     pub buckets: Option<Buckets>,
     /// Where it is written.
     pub at: Position,
-}
-
-/// What a metric measures.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum MetricKind {
-    /// A sum that only grows.
-    Counter,
-    /// A value as it was last seen.
-    Gauge,
-    /// How values are distributed.
-    Histogram,
 }
 
 /// A label of a metric's series.

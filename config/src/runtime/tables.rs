@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use ig_model::Temporality;
 use ig_model::otlp::{Compression, OtlpProtocol, Signal};
+use ig_model::{InstrumentKind, Temporality};
 
 use super::{
-    LogFormat, LogLevel, MetricKind, Pull,
+    LogFormat, LogLevel, Pull,
     gadget::Buckets,
     rules::{ANNOTATION, ATTRIBUTE, ENDPOINT, HEADER, IMAGE, INSTRUMENT, NAME, PARAM, REGISTRY, TEXT},
 };
@@ -422,7 +422,7 @@ pub(crate) static METRIC: Object = Object {
             Kind::Text(&INSTRUMENT),
             "Name of the instrument; unit and `_total` are added where Prometheus wants them.",
         ),
-        Key::required("type", Kind::Word(words::<MetricKind>, &[]), "What it measures."),
+        Key::required("type", Kind::Word(words::<InstrumentKind>, &[]), "What it measures."),
         Key::new(
             "datasource",
             Kind::Text(&TEXT),

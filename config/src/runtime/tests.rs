@@ -1,11 +1,9 @@
 use std::{collections::BTreeMap, fs, io, path::Path, time::Duration};
 
-use ig_model::Temporality;
 use ig_model::otlp::{Compression, OtlpProtocol, OtlpSettings};
+use ig_model::{InstrumentKind, Temporality};
 
-use super::{
-    Buckets, Exporters, LoadError, Loaded, MetricKind, Pull, RuntimeConfig, check_str_with, load, load_with,
-};
+use super::{Buckets, Exporters, LoadError, Loaded, Pull, RuntimeConfig, check_str_with, load, load_with};
 use crate::{Fault, substitute::Environment, table::Status};
 
 /// An environment that holds what a test says.
@@ -136,7 +134,7 @@ gadgets:
     assert_eq!((gadget.series_limit, gadget.image_metrics), (Some(7), false));
     assert_eq!(gadget.exporters.as_deref(), Some(&["main".to_owned()][..]));
     let metric = &gadget.metrics[0];
-    assert_eq!((metric.kind, metric.scale), (MetricKind::Histogram, Some(1e-9)));
+    assert_eq!((metric.kind, metric.scale), (InstrumentKind::Histogram, Some(1e-9)));
     assert_eq!(metric.buckets, Some(Buckets::Explicit(vec![1.0, 2.5])));
     let labels: Vec<_> = metric.labels.iter().map(|l| (l.name.as_str(), l.field.as_str())).collect();
     assert_eq!(labels, [("a.b", "a.b"), ("n", "c")]);

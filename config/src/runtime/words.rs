@@ -1,9 +1,9 @@
 //! The words of the enums in runtime-config.yaml.
 
-use ig_model::Temporality;
 use ig_model::otlp::{Compression, OtlpProtocol, Signal};
+use ig_model::{InstrumentKind, Temporality};
 
-use super::{LogFormat, LogLevel, MetricKind, Pull};
+use super::{LogFormat, LogLevel, Pull};
 use crate::table::Word;
 
 impl Word for Pull {
@@ -43,7 +43,7 @@ impl Word for Compression {
     const WORDS: &'static [(&'static str, Self)] = &[("none", Self::None), ("gzip", Self::Gzip)];
 }
 
-impl Word for MetricKind {
+impl Word for InstrumentKind {
     const WORDS: &'static [(&'static str, Self)] =
         &[("counter", Self::Counter), ("gauge", Self::Gauge), ("histogram", Self::Histogram)];
 }

@@ -1,16 +1,44 @@
-//! OTLP attributes of rows, encoded once and kept while any receiver exists.
+//! OTLP attributes of rows, encoded once and kept for as long as the exporter and the row live.
+
+use std::collections::{HashMap, HashSet};
+
+use ig_series::{Arena, LabelKind, LabelPlan, Retired, RowView, Span};
 
 use super::wire;
-use crate::series::{Arena, LabelKind, LabelPlan, RowView, Span};
 
 /// Field number of `attributes` in a number data point.
 pub(super) const IN_NUMBER_POINT: u64 = 7;
 /// Field number of `attributes` in a histogram data point.
 pub(super) const IN_HISTOGRAM_POINT: u64 = 9;
 
+/// Encoded attributes of every table, by table id.
+#[derive(Debug, Default)]
+pub(super) struct Attributes {
+    tables: HashMap<u64, AttributeCache>,
+}
+
+impl Attributes {
+    /// Those of one table.
+    pub(super) fn of_table(&mut self, table: u64) -> &mut AttributeCache {
+        self.tables.entry(table).or_default()
+    }
+
+    /// Forgets a row that has ended.
+    pub(super) fn forget(&mut self, row: &Retired) {
+        if let Some(cache) = self.tables.get_mut(&row.table) {
+            cache.forget(row);
+        }
+    }
+
+    /// Forgets every table not in `kept`.
+    pub(super) fn retain(&mut self, kept: &HashSet<u64>) {
+        self.tables.retain(|table, _| kept.contains(table));
+    }
+}
+
 /// Encoded attributes by row, as they stand in a number data point.
 #[derive(Debug, Default)]
-pub(crate) struct AttributeCache {
+pub(super) struct AttributeCache {
     /// Birth of the row they belong to, and where they are.
     rows: Vec<(u64, Span)>,
     arena: Arena,
@@ -21,8 +49,8 @@ impl AttributeCache {
     /// The attributes of `row`, encoded now if they are not known.
     #[inline]
     pub(super) fn of(&mut self, row: &RowView<'_>, labels: &LabelPlan) -> &[u8] {
-        match self.rows.get(row.position) {
-            Some((born, span)) if *born == row.born && *span != Span::default() => self.arena.get(*span),
+        match self.rows.get(row.id.position) {
+            Some((born, span)) if *born == row.id.born && *span != Span::default() => self.arena.get(*span),
             _ => self.encode(row, labels),
         }
     }
@@ -39,19 +67,33 @@ impl AttributeCache {
                 attribute(&mut encoded, &spec.name, &any_value(spec.kind, text));
             });
         }
-        if self.rows.len() <= row.position {
-            self.rows.resize(row.position + 1, (0, Span::default()));
+        if self.rows.len() <= row.id.position {
+            self.rows.resize(row.id.position + 1, (0, Span::default()));
         }
         let span = self.arena.push(&encoded).unwrap_or_default();
-        if let Some(slot) = self.rows.get_mut(row.position) {
+        if let Some(slot) = self.rows.get_mut(row.id.position) {
             self.arena.release(slot.1);
-            *slot = (row.born, span);
+            *slot = (row.id.born, span);
         }
+        self.compact();
+        self.scratch = encoded;
+        &self.scratch
+    }
+
+    fn forget(&mut self, row: &Retired) {
+        if let Some(slot) = self.rows.get_mut(row.row.position)
+            && slot.0 == row.row.born
+        {
+            self.arena.release(slot.1);
+            *slot = (0, Span::default());
+        }
+        self.compact();
+    }
+
+    fn compact(&mut self) {
         if self.arena.wants_compaction() {
             self.arena.compact(self.rows.iter_mut().map(|(_, span)| span));
         }
-        self.scratch = encoded;
-        &self.scratch
     }
 }
 

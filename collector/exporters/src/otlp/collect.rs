@@ -1,14 +1,12 @@
 //! One walk through the store, handed out as messages of limited size.
 
-use std::sync::Arc;
-
 use bytes::Bytes;
-use ig_model::Temporality;
+use ig_model::{InstrumentKind, Temporality};
+use ig_series::{Clock, Directory, Subscription, Table};
 
-use super::delta::{Accepted, Commit};
+use super::delta::Commit;
 use super::encode::{self, Segment, Times};
-use crate::clock::Clock;
-use crate::series::{Cells, Directory, TableInner};
+use super::memory::RowMemory;
 
 /// The most points of a message.
 pub(super) const MOST_POINTS: u64 = 5000;
@@ -32,46 +30,65 @@ pub(super) struct Context<'a> {
     pub(super) resource: &'a [u8],
     pub(super) temporality: Temporality,
     pub(super) clock: &'a dyn Clock,
-    pub(super) accepted: &'a Accepted,
+    /// Tells which rows have ended.
+    pub(super) subscription: &'a Subscription,
+    pub(super) memory: &'a mut RowMemory,
 }
 
 /// Where the walk stands.
 pub(super) struct Collection {
-    /// Table and instrument, in the order of the walk.
-    columns: Vec<(Arc<TableInner>, usize)>,
+    columns: Vec<Column>,
     column: usize,
     position: usize,
+    /// Rows of the table under way that were there when its walk began were born before this.
+    horizon: u64,
+}
+
+/// One instrument of one table, in the order of the walk.
+struct Column {
+    table: Table,
+    instrument: usize,
+    place: Place,
+}
+
+/// Where an instrument stands among those of its table.
+#[derive(Clone, Copy)]
+struct Place {
+    first: bool,
+    last: bool,
 }
 
 impl Collection {
     /// A walk over what is exposed to `exporter`, then the tables that have left.
-    pub(super) fn new(directory: &Directory, left: &[Arc<TableInner>], exporter: &str) -> Self {
-        let shown = directory
-            .tables
-            .iter()
-            .filter(|listed| listed.table.settings().exporters.allows(exporter))
-            .flat_map(|listed| listed.instruments.iter().map(|i| (Arc::clone(&listed.table), *i)));
-        let left = left
-            .iter()
-            .filter(|table| table.settings().exporters.allows(exporter))
-            .flat_map(|table| (0..table.instruments.len()).map(|i| (Arc::clone(table), i)));
-        Self { columns: shown.chain(left).collect(), column: 0, position: 0 }
+    pub(super) fn new(directory: &Directory, left: &[Table], exporter: &str) -> Self {
+        let mut columns = Vec::new();
+        for listed in directory.tables.iter().filter(|listed| listed.table.is_shown_by(exporter)) {
+            push_columns(&mut columns, &listed.table, listed.instruments.iter().copied());
+        }
+        for table in left.iter().filter(|table| table.is_shown_by(exporter)) {
+            push_columns(&mut columns, table, 0..table.instruments().len());
+        }
+        Self { columns, column: 0, position: 0, horizon: 0 }
     }
 
-    /// The next message; `None` at the end of the walk.
-    pub(super) fn next(&mut self, cx: &Context<'_>) -> Option<Batch> {
+    /// The next message; `None` at the end of the walk. The one before must have been settled if it has a commit.
+    pub(super) fn next(&mut self, cx: &mut Context<'_>) -> Option<Batch> {
         let mut draft = Draft::default();
-        while let Some((table, instrument)) = self.columns.get(self.column)
+        while let Some(column) = self.columns.get(self.column)
             && draft.has_room()
         {
             let from = draft.points.len();
-            let done = draft.fill(table, *instrument, &mut self.position, cx);
+            let progress = draft.fill(column, &mut self.position, &mut self.horizon, cx);
             if draft.points.len() > from {
-                draft.extend_segment(table, *instrument, from);
+                draft.extend_segment(column, from);
             }
-            if done {
-                self.column += 1;
-                self.position = 0;
+            match progress {
+                Progress::More => {}
+                Progress::Done => {
+                    self.column += 1;
+                    self.position = 0;
+                }
+                Progress::Close => break,
             }
         }
         if draft.count == 0 {
@@ -80,6 +97,26 @@ impl Collection {
         let bytes = encode::request(cx.resource, &draft.points, &draft.segments, cx.temporality);
         Some(Batch { bytes: bytes.into(), points: draft.count, commit: draft.commit })
     }
+}
+
+fn push_columns(columns: &mut Vec<Column>, table: &Table, instruments: impl Iterator<Item = usize>) {
+    let mut instruments = instruments.peekable();
+    let mut first = true;
+    while let Some(instrument) = instruments.next() {
+        let place = Place { first, last: instruments.peek().is_none() };
+        columns.push(Column { table: table.clone(), instrument, place });
+        first = false;
+    }
+}
+
+/// How far filling a message has come.
+enum Progress {
+    /// The instrument has more rows, or the message is full.
+    More,
+    /// That was the instrument's last row.
+    Done,
+    /// The message has to be closed before the walk goes on.
+    Close,
 }
 
 #[derive(Default)]
@@ -95,40 +132,48 @@ impl Draft {
         self.count < MOST_POINTS && self.points.len() < MOST_BYTES
     }
 
-    /// Adds rows of one instrument under one lock; true once its last row is in.
+    /// Adds rows of one instrument under one lock.
     fn fill(
         &mut self,
-        table: &Arc<TableInner>,
-        instrument: usize,
+        column: &Column,
         position: &mut usize,
-        cx: &Context<'_>,
-    ) -> bool {
-        let Some(described) = table.shape.instruments.get(instrument) else { return true };
+        horizon: &mut u64,
+        cx: &mut Context<'_>,
+    ) -> Progress {
+        let Column { table, instrument, place } = column;
+        let Some(described) = table.layout().get(*instrument) else { return Progress::Done };
         let bounds = encode::exposed_bounds(described);
+        let id = (table.id(), *instrument);
         let delta = cx.temporality == Temporality::Delta && !described.is_gauge();
-        if delta {
-            self.commit.begin(table.id, instrument, described.len());
+        let mut reader = table.read();
+        let open = cx.temporality == Temporality::Delta && self.count > 0;
+        if !cx.memory.catch_up(cx.subscription, open) {
+            return Progress::Close;
         }
-        let store = table.store();
-        let mut attributes = table.attributes();
+        if place.first && *position == 0 {
+            *horizon = reader.next_born();
+        }
+        if delta {
+            self.commit.begin(id, described);
+        }
+        let RowMemory { attributes, accepted, .. } = &mut *cx.memory;
+        let attributes = attributes.of_table(table.id());
         let read = cx.clock.now().unix_nanos;
-        let end = store.positions().min(*position + ROWS_A_LOCK);
+        let end = reader.positions().min(*position + ROWS_A_LOCK);
         while *position < end && self.has_room() {
-            let row = store.view(*position);
+            let row = reader.row(*position);
             *position += 1;
             let Some(row) = row else { continue };
             if described.is_gauge() && row.hides_gauges {
                 continue;
             }
-            let cells = described.offset..described.offset + described.len();
-            let Some(cells) = row.record.get(cells) else { continue };
+            let cells = row.cells(described);
             let (gained, start);
             let shown = if delta {
-                let column = (table.id, instrument);
-                let since = cx.accepted.since(column, row.position, (row.born, row.start), described, cells);
+                let since = accepted.since(id, row.id, row.start, described, cells);
                 let Some(since) = since else { continue };
                 (gained, start) = since;
-                self.commit.note(row.position, row.born, read, cells);
+                self.commit.note(row.id, read, cells);
                 gained.as_slice()
             } else {
                 start = row.start;
@@ -137,26 +182,34 @@ impl Draft {
             let Some((value, counts)) = shown.split_first() else { continue };
             let value = described.exposed(*value);
             let times = Times { start, read };
-            let encoded = attributes.of(&row, &table.labels);
-            match &described.cells {
-                Cells::Counter | Cells::Gauge => {
-                    encode::number_point(&mut self.points, encoded, times, value, described.is_gauge());
-                }
-                Cells::Histogram(_) => {
-                    encode::histogram_point(&mut self.points, encoded, times, counts, value, &bounds);
-                }
+            let encoded = attributes.of(&row, table.label_plan());
+            if described.kind == InstrumentKind::Histogram {
+                encode::histogram_point(&mut self.points, encoded, times, counts, value, &bounds);
+            } else {
+                encode::number_point(&mut self.points, encoded, times, value, described.is_gauge());
             }
             self.count += 1;
         }
-        *position >= store.positions()
+        if *position < reader.positions() {
+            return Progress::More;
+        }
+        if place.last {
+            reader.mark_read(*horizon);
+        }
+        Progress::Done
     }
 
     /// Notes that the points from `from` on belong to this instrument.
-    fn extend_segment(&mut self, table: &Arc<TableInner>, instrument: usize, from: usize) {
+    fn extend_segment(&mut self, column: &Column, from: usize) {
         let end = self.points.len();
         match self.segments.last_mut() {
-            Some(last) if last.table.id == table.id && last.instrument == instrument => last.points.end = end,
-            _ => self.segments.push(Segment { table: Arc::clone(table), instrument, points: from..end }),
+            Some(last) if last.table.same_table(&column.table) && last.instrument == column.instrument => {
+                last.points.end = end;
+            }
+            _ => {
+                let (table, instrument) = (column.table.clone(), column.instrument);
+                self.segments.push(Segment { table, instrument, points: from..end });
+            }
         }
     }
 }

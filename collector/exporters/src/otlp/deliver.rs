@@ -9,6 +9,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use ig_series::Clock;
 use tokio::sync::watch;
 use tokio::time::{Instant, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
@@ -18,7 +19,6 @@ use super::queue::Queue;
 use super::source::{Message, Source};
 use super::stats::{DropReason, SharedStats};
 use super::transport::Transport;
-use crate::clock::Clock;
 
 /// When a deliverer is told to stop, by when it should have.
 pub(super) type Stop = watch::Receiver<Option<Instant>>;

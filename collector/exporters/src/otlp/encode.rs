@@ -5,18 +5,17 @@
 //! generated types.
 
 use std::ops::Range;
-use std::sync::Arc;
 
-use ig_model::Temporality;
+use ig_model::{InstrumentKind, Temporality};
+use ig_series::{Exposed, Instrument, LabelKind, Table};
 
 use super::attributes::extend_for_histogram;
 use super::wire;
 use crate::prometheus::scaled_bound;
-use crate::series::{Cells, Exposed, Instrument, LabelKind, TableInner};
 
 /// Consecutive points of one instrument.
 pub(super) struct Segment {
-    pub(super) table: Arc<TableInner>,
+    pub(super) table: Table,
     pub(super) instrument: usize,
     pub(super) points: Range<usize>,
 }
@@ -80,14 +79,9 @@ pub(super) fn histogram_point(
     extend_for_histogram(out, attributes);
 }
 
-/// The bounds of a histogram as they leave.
+/// The bounds of a histogram as they leave; none for other kinds.
 pub(super) fn exposed_bounds(instrument: &Instrument) -> Vec<f64> {
-    match &instrument.cells {
-        Cells::Histogram(bounds) => {
-            bounds.raw().iter().map(|raw| scaled_bound(*raw, instrument.scale)).collect()
-        }
-        Cells::Counter | Cells::Gauge => Vec::new(),
-    }
+    instrument.bounds().iter().map(|raw| scaled_bound(*raw, instrument.scale)).collect()
 }
 
 /// An encoded `Resource`.
@@ -172,28 +166,26 @@ impl<'a> Metric<'a> {
             Temporality::Delta => 1,
             Temporality::Cumulative => 2,
         };
-        if let Some(spec) = table.instruments.get(segment.instrument) {
+        if let Some(spec) = table.instruments().get(segment.instrument) {
             wire::bytes(&mut described, 1, spec.name.as_bytes());
-            let settings = table.settings();
-            let description = settings.descriptions.get(segment.instrument).map_or("", String::as_str);
-            wire::bytes(&mut described, 2, description.as_bytes());
+            wire::bytes(&mut described, 2, table.description(segment.instrument).as_bytes());
             wire::bytes(&mut described, 3, spec.unit.as_bytes());
         }
-        match table.shape.instruments.get(segment.instrument).map(|instrument| &instrument.cells) {
-            Some(Cells::Counter) => {
+        match table.layout().get(segment.instrument).map(|instrument| instrument.kind) {
+            Some(InstrumentKind::Counter) => {
                 data = 7;
                 wire::integer(&mut trailer, 2, temporality);
                 wire::integer(&mut trailer, 3, 1);
             }
-            Some(Cells::Histogram(_)) => {
+            Some(InstrumentKind::Histogram) => {
                 data = 9;
                 wire::integer(&mut trailer, 2, temporality);
             }
-            Some(Cells::Gauge) | None => {}
+            Some(InstrumentKind::Gauge) | None => {}
         }
         let points = segment.points.clone();
         let len = described.len() + wire::len_field(data, points.len() + trailer.len());
-        Self { table_id: table.id, scope: &table.scope, described, data, trailer, points, len }
+        Self { table_id: table.id(), scope: table.scope(), described, data, trailer, points, len }
     }
 
     fn write(&self, points: &[u8], out: &mut Vec<u8>) {

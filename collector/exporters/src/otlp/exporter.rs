@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use ig_model::otlp::OtlpSettings;
+use ig_series::Registry;
 use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -16,7 +17,6 @@ use super::metrics::Metrics;
 use super::queue::MemoryQueue;
 use super::stats::{OtlpStats, SharedStats};
 use super::transport::Wire;
-use crate::series::Registry;
 
 /// Pushes to one receiver, so far the series of a registry. It spawns nothing: the caller does so with
 /// [`OtlpExporter::run`].

@@ -4,13 +4,13 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use ig_model::Temporality;
+use ig_series::{Clock, Registry, Subscription, Table};
 
 use super::collect::{Collection, Context};
-use super::delta::{Accepted, Commit};
+use super::delta::Commit;
+use super::memory::RowMemory;
 use super::source::{Message, Service, Source};
 use super::stats::{DropReason, SharedStats};
-use crate::clock::Clock;
-use crate::series::{Registry, Subscription, TableInner};
 
 /// Tables that left, kept for a receiver that is away.
 const MOST_LEFT: usize = 64;
@@ -25,9 +25,9 @@ pub(super) struct Metrics {
     /// The encoded resource.
     resource: Vec<u8>,
     stats: SharedStats,
-    accepted: Accepted,
+    memory: RowMemory,
     /// Tables that have left and whose last values are still to be sent.
-    left: Vec<Arc<TableInner>>,
+    left: Vec<Table>,
     walk: Option<Collection>,
     /// The walk under way has had a message dropped.
     spoiled: bool,
@@ -49,7 +49,7 @@ impl Metrics {
             temporality,
             resource,
             stats,
-            accepted: Accepted::default(),
+            memory: RowMemory::default(),
             left: Vec::new(),
             walk: None,
             spoiled: false,
@@ -65,9 +65,9 @@ impl Metrics {
             self.left.clear();
         }
         let directory = self.registry.directory();
-        let listed = directory.tables.iter().map(|listed| listed.table.id);
-        let kept: HashSet<u64> = listed.chain(self.left.iter().map(|table| table.id)).collect();
-        self.accepted.retain(&kept);
+        let listed = directory.tables.iter().map(|listed| listed.table.id());
+        let kept: HashSet<u64> = listed.chain(self.left.iter().map(Table::id)).collect();
+        self.memory.retain(&kept);
     }
 }
 
@@ -77,22 +77,23 @@ impl Source for Metrics {
     const SERVICE: Service = Service::METRICS;
 
     fn begin(&mut self) {
-        self.left.extend(self.subscription.take());
+        self.left.extend(self.subscription.take_tables());
         let lost = self.left.len().saturating_sub(MOST_LEFT);
         self.left.drain(..lost);
-        self.stats.lock().tables_lost += lost as u64 + u64::from(self.subscription.take_overflowed());
+        self.stats.lock().tables_lost += lost as u64 + self.subscription.take_lost_tables();
         self.spoiled = false;
         self.walk = Some(Collection::new(&self.registry.directory(), &self.left, &self.exporter));
     }
 
     fn next(&mut self) -> Option<(Message, Commit)> {
-        let context = Context {
+        let mut context = Context {
             resource: &self.resource,
             temporality: self.temporality,
             clock: &*self.clock,
-            accepted: &self.accepted,
+            subscription: &self.subscription,
+            memory: &mut self.memory,
         };
-        let Some(batch) = self.walk.as_mut()?.next(&context) else {
+        let Some(batch) = self.walk.as_mut()?.next(&mut context) else {
             self.end();
             return None;
         };
@@ -105,7 +106,7 @@ impl Source for Metrics {
     }
 
     fn accepted(&mut self, commit: Commit) {
-        self.accepted.commit(commit);
+        self.memory.commit(commit);
     }
 
     fn dropped(&mut self, _: Commit, _: DropReason) {

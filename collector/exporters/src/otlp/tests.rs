@@ -11,11 +11,11 @@ use std::time::Duration;
 
 use ig_model::Secret;
 use ig_model::otlp::{OtlpProtocol, OtlpSettings, QueueSettings, RetrySettings, TlsSettings};
+use ig_series::Registry;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::*;
-use crate::series::Registry;
 use receiver::spawn;
 
 /// Settings for an exporter that collects every second.
@@ -54,7 +54,7 @@ fn in_a_minute() -> Instant {
 /// Guarantees: a clear error names the exporter and the fault before anything is sent; header values stay secret.
 #[test]
 fn unusable_settings_are_refused() {
-    let registry = crate::series::tests::support::registry(1).0;
+    let registry = ig_series::testing::registry(1).0;
     let base = || settings("http://127.0.0.1:4317", OtlpProtocol::Grpc);
     let header = |name: &str, value: &str| BTreeMap::from([(name.to_owned(), Secret::new(value))]);
     let dir = tempfile::tempdir().unwrap();

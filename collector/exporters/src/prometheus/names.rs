@@ -7,19 +7,44 @@
 //! character. A name that claims seconds for microseconds misleads every reader, so here both `µs` and `us` give
 //! `_microseconds`.
 
-use crate::series::FamilyKind;
+use ig_model::InstrumentKind;
+use ig_series::{FamilyName, Naming};
 
-/// A metric's exposed name.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct MetricName {
-    /// With unit and `_total`.
-    pub(crate) full: String,
-    /// The unit word, if the name without `_total` ends with it.
-    pub(crate) unit: Option<String>,
+/// These rules, for the registry of what is exposed.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Names;
+
+impl Naming for Names {
+    fn label(&self, name: &str, has_histograms: bool) -> String {
+        label(name, has_histograms)
+    }
+
+    fn family(&self, name: &str, unit: &str, kind: InstrumentKind) -> FamilyName {
+        metric(name, unit, kind)
+    }
+
+    /// Those of both formats.
+    fn samples(&self, family: &str, kind: InstrumentKind) -> Vec<String> {
+        match kind {
+            InstrumentKind::Counter => {
+                let base = family.strip_suffix("_total").unwrap_or(family);
+                vec![family.to_owned(), base.to_owned(), format!("{base}_created")]
+            }
+            InstrumentKind::Gauge => vec![family.to_owned()],
+            InstrumentKind::Histogram => ["", "_bucket", "_sum", "_count", "_created"]
+                .iter()
+                .map(|suffix| format!("{family}{suffix}"))
+                .collect(),
+        }
+    }
+
+    fn reserved(&self, family: &str) -> Option<String> {
+        reserved(family)
+    }
 }
 
 /// Makes the exposed name of an instrument.
-pub(crate) fn metric(name: &str, unit: &str, kind: FamilyKind) -> MetricName {
+fn metric(name: &str, unit: &str, kind: InstrumentKind) -> FamilyName {
     let mut tokens: Vec<&str> =
         name.split(|c: char| !c.is_ascii_alphanumeric() && c != ':').filter(|t| !t.is_empty()).collect();
     let (main, per) = unit_words(unit);
@@ -32,9 +57,9 @@ pub(crate) fn metric(name: &str, unit: &str, kind: FamilyKind) -> MetricName {
         tokens.extend(["per", per]);
     }
     let special = match kind {
-        FamilyKind::Counter => Some("total"),
-        FamilyKind::Gauge if unit == "1" => Some("ratio"),
-        FamilyKind::Gauge | FamilyKind::Histogram => None,
+        InstrumentKind::Counter => Some("total"),
+        InstrumentKind::Gauge if unit == "1" => Some("ratio"),
+        InstrumentKind::Gauge | InstrumentKind::Histogram => None,
     };
     if let Some(special) = special {
         tokens.retain(|token| *token != special);
@@ -53,11 +78,11 @@ pub(crate) fn metric(name: &str, unit: &str, kind: FamilyKind) -> MetricName {
     }
     // OpenMetrics wants the unit last in the family's name, which `_ratio` would follow.
     let unit = if special == Some("ratio") { None } else { unit };
-    MetricName { full, unit }
+    FamilyName { full, unit }
 }
 
 /// Why a metric may not carry this name, whoever asks.
-pub(crate) fn reserved(full: &str) -> Option<String> {
+fn reserved(full: &str) -> Option<String> {
     if full.is_empty() || full == "total" || full == "ratio" {
         Some("its name has no letter or digit in it".to_owned())
     } else if full.starts_with("ig_") {
@@ -191,7 +216,7 @@ mod tests {
     /// Guarantees: the names that dashboards made for the reference ask for.
     #[test]
     fn metric_names_follow_the_reference() {
-        use FamilyKind::{Counter, Gauge, Histogram};
+        use InstrumentKind::{Counter, Gauge, Histogram};
         let cases = [
             ("executions", "", Counter, "executions_total"),
             ("executions_total", "", Counter, "executions_total"),

@@ -3,11 +3,11 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use ig_model::InstrumentKind;
+use ig_series::{Directory, Exposed, Family, Instrument, Member, Registry, RowView, escape};
+
 use super::number::{bound, scaled_bound, write_float, write_integer};
 use super::{EXPORTER, Format, names, own};
-use crate::series::{
-    Cells, Directory, Exposed, Family, FamilyKind, Instrument, Member, Registry, RowView, escape,
-};
 
 /// A frame ends with the first row that reaches this size.
 pub const FRAME_BYTES: usize = 64 * 1024;
@@ -81,7 +81,7 @@ impl Page {
         let horizons = directory
             .tables
             .iter()
-            .map(|listed| (listed.table.id, listed.table.store().next_born()))
+            .map(|listed| (listed.table.id(), listed.table.read().next_born()))
             .collect();
         Self { source, format, directory, horizons, stage: Stage::Target }
     }
@@ -99,18 +99,30 @@ impl Page {
                 Stage::Rows { .. } => self.rows(out, enough),
                 Stage::Own => {
                     if let Some(registry) = &self.source.own {
-                        let taken = |name: &str| self.directory.names.contains_key(name);
+                        let taken = |name: &str| self.directory.has_name(name);
                         out.extend_from_slice(own::encode(registry, self.format, taken).as_bytes());
                     }
                     if self.format == Format::OpenMetrics {
                         out.extend_from_slice(b"# EOF\n");
                     }
+                    self.mark_read();
                     self.stage = Stage::End;
                 }
                 Stage::End => return false,
             }
         }
         !matches!(self.stage, Stage::End)
+    }
+
+    /// The page has shown every row that was there when it began.
+    fn mark_read(&self) {
+        for table in self.directory.tables.iter().map(|listed| &listed.table) {
+            if let Some(horizon) = self.horizons.get(&table.id())
+                && table.is_shown_by(EXPORTER)
+            {
+                table.read().mark_read(*horizon);
+            }
+        }
     }
 
     /// Writes rows of the current member until the frame is full or the member is done.
@@ -128,19 +140,20 @@ impl Page {
             (*at_family, *at_member, *position, *headed, *texts) = (*at_family + 1, 0, 0, false, None);
             return;
         };
-        let described = member.table.shape.instruments.get(member.instrument);
-        let shown = member.table.settings().exporters.allows(EXPORTER);
+        let described = member.table.layout().get(member.instrument);
+        let shown = member.table.is_shown_by(EXPORTER);
         if let (true, Some(described)) = (shown, described) {
             let texts = texts.get_or_insert_with(|| Texts::new(family, member, described, self.format));
-            let horizon = self.horizons.get(&member.table.id).copied().unwrap_or(0);
-            let store = member.table.store();
-            while *position < store.positions() {
+            let horizon = self.horizons.get(&member.table.id()).copied().unwrap_or(0);
+            let reader = member.table.read();
+            let plan = member.table.label_plan();
+            while *position < reader.positions() {
                 if out.len() >= enough {
                     return;
                 }
-                let row = store.view(*position);
+                let row = reader.row(*position);
                 *position += 1;
-                let Some(row) = row.filter(|row| row.born < horizon) else { continue };
+                let Some(row) = row.filter(|row| row.id.born < horizon) else { continue };
                 if described.is_gauge() && row.hides_gauges {
                     continue;
                 }
@@ -148,7 +161,7 @@ impl Page {
                     write_head(family, self.format, out);
                     *headed = true;
                 }
-                let labels = if row.overflow { OVERFLOW_LABELS } else { member.table.labels.shown(row.text) };
+                let labels = if row.overflow { OVERFLOW_LABELS } else { plan.shown(row.text) };
                 write_row(&row, labels, described, texts, out);
             }
         }
@@ -192,12 +205,12 @@ fn write_target(resource: &[(String, String)], format: Format, out: &mut Vec<u8>
 
 fn write_head(family: &Family, format: Format, out: &mut Vec<u8>) {
     let name = base_name(family, format);
-    let described = family.members.iter().find_map(|member| {
-        let settings = member.table.settings();
-        settings.descriptions.get(member.instrument).filter(|text| !text.is_empty()).cloned()
-    });
+    let described = family
+        .members
+        .iter()
+        .find_map(|member| Some(member.table.description(member.instrument)).filter(|text| !text.is_empty()));
     let help = described.unwrap_or_else(|| {
-        let gadget = family.members.first().map_or("", |member| member.table.gadget.as_str());
+        let gadget = family.members.first().map_or("", |member| member.table.gadget());
         format!("Reported by gadget {gadget}")
     });
     out.extend_from_slice(format!("# HELP {name} ").as_bytes());
@@ -209,7 +222,7 @@ fn write_head(family: &Family, format: Format, out: &mut Vec<u8>) {
             c => out.extend_from_slice(c.encode_utf8(&mut [0; 4]).as_bytes()),
         }
     }
-    out.extend_from_slice(format!("\n# TYPE {name} {}\n", family.kind.word()).as_bytes());
+    out.extend_from_slice(format!("\n# TYPE {name} {}\n", family.kind.name()).as_bytes());
     if let (Format::OpenMetrics, Some(unit)) = (format, &family.unit) {
         out.extend_from_slice(format!("# UNIT {name} {unit}\n").as_bytes());
     }
@@ -218,7 +231,7 @@ fn write_head(family: &Family, format: Format, out: &mut Vec<u8>) {
 /// The name in `# TYPE`: OpenMetrics leaves a counter's `_total` to its samples.
 fn base_name(family: &Family, format: Format) -> &str {
     match (format, family.kind) {
-        (Format::OpenMetrics, FamilyKind::Counter) => {
+        (Format::OpenMetrics, InstrumentKind::Counter) => {
             family.name.strip_suffix("_total").unwrap_or(&family.name)
         }
         _ => &family.name,
@@ -228,15 +241,15 @@ fn base_name(family: &Family, format: Format) -> &str {
 impl Texts {
     fn new(family: &Family, member: &Member, described: &Instrument, format: Format) -> Self {
         let mut scope = b"otel_scope_name=\"".to_vec();
-        escape(&member.table.scope, &mut scope);
+        escape(member.table.scope(), &mut scope);
         scope.extend_from_slice(b"\",otel_scope_schema_url=\"\",otel_scope_version=\"\"");
         let opening = |suffix: &str| format!("{}{suffix}{{", family.name).into_bytes();
         let mut closing = scope.clone();
         closing.extend_from_slice(b"} ");
         let (mut first, mut buckets) = (opening(""), Vec::new());
-        if let Cells::Histogram(bounds) = &described.cells {
+        if described.kind == InstrumentKind::Histogram {
             first = opening("_bucket");
-            let exposed = bounds.raw().iter().map(|raw| scaled_bound(*raw, described.scale));
+            let exposed = described.bounds().iter().map(|raw| scaled_bound(*raw, described.scale));
             for value in exposed.chain([f64::INFINITY]) {
                 let mut text = scope.clone();
                 text.extend_from_slice(b",le=\"");
@@ -257,19 +270,13 @@ impl Texts {
 
 #[inline]
 fn write_row(row: &RowView<'_>, labels: &[u8], described: &Instrument, texts: &Texts, out: &mut Vec<u8>) {
-    let from = described.offset;
-    match &described.cells {
-        Cells::Counter | Cells::Gauge => {
-            let Some(cell) = row.record.get(from) else { return };
+    let Some((value, counts)) = row.cells(described).split_first() else { return };
+    match described.kind {
+        InstrumentKind::Counter | InstrumentKind::Gauge => {
             write_labels(&texts.opening, labels, &texts.closing, out);
-            write_value(*cell, described, out);
+            write_value(*value, described, out);
         }
-        Cells::Histogram(bounds) => {
-            let Some((sum, counts)) =
-                row.record.get(from..from + bounds.len() + 2).and_then(<[u64]>::split_first)
-            else {
-                return;
-            };
+        InstrumentKind::Histogram => {
             let mut count = 0u64;
             for (observed, text) in counts.iter().zip(&texts.buckets) {
                 count = count.wrapping_add(*observed);
@@ -278,7 +285,7 @@ fn write_row(row: &RowView<'_>, labels: &[u8], described: &Instrument, texts: &T
                 out.push(b'\n');
             }
             write_labels(&texts.sum_opening, labels, &texts.closing, out);
-            write_value(*sum, described, out);
+            write_value(*value, described, out);
             write_labels(&texts.count_opening, labels, &texts.closing, out);
             write_integer(out, count);
             out.push(b'\n');

@@ -4,15 +4,19 @@ use std::io::Write as _;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 
+use ig_series::testing::{counter, gauge, histogram, key, labeler, registry_named, spec};
+use ig_series::{
+    ExporterFilter, InstrumentSpec, LabelKind, LabelSpec, Labeler, ManualClock, NumberKind, Registry, Table,
+    TableSpec,
+};
 use proptest::prelude::*;
 
 use super::parse::parse;
 use super::*;
-use crate::series::tests::support::{counter, gauge, histogram, key, labeler, registry, spec};
-use crate::series::{
-    ExporterFilter, InstrumentKind, InstrumentSpec, LabelKind, LabelSpec, Labeler, NumberKind, Registry,
-    Table, TableSpec,
-};
+
+fn registry(series_total: usize) -> (Registry, Arc<ManualClock>) {
+    registry_named(series_total, Arc::new(Names))
+}
 
 /// The whole page, with the size of its largest frame.
 pub(crate) fn read(source: &PageSource, format: Format) -> (String, usize) {
@@ -41,18 +45,11 @@ pub(crate) fn rich() -> (Registry, Vec<Table>) {
     let seconds = InstrumentSpec {
         unit: "s".to_owned(),
         description: "How long it took,\nin \\ \"seconds\"".to_owned(),
-        kind: InstrumentKind::Histogram {
-            bounds: (0..20).map(|i| 1000.0 * 2f64.powi(i)).collect(),
-            value: NumberKind::Int,
-            scale: 1e-9,
-        },
+        bounds: (0..20).map(|i| 1000.0 * 2f64.powi(i)).collect(),
+        scale: 1e-9,
         ..histogram("open.latency", &[])
     };
-    let ratio = InstrumentSpec {
-        unit: "1".to_owned(),
-        kind: InstrumentKind::Gauge { value: NumberKind::Float, scale: 1.0 },
-        ..gauge("cpu.used")
-    };
+    let ratio = InstrumentSpec { unit: "1".to_owned(), number: NumberKind::Float, ..gauge("cpu.used") };
     let bytes = InstrumentSpec { unit: "By".to_owned(), description: String::new(), ..counter("io") };
     let mut tables = Vec::new();
     let instruments = vec![counter("opens"), seconds, ratio, bytes];
@@ -147,7 +144,7 @@ fn a_page_stays_whole_while_rows_change() {
             table.write().row(&key(n));
         }
     }
-    assert!(table.stats().evicted_total > 100);
+    assert!(table.stats().retired[ig_series::RetireReason::Evicted] > 100);
     parse(std::str::from_utf8(&whole).unwrap(), Format::Text);
 }
 

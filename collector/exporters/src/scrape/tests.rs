@@ -16,8 +16,8 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use super::*;
 use crate::prometheus::Format;
 use crate::prometheus::parse::parse;
-use crate::series::Table;
-use crate::series::tests::support::{counter, key, labeler, registry, spec};
+use ig_series::Table;
+use ig_series::testing::{counter, key, labeler, registry, spec};
 
 struct Server {
     address: SocketAddr,

@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use ig_config::runtime::{Metric, MetricKind};
+use ig_config::runtime::Metric;
 use ig_datasource::{DataSource, ParamDesc};
-use ig_exporters::series::ExporterFilter;
 use ig_model::chain;
+use ig_series::ExporterFilter;
 
-use super::{MeasurePlan, MetricRequest, RequestedKind, TablePlace};
+use super::{MeasurePlan, MetricRequest, TablePlace};
 use crate::operator::{
     Draft, Fault, FaultKind, GadgetContext, Operator, Params, Place, PlanContext, PlannedMeasure,
 };
@@ -140,11 +140,6 @@ fn scope<'a>(params: &'a Params, source: &'a str) -> Option<&'a str> {
 }
 
 fn request(metric: &Metric) -> MetricRequest {
-    let kind = match metric.kind {
-        MetricKind::Counter => RequestedKind::Counter,
-        MetricKind::Gauge => RequestedKind::Gauge,
-        MetricKind::Histogram => RequestedKind::Histogram,
-    };
     MetricRequest {
         field: metric.field.clone(),
         labels: metric.labels.iter().map(|label| (label.name.clone(), label.field.clone())).collect(),
@@ -152,6 +147,6 @@ fn request(metric: &Metric) -> MetricRequest {
         description: metric.description.clone().unwrap_or_default(),
         scale: metric.scale.unwrap_or(1.0),
         bounds: metric.buckets.as_ref().map(ig_config::runtime::Buckets::bounds),
-        ..MetricRequest::new(&metric.name, kind)
+        ..MetricRequest::new(&metric.name, metric.kind)
     }
 }

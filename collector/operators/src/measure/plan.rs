@@ -3,13 +3,11 @@
 use std::{collections::BTreeMap, ops::Range, time::Duration};
 
 use ig_datasource::{DataSource, Field, SourceKind};
-use ig_exporters::series::{
-    ExporterFilter, InstrumentKind, InstrumentSpec, LabelKind, LabelSpec, Labeler, NumberKind, TableSpec,
-};
-use ig_model::{FieldKind, kind::Scalar};
+use ig_model::{FieldKind, InstrumentKind, kind::Scalar};
+use ig_series::{ExporterFilter, InstrumentSpec, LabelKind, LabelSpec, Labeler, NumberKind, TableSpec};
 use thiserror::Error;
 
-use super::{Aggregate, ColumnLabeler, Value};
+use super::{ColumnLabeler, Value};
 use crate::column::{Column, Columns, Render};
 
 /// Bucket boundaries of a scalar histogram that names none, as in the OpenTelemetry SDKs.
@@ -46,8 +44,6 @@ pub struct Instrument {
     pub spec: InstrumentSpec,
     /// Source of the values.
     pub value: Value,
-    /// What happens to them.
-    pub aggregate: Aggregate,
 }
 
 /// A metric somebody asked for, in the terms of this crate.
@@ -56,7 +52,7 @@ pub struct MetricRequest {
     /// Instrument name.
     pub name: String,
     /// Counter, gauge or histogram.
-    pub kind: RequestedKind,
+    pub kind: InstrumentKind,
     /// The field that gives the values; records are counted without one.
     pub field: Option<String>,
     /// Label names and the fields that give their values.
@@ -69,17 +65,6 @@ pub struct MetricRequest {
     pub scale: f64,
     /// Bucket boundaries in `unit`.
     pub bounds: Option<Vec<f64>>,
-}
-
-/// Kinds of instruments.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum RequestedKind {
-    /// A sum that only grows.
-    Counter,
-    /// A value that goes up and down.
-    Gauge,
-    /// A distribution over buckets.
-    Histogram,
 }
 
 /// A metric that cannot be planned.
@@ -113,7 +98,7 @@ impl MeasurePlan {
             let description = source.annotations.get("metrics.implicit-counter.description");
             requests.push(MetricRequest {
                 description: description.cloned().unwrap_or_default(),
-                ..MetricRequest::new(name, RequestedKind::Counter)
+                ..MetricRequest::new(name, InstrumentKind::Counter)
             });
         }
         let names = columns.iter().map(|column| column.name.clone());
@@ -131,9 +116,9 @@ impl MeasurePlan {
                     labels.push((metric_name, name));
                     continue;
                 }
-                Some("counter") => RequestedKind::Counter,
-                Some("gauge") => RequestedKind::Gauge,
-                Some("histogram") => RequestedKind::Histogram,
+                Some("counter") => InstrumentKind::Counter,
+                Some("gauge") => InstrumentKind::Gauge,
+                Some("histogram") => InstrumentKind::Histogram,
                 Some(other) => {
                     return Err(MeasureError {
                         metric: name,
@@ -243,7 +228,7 @@ pub struct TablePlace {
 
 impl MetricRequest {
     /// A request without field, labels, unit or description.
-    pub fn new(name: &str, kind: RequestedKind) -> Self {
+    pub fn new(name: &str, kind: InstrumentKind) -> Self {
         Self {
             name: name.to_owned(),
             kind,
@@ -326,33 +311,25 @@ fn plan_instrument(
 ) -> Result<Instrument, String> {
     let (value, number) = plan_value(source, columns, request)?;
     let scale = request.scale;
-    let (kind, aggregate) = match request.kind {
-        RequestedKind::Counter => (InstrumentKind::Counter { value: number, scale }, Aggregate::Sum),
-        RequestedKind::Gauge => (InstrumentKind::Gauge { value: number, scale }, Aggregate::Last),
-        RequestedKind::Histogram => {
-            let bounds = match (&value, &request.bounds) {
-                (Value::Slots(range, element), None) => slot_bounds(range.len() / element)?,
-                (Value::Slots(..), Some(_)) => {
-                    return Err(
-                        "a slot array has the boundaries 1, 2, 4, …; remove the other ones".to_owned()
-                    );
-                }
-                (_, Some(bounds)) => bounds.iter().map(|bound| unscaled(*bound, scale)).collect(),
-                (_, None) => DEFAULT_BOUNDS.iter().map(|bound| unscaled(*bound, scale)).collect(),
-            };
-            (
-                InstrumentKind::Histogram { bounds: bounds.into(), value: number, scale },
-                Aggregate::Distribution,
-            )
+    let bounds = match (request.kind, &value, &request.bounds) {
+        (InstrumentKind::Counter | InstrumentKind::Gauge, ..) => Vec::new(),
+        (_, Value::Slots(range, element), None) => slot_bounds(range.len() / element)?,
+        (_, Value::Slots(..), Some(_)) => {
+            return Err("a slot array has the boundaries 1, 2, 4, …; remove the other ones".to_owned());
         }
+        (_, _, Some(bounds)) => bounds.iter().map(|bound| unscaled(*bound, scale)).collect(),
+        (_, _, None) => DEFAULT_BOUNDS.iter().map(|bound| unscaled(*bound, scale)).collect(),
     };
     let spec = InstrumentSpec {
         name: request.name.clone(),
         description: request.description.clone(),
         unit: request.unit.clone(),
-        kind,
+        kind: request.kind,
+        number,
+        scale,
+        bounds: bounds.into(),
     };
-    Ok(Instrument { spec, value, aggregate })
+    Ok(Instrument { spec, value })
 }
 
 fn plan_value(
@@ -362,14 +339,14 @@ fn plan_value(
 ) -> Result<(Value, NumberKind), String> {
     let Some(name) = &request.field else {
         return match (request.kind, source.kind) {
-            (RequestedKind::Counter, _) => Ok((Value::Count, NumberKind::Int)),
-            (RequestedKind::Gauge, SourceKind::Array) => Ok((Value::CountOfFetch, NumberKind::Int)),
-            (RequestedKind::Gauge, SourceKind::Single) => Err(format!(
+            (InstrumentKind::Counter, _) => Ok((Value::Count, NumberKind::Int)),
+            (InstrumentKind::Gauge, SourceKind::Array) => Ok((Value::CountOfFetch, NumberKind::Int)),
+            (InstrumentKind::Gauge, SourceKind::Single) => Err(format!(
                 "a gauge without `field` counts the records of one fetch, and `{}` is a stream of events; \
                  use a counter or name a field",
                 source.name
             )),
-            (RequestedKind::Histogram, _) => Err("a histogram needs a `field` to observe".to_owned()),
+            (InstrumentKind::Histogram, _) => Err("a histogram needs a `field` to observe".to_owned()),
         };
     };
     if let Some(field) = source.field(name)
@@ -387,13 +364,13 @@ fn plan_value(
     }
 }
 
-fn slots(field: &Field, scalar: Scalar, kind: RequestedKind) -> Result<(Value, NumberKind), String> {
+fn slots(field: &Field, scalar: Scalar, kind: InstrumentKind) -> Result<(Value, NumberKind), String> {
     let range: Range<usize> = field.offset..field.offset + field.size;
     match (kind, scalar) {
-        (RequestedKind::Histogram, Scalar::Uint(size @ (4 | 8))) => {
+        (InstrumentKind::Histogram, Scalar::Uint(size @ (4 | 8))) => {
             Ok((Value::Slots(range, usize::from(size)), NumberKind::Int))
         }
-        (RequestedKind::Histogram, _) => {
+        (InstrumentKind::Histogram, _) => {
             Err(format!("slots must be 32 or 64 bit unsigned integers, and `{}` has others", field.full_name))
         }
         _ => Err(format!("field `{}` is an array; only a histogram takes one", field.full_name)),
@@ -421,16 +398,5 @@ fn label_kind(column: &Column) -> LabelKind {
         Render::Number(form) if form.kind().is_float() => LabelKind::Float,
         Render::Number(_) => LabelKind::Int,
         _ => LabelKind::Str,
-    }
-}
-
-impl RequestedKind {
-    /// The word used in documents and messages.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Counter => "counter",
-            Self::Gauge => "gauge",
-            Self::Histogram => "histogram",
-        }
     }
 }

@@ -3,14 +3,11 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use ig_datasource::{DataSource, Field, Origin, SourceKind};
-use ig_exporters::{
-    prometheus::{Format, PageSource},
-    series::{ExporterFilter, Registry, RegistryLimits},
-};
-use ig_model::{BootClock, FieldKind, kind::Scalar};
+use ig_model::{BootClock, FieldKind, InstrumentKind, kind::Scalar};
+use ig_series::{ExporterFilter, Registry, RegistryLimits, Verbatim};
 use proptest::prelude::*;
 
-use super::{Measure, MeasurePlan, MetricRequest, RequestedKind, TablePlace};
+use super::{Measure, MeasurePlan, MetricRequest, TablePlace};
 use crate::{
     column::{Columns, FormatContext},
     format::Accounts,
@@ -51,7 +48,7 @@ fn columns(source: &DataSource) -> Columns {
     Columns::plan(source, &FormatContext { clock: BootClock::with_offset(0), accounts })
 }
 
-fn request(name: &str, kind: RequestedKind, field: Option<&str>, labels: &[&str]) -> MetricRequest {
+fn request(name: &str, kind: InstrumentKind, field: Option<&str>, labels: &[&str]) -> MetricRequest {
     MetricRequest {
         field: field.map(str::to_owned),
         labels: labels.iter().map(|label| ((*label).to_owned(), (*label).to_owned())).collect(),
@@ -66,7 +63,7 @@ struct Bench {
 
 impl Bench {
     fn new(source: &DataSource, requests: &[MetricRequest]) -> Self {
-        let registry = Registry::new(RegistryLimits { series_total: 10_000 });
+        let registry = Registry::new(RegistryLimits { series_total: 10_000 }, Arc::new(Verbatim));
         let plans = MeasurePlan::from_requests(source, &columns(source), requests);
         assert!(plans.errors.is_empty(), "{:?}", plans.errors);
         let measures = plans
@@ -94,26 +91,25 @@ impl Bench {
         }
     }
 
-    /// Sample lines by name and labels, scope labels cut off.
-    fn samples(&mut self) -> BTreeMap<String, String> {
+    /// The cells of each series by name and labels.
+    fn samples(&mut self) -> BTreeMap<String, Vec<u64>> {
         for measure in &mut self.measures {
             measure.flush();
         }
-        let mut page = PageSource::new(self.registry.clone(), vec![], None).page(Format::Text);
-        let mut text = Vec::new();
-        while page.frame(&mut text) {}
-        String::from_utf8(text)
-            .unwrap()
-            .lines()
-            .filter(|line| !line.starts_with('#') && !line.starts_with("target_info"))
-            .map(|line| {
-                let (series, value) = line.rsplit_once(' ').unwrap();
-                let series = series
-                    .replace(",otel_scope_name=\"g\",otel_scope_schema_url=\"\",otel_scope_version=\"\"", "")
-                    .replace("otel_scope_name=\"g\",otel_scope_schema_url=\"\",otel_scope_version=\"\"", "");
-                (series, value.to_owned())
-            })
-            .collect()
+        let mut samples = BTreeMap::new();
+        for table in self.registry.tables() {
+            let reader = table.read();
+            for row in (0..reader.positions()).filter_map(|position| reader.row(position)) {
+                for (spec, instrument) in table.instruments().iter().zip(table.layout()) {
+                    if instrument.is_gauge() && row.hides_gauges {
+                        continue;
+                    }
+                    let labels = std::str::from_utf8(row.text).unwrap().trim_end_matches(',');
+                    samples.insert(format!("{}{{{labels}}}", spec.name), row.cells(instrument).to_vec());
+                }
+            }
+        }
+        samples
     }
 }
 
@@ -126,9 +122,9 @@ fn counters_agree_with_counts_made_by_hand() {
     proptest!(|(records in strategy)| {
         let source = source(SourceKind::Single);
         let mut bench = Bench::new(&source, &[
-            request("events", RequestedKind::Counter, None, &["comm", "uid"]),
-            request("bytes", RequestedKind::Counter, Some("delta"), &["comm", "uid"]),
-            request("all", RequestedKind::Counter, None, &[]),
+            request("events", InstrumentKind::Counter, None, &["comm", "uid"]),
+            request("bytes", InstrumentKind::Counter, Some("delta"), &["comm", "uid"]),
+            request("all", InstrumentKind::Counter, None, &[]),
         ]);
         let mut counts: BTreeMap<(u8, u32), (u64, i64)> = BTreeMap::new();
         let mut rejected = 0;
@@ -141,11 +137,11 @@ fn counters_agree_with_counts_made_by_hand() {
         let samples = bench.samples();
         for ((comm, uid), (events, bytes)) in &counts {
             let labels = format!("{{comm=\"c{comm}\",uid=\"{uid}\"}}");
-            prop_assert_eq!(samples.get(&format!("events_total{labels}")), Some(&events.to_string()));
-            prop_assert_eq!(samples.get(&format!("bytes_total{labels}")), Some(&bytes.to_string()));
+            prop_assert_eq!(samples.get(&format!("events{labels}")), Some(&vec![*events]));
+            prop_assert_eq!(samples.get(&format!("bytes{labels}")), Some(&vec![bytes.cast_unsigned()]));
         }
         if !records.is_empty() {
-            prop_assert_eq!(samples.get("all_total{}"), Some(&records.len().to_string()));
+            prop_assert_eq!(samples.get("all{}"), Some(&vec![records.len() as u64]));
             prop_assert_eq!(samples.len(), 2 * counts.len() + 1);
         }
         let counted: u64 = bench.measures.iter_mut().map(Measure::take_rejected).sum();
@@ -154,28 +150,22 @@ fn counters_agree_with_counts_made_by_hand() {
 }
 
 /// Scenario: slot arrays of two records with a scale from microseconds to seconds.
-/// Guarantees: buckets are cumulative at 1, 2, 4, 8 microseconds, the sum is that of the slots' bounds.
+/// Guarantees: buckets end at 1, 2, 4, 8 microseconds, the sum is that of the slots' bounds, the scale is kept.
 #[test]
 fn slots_become_buckets() {
     let source = source(SourceKind::Array);
     let latency = MetricRequest {
         scale: 1e-6,
         unit: "s".into(),
-        ..request("latency", RequestedKind::Histogram, Some("slots"), &["comm"])
+        ..request("latency", InstrumentKind::Histogram, Some("slots"), &["comm"])
     };
     let mut bench = Bench::new(&source, &[latency]);
     bench.take(&record("a", 0, 0, 0, [1, 0, 2, 0]));
     bench.take(&record("a", 0, 0, 0, [0, 3, 0, 1]));
-    let samples = bench.samples();
-    let bucket = |le: &str| {
-        samples.get(&format!("latency_seconds_bucket{{comm=\"a\",le=\"{le}\"}}")).map(String::as_str)
-    };
-    assert_eq!(
-        [bucket("1e-06"), bucket("2e-06"), bucket("4e-06"), bucket("8e-06"), bucket("+Inf")],
-        [Some("1"), Some("4"), Some("6"), Some("7"), Some("7")]
-    );
-    let sum: f64 = samples["latency_seconds_sum{comm=\"a\"}"].parse().unwrap();
-    assert!((sum - 23e-6).abs() < 1e-12, "{sum}");
+    assert_eq!(bench.samples()["latency{comm=\"a\"}"], [23, 1, 3, 2, 1, 0]);
+    let tables = bench.registry.tables();
+    let latency = &tables[0].layout()[0];
+    assert_eq!((latency.scale, latency.bounds()), (1e-6, &[1.0, 2.0, 4.0, 8.0][..]));
 }
 
 /// Scenario: two fetches of an array source; what the first has is missing from the second.
@@ -183,7 +173,7 @@ fn slots_become_buckets() {
 #[test]
 fn gauges_count_the_latest_fetch() {
     let source = source(SourceKind::Array);
-    let mut bench = Bench::new(&source, &[request("alive", RequestedKind::Gauge, None, &["comm"])]);
+    let mut bench = Bench::new(&source, &[request("alive", InstrumentKind::Gauge, None, &["comm"])]);
     for (first, second) in [("a", "b"), ("b", "b")] {
         bench.measures[0].begin_fetch();
         bench.take(&record(first, 0, 0, 0, [0; 4]));
@@ -191,7 +181,7 @@ fn gauges_count_the_latest_fetch() {
         bench.measures[0].end_fetch();
     }
     let samples = bench.samples();
-    assert_eq!(samples, BTreeMap::from([("alive{comm=\"b\"}".to_owned(), "2".to_owned())]));
+    assert_eq!(samples, BTreeMap::from([("alive{comm=\"b\"}".to_owned(), vec![2])]));
 }
 
 /// Scenario: metrics that cannot be made of the data source.
@@ -200,11 +190,11 @@ fn gauges_count_the_latest_fetch() {
 fn impossible_metrics_are_errors() {
     let source = source(SourceKind::Single);
     for (request, expected) in [
-        (request("m", RequestedKind::Counter, None, &["com"]), "did you mean `comm`"),
-        (request("m", RequestedKind::Counter, Some("comm"), &[]), "no number"),
-        (request("m", RequestedKind::Counter, Some("slots"), &[]), "array"),
-        (request("m", RequestedKind::Histogram, None, &[]), "field"),
-        (request("m", RequestedKind::Gauge, None, &[]), "stream of events"),
+        (request("m", InstrumentKind::Counter, None, &["com"]), "did you mean `comm`"),
+        (request("m", InstrumentKind::Counter, Some("comm"), &[]), "no number"),
+        (request("m", InstrumentKind::Counter, Some("slots"), &[]), "array"),
+        (request("m", InstrumentKind::Histogram, None, &[]), "field"),
+        (request("m", InstrumentKind::Gauge, None, &[]), "stream of events"),
     ] {
         let plans = MeasurePlan::from_requests(&source, &columns(&source), &[request]);
         let text = plans.errors[0].to_string();

@@ -15,11 +15,11 @@ use ig_exporters::{
     otlp::{OtlpError, OtlpExporter, OtlpHandle, OtlpStats},
     prometheus::PageSource,
     scrape::{ScrapeSettings, Scrapes},
-    series::Registry,
 };
 use ig_files::Changed;
 use ig_http::{Limits, Listener, Server, status_page};
 use ig_model::{Host, otlp::OtlpSettings};
+use ig_series::Registry;
 use thiserror::Error;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;

@@ -9,10 +9,10 @@ use std::{
 
 use futures_util::future::join_all;
 use ig_config::runtime::{Gadget, Limits, RuntimeConfig};
-use ig_exporters::series::Registry;
 use ig_image::{Digest, access::Acquired};
 use ig_model::Host;
 use ig_operators::FormatContext;
+use ig_series::Registry;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};

@@ -7,11 +7,9 @@ use std::{
     time::{SystemTime, UNIX_EPOCH},
 };
 
-use ig_exporters::{
-    otlp::{DropReason, OtlpStats},
-    series::Registry as SeriesRegistry,
-};
+use ig_exporters::otlp::{DropReason, OtlpStats};
 use ig_model::{Loss, LossStage};
+use ig_series::{Registry, RetireReason};
 use prometheus_client::{
     collector::Collector,
     encoding::{DescriptorEncoder, EncodeMetric as _},
@@ -34,7 +32,7 @@ pub trait OwnSources: fmt::Debug + Send + Sync + 'static {
 #[derive(Debug)]
 pub struct OwnMetrics {
     status: Status,
-    series: SeriesRegistry,
+    series: Registry,
     sources: Arc<dyn OwnSources>,
     version: &'static str,
 }
@@ -46,7 +44,7 @@ impl OwnMetrics {
     /// A collector over these sources.
     pub fn new(
         status: Status,
-        series: SeriesRegistry,
+        series: Registry,
         sources: Arc<dyn OwnSources>,
         version: &'static str,
     ) -> Self {
@@ -79,7 +77,7 @@ impl OwnMetrics {
                 stats.series as u64,
                 stats.limit as u64,
                 stats.refused_series,
-                stats.evicted_total,
+                stats.retired[RetireReason::Evicted],
                 stats.overflow_events,
             ];
             for (sum, new) in sums.iter_mut().zip(news) {

@@ -11,7 +11,6 @@ use ig_config::{
     runtime::{Gadget, Limits},
 };
 use ig_datasource::{DataSource, Field, Origin, ParamDesc, SourceKind};
-use ig_exporters::series::{Registry, RegistryLimits};
 use ig_model::{FieldKind, Host, Loss};
 use ig_operators::{
     Batch, FormatContext, Next, Operator, OperatorPlan, Operators, Packet, Sink, SinkLedger, Slot,
@@ -23,6 +22,7 @@ use ig_operators::{
         Timing,
     },
 };
+use ig_series::{Registry, RegistryLimits, Verbatim};
 
 use super::{GadgetPlan, ImageParts, PlanContext, Purpose, SinkFactory};
 use crate::{
@@ -184,7 +184,8 @@ async fn an_operator_is_one_folder_and_one_line() {
     let mut plan = planned("parity", "parity==even").unwrap();
     let kept = Kept(Arc::default(), SinkLedger::new("kept"));
     plan.open_sinks(&kept).unwrap();
-    let (status, registry) = (Status::default(), Registry::new(RegistryLimits { series_total: 0 }));
+    let (status, registry) =
+        (Status::default(), Registry::new(RegistryLimits { series_total: 0 }, Arc::new(Verbatim)));
     let state = GadgetStatus {
         state: State::Running,
         reason: None,

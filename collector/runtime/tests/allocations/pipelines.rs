@@ -3,15 +3,15 @@
 use std::sync::Arc;
 
 use ig_datasource::{DataSource, Field, Origin, SourceKind};
-use ig_exporters::series::{ExporterFilter, Registry, RegistryLimits};
-use ig_model::{BootClock, FieldKind};
+use ig_model::{BootClock, FieldKind, InstrumentKind};
 use ig_operators::{
     Batch, Columns, Filter, FormatContext, Measure, MeasurePlan, Outlets, Sink, SinkLedger, SourceSchema,
     Stages, Step,
     format::Accounts,
-    measure::{MetricRequest, RequestedKind, TablePlace},
+    measure::{MetricRequest, TablePlace},
 };
 use ig_runtime::{pipeline::Pipeline, status::SourceStats};
+use ig_series::{ExporterFilter, Registry, RegistryLimits, Verbatim};
 
 /// What is done with a record beside counting it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -112,8 +112,8 @@ pub(crate) fn pipeline(operators: Operators) -> (Pipeline, Arc<SourceStats>) {
     let mut schema = SourceSchema::new(source, &context);
     schema.seal();
     let (source, columns) = (schema.source(), schema.columns());
-    let registry = Registry::new(RegistryLimits { series_total: 10_000 });
-    let mut request = MetricRequest::new("opens", RequestedKind::Counter);
+    let registry = Registry::new(RegistryLimits { series_total: 10_000 }, Arc::new(Verbatim));
+    let mut request = MetricRequest::new("opens", InstrumentKind::Counter);
     request.labels =
         ["proc.comm", "error", "proc.creds.uid"].map(|name| (name.to_owned(), name.to_owned())).into();
     let place = TablePlace {

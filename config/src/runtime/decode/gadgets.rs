@@ -2,9 +2,11 @@
 
 use std::collections::BTreeMap;
 
+use ig_model::InstrumentKind;
+
 use super::exporters::literals;
 use crate::{
-    runtime::{Buckets, Gadget, Label, Metric, MetricKind, tables},
+    runtime::{Buckets, Gadget, Label, Metric, tables},
     source::{at_index, join},
     table::{
         check::Checker,
@@ -55,24 +57,24 @@ fn metric(checker: &mut Checker<'_>, node: &Node, path: &str) -> Option<Metric> 
     let fields = Fields::new(Some(node), &tables::METRIC, source);
     let labels = labels(checker, fields, &join(path, "labels"));
     let buckets = buckets(checker, fields, &join(path, "buckets"));
-    let kind: MetricKind = fields.word("type")?;
+    let kind: InstrumentKind = fields.word("type")?;
     let span = |key: &str| fields.node(key).map_or(node.span, |value| value.span);
     let mut refuse = |key: &str, problem: &str, hint: &str| {
         checker.push(source.fault(span(key), join(path, key), problem).hint(hint));
     };
-    if kind == MetricKind::Histogram && !fields.has("field") {
+    if kind == InstrumentKind::Histogram && !fields.has("field") {
         refuse("field", "a histogram needs a field to observe", "add `field`");
     }
-    if kind != MetricKind::Histogram && fields.has("buckets") {
+    if kind != InstrumentKind::Histogram && fields.has("buckets") {
         refuse("buckets", "only a histogram has buckets", "write `type: histogram`, or leave out `buckets`");
     }
     let scale = fields.number("scale");
     match scale {
         Some(0.0) => refuse("scale", "every value would be zero", "leave out `scale`"),
-        Some(scale) if scale < 0.0 && kind != MetricKind::Gauge => {
+        Some(scale) if scale < 0.0 && kind != InstrumentKind::Gauge => {
             refuse("scale", "a counter or histogram cannot take negative values", "write a scale above 0");
         }
-        Some(_) if !fields.has("field") && kind != MetricKind::Histogram => {
+        Some(_) if !fields.has("field") && kind != InstrumentKind::Histogram => {
             refuse(
                 "scale",
                 "records are counted, there is no value to scale",
@@ -81,7 +83,7 @@ fn metric(checker: &mut Checker<'_>, node: &Node, path: &str) -> Option<Metric> 
         }
         _ => {}
     }
-    if kind == MetricKind::Histogram
+    if kind == InstrumentKind::Histogram
         && let Some(at) = labels.iter().position(|label| label.name == "le")
     {
         let node = fields.list("labels").get(at).unwrap_or(node);

@@ -12,7 +12,7 @@ use super::super::queue::MemoryQueue;
 use super::super::source::Service;
 use super::super::transport::Answer;
 use super::*;
-use crate::clock::SystemClock;
+use ig_series::SystemClock;
 
 const SECOND: Duration = Duration::from_secs(1);
 

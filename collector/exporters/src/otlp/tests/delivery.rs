@@ -2,8 +2,8 @@
 
 use super::receiver::{Received, Receiver, Reply, sums};
 use super::*;
-use crate::series::tests::support::{counter, key, labeler, registry, spec};
-use crate::series::{Registry, Table};
+use ig_series::testing::{counter, key, labeler, registry, spec};
+use ig_series::{Registry, Table};
 
 /// A store with one counter at one.
 fn one() -> (Registry, Table) {

@@ -4,7 +4,7 @@ use opentelemetry_proto::tonic::metrics::v1::metric::Data;
 
 use super::receiver::{Received, Receiver, Reply, metrics, sums};
 use super::*;
-use crate::series::tests::support::{START, counter, gauge, histogram, key, labeler, registry, spec};
+use ig_series::testing::{START, counter, gauge, histogram, key, labeler, registry, spec};
 
 fn delta(interval: u64) -> OtlpSettings {
     OtlpSettings {

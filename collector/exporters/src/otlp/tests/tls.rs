@@ -17,7 +17,7 @@ use tonic::transport::{Certificate, Identity, Server, ServerTlsConfig};
 
 use super::receiver::Receiver;
 use super::*;
-use crate::series::tests::support::{counter, key, labeler, registry, spec};
+use ig_series::testing::{counter, key, labeler, registry, spec};
 
 /// PEM files of an authority, a server named `receiver.test`, and a client.
 struct Pki {

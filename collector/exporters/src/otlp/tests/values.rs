@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 
 use ig_model::otlp::Compression;
+use ig_series::testing::{START, counter, gauge, histogram, key, labeler, registry, spec};
+use ig_series::{ExporterFilter, InstrumentSpec, NumberKind, Registry, Table, TableSpec};
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
 use opentelemetry_proto::tonic::common::v1::{AnyValue, InstrumentationScope, KeyValue, any_value};
 use opentelemetry_proto::tonic::metrics::v1::{
@@ -13,8 +15,6 @@ use opentelemetry_proto::tonic::resource::v1::Resource;
 
 use super::receiver::{Receiver, points, sums};
 use super::*;
-use crate::series::tests::support::{START, counter, gauge, histogram, key, labeler, registry, spec};
-use crate::series::{ExporterFilter, InstrumentKind, InstrumentSpec, NumberKind, Registry, Table, TableSpec};
 
 fn attribute(key: &str, value: any_value::Value) -> KeyValue {
     KeyValue { key: key.to_owned(), value: Some(AnyValue { value: Some(value) }), ..KeyValue::default() }
@@ -53,20 +53,9 @@ fn metric(name: &str, unit: &str, data: Data) -> Metric {
 
 fn table() -> (Registry, Vec<Table>) {
     let (registry, _) = registry(100);
-    let ratio = InstrumentSpec {
-        unit: "1".to_owned(),
-        kind: InstrumentKind::Gauge { value: NumberKind::Float, scale: 1.0 },
-        ..gauge("used")
-    };
-    let scaled = InstrumentSpec {
-        unit: "s".to_owned(),
-        kind: InstrumentKind::Histogram {
-            bounds: [1000.0, 2000.0].into(),
-            value: NumberKind::Int,
-            scale: 1e-3,
-        },
-        ..histogram("latency", &[])
-    };
+    let ratio = InstrumentSpec { unit: "1".to_owned(), number: NumberKind::Float, ..gauge("used") };
+    let scaled =
+        InstrumentSpec { unit: "s".to_owned(), scale: 1e-3, ..histogram("latency", &[1000.0, 2000.0]) };
     let table =
         registry.register(spec("trace", vec![counter("opens"), ratio, scaled], 2), labeler()).unwrap().table;
     for n in 0..4 {

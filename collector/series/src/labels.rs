@@ -1,18 +1,18 @@
 //! Label text: rendered once for a new row, escaped and ready for the exposition, and readable back for OTLP.
 //!
-//! The text of a row is `name="value",name="value",`. Where two label names become one once adapted to
-//! Prometheus, their values are sorted and joined by `;`, and the original values follow after a line feed (which
+//! The text of a row is `name="value",name="value",`. Where two label names become one once they are
+//! exposed, their values are sorted and joined by `;`, and the original values follow after a line feed (which
 //! cannot occur in escaped text), each ended by another, so that OTLP still gets every attribute.
 
-use super::spec::{LabelSpec, Labeler};
-use crate::prometheus::names;
+use crate::naming::Naming;
+use crate::spec::{LabelSpec, Labeler};
 
 /// The longest text of one label; more is cut.
 const MAX_VALUE_BYTES: usize = 4096;
 
-/// How the labels of a table become text.
+/// How the labels of a table become text, and text becomes labels again.
 #[derive(Debug)]
-pub(crate) struct LabelPlan {
+pub struct LabelPlan {
     specs: Vec<LabelSpec>,
     /// The exposed labels in order; more than one member where names collide.
     exposed: Vec<Exposed>,
@@ -29,10 +29,10 @@ struct Exposed {
 
 impl LabelPlan {
     /// Plans the labels of a table; `has_histograms` reserves `le`.
-    pub(crate) fn new(specs: &[LabelSpec], has_histograms: bool) -> Self {
+    pub(crate) fn new(specs: &[LabelSpec], naming: &dyn Naming, has_histograms: bool) -> Self {
         let mut exposed: Vec<Exposed> = Vec::with_capacity(specs.len());
         for (index, spec) in specs.iter().enumerate() {
-            let opening = format!("{}=\"", names::label(&spec.name, has_histograms));
+            let opening = format!("{}=\"", naming.label(&spec.name, has_histograms));
             match exposed.iter_mut().find(|other| other.opening == opening) {
                 Some(other) => other.members.push(index),
                 None => exposed.push(Exposed { opening, members: vec![index] }),
@@ -43,7 +43,7 @@ impl LabelPlan {
     }
 
     /// The labels as the gadget declared them.
-    pub(crate) fn specs(&self) -> &[LabelSpec] {
+    pub fn specs(&self) -> &[LabelSpec] {
         &self.specs
     }
 
@@ -85,7 +85,7 @@ impl LabelPlan {
 
     /// The part of a row's text that the exposition shows.
     #[inline]
-    pub(crate) fn shown<'a>(&self, text: &'a [u8]) -> &'a [u8] {
+    pub fn shown<'a>(&self, text: &'a [u8]) -> &'a [u8] {
         if !self.collided {
             return text;
         }
@@ -93,7 +93,7 @@ impl LabelPlan {
     }
 
     /// Calls `visit` with each label and its unescaped value, read back from a row's text.
-    pub(crate) fn read_back(&self, text: &[u8], mut visit: impl FnMut(&LabelSpec, &str)) {
+    pub fn read_back(&self, text: &[u8], mut visit: impl FnMut(&LabelSpec, &str)) {
         let mut value = Vec::new();
         if self.collided {
             for (spec, escaped) in self.specs.iter().zip(text.split(|byte| *byte == b'\n').skip(1)) {
@@ -114,8 +114,8 @@ impl LabelPlan {
     }
 }
 
-/// Escapes a label value as both exposition formats want it.
-pub(crate) fn escape(value: &str, out: &mut Vec<u8>) {
+/// Escapes a label value as the text of rows, and both exposition formats, want it.
+pub fn escape(value: &str, out: &mut Vec<u8>) {
     let mut rest = value.as_bytes();
     while let Some(at) = rest.iter().position(|byte| matches!(byte, b'\\' | b'"' | b'\n')) {
         let (plain, special) = rest.split_at(at);

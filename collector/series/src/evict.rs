@@ -8,7 +8,7 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use super::store::tick;
+use crate::store::tick;
 
 /// Fewest rows queued by a scan; an eighth of the table if that is more.
 const LEAST_QUEUE: usize = 256;

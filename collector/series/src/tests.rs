@@ -1,15 +1,19 @@
 //! The store against a plain model, and the cases the model does not reach.
 
-pub(crate) mod support;
-
+mod life;
 mod model;
+mod truth;
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::*;
-use crate::clock::ManualClock;
-use support::{counter, gauge, histogram, key, labeler, listing, registry, spec, sum_of};
+use crate::testing::{
+    START, Suffixed, counter, folding, gauge, histogram, key, labeler, listing, registry, spec, sum_of, text,
+};
+use crate::{
+    InstrumentSpec, LabelKind, LabelPlan, LabelSpec, Labeler, Registry, RegistryLimits, RetireReason,
+    TableSpec, Verbatim, hash,
+};
 
 /// Scenario: more keys than the limit allows, some seen before the table was full.
 /// Guarantees: known rows go on, the rest lands in the overflow row, and all sums add up.
@@ -132,12 +136,12 @@ fn within_a_gadget_the_newest_table_wins() {
     let shown = |name: &str| {
         let directory = registry.directory();
         let family = directory.families.iter().find(|family| family.name == name).unwrap();
-        family.members.iter().map(|member| member.table.id).collect::<Vec<_>>()
+        family.members.iter().map(|member| member.table.id()).collect::<Vec<_>>()
     };
-    assert_eq!(shown("c_total"), [new.table.inner.id]);
-    assert_eq!(shown("kept_total"), [old.table.inner.id]);
+    assert_eq!(shown("c_total"), [new.table.id()]);
+    assert_eq!(shown("kept_total"), [old.table.id()]);
     drop(new);
-    assert_eq!(shown("c_total"), [old.table.inner.id]);
+    assert_eq!(shown("c_total"), [old.table.id()]);
 }
 
 /// Scenario: keys that differ but render alike.
@@ -145,7 +149,7 @@ fn within_a_gadget_the_newest_table_wins() {
 #[test]
 fn keys_that_render_alike_share_a_row() {
     let (registry, _) = registry(100);
-    let table = registry.register(spec("a", vec![counter("c")], 5), support::folding(3)).unwrap().table;
+    let table = registry.register(spec("a", vec![counter("c")], 5), folding(3)).unwrap().table;
     let mut writer = table.write();
     for n in 0..3000 {
         let row = writer.row(&key(n));
@@ -210,7 +214,7 @@ fn sweeping_removes_idle_gauges_only() {
     clock.advance(Duration::from_secs(20));
     registry.sweep();
     assert_eq!((gauges.stats().series, counters.stats().series), (1, 2));
-    assert_eq!(listing(&gauges).first().map(|row| row.text.clone()), Some(support::text(2)));
+    assert_eq!(listing(&gauges).first().map(|row| row.text.clone()), Some(text(2)));
 }
 
 /// Scenario: an idle counter is evicted for a new one and comes back later.
@@ -235,16 +239,16 @@ fn the_longest_idle_row_makes_room() {
     table.write().row(&key(1));
     assert!(!table.write().row(&key(9)).is_overflow());
     let texts: Vec<Vec<u8>> = listing(&table).into_iter().filter(|r| !r.overflow).map(|r| r.text).collect();
-    assert_eq!(texts, [support::text(9), support::text(1), support::text(2)]);
-    assert_eq!(table.stats().evicted_total, 1);
+    assert_eq!(texts, [text(9), text(1), text(2)]);
+    assert_eq!(table.stats().retired[RetireReason::Evicted], 1);
     clock.advance(Duration::from_mins(1));
     let mut writer = table.write();
     let row = writer.row(&key(0));
     writer.add_int(row, 0, 1);
     drop(writer);
     let rows = listing(&table);
-    let back = rows.iter().find(|row| row.text == support::text(0)).unwrap();
-    assert_eq!((back.cells[0], back.start), (1, support::START + 135_000_000_000));
+    let back = rows.iter().find(|row| row.text == text(0)).unwrap();
+    assert_eq!((back.cells[0], back.start), (1, START + 135_000_000_000));
 }
 
 /// Scenario: a slot array as the kernel keeps it, imported twice, once into other bounds.
@@ -280,17 +284,7 @@ fn tables_that_cannot_work_are_refused_with_a_reason() {
     let cases = [
         (spec("a", vec![], 1), "table of gadget `a` has no instruments"),
         (spec("a", vec![histogram("h", &[2.0, 1.0])], 1), "strictly growing"),
-        (
-            spec(
-                "a",
-                vec![InstrumentSpec {
-                    kind: InstrumentKind::Counter { value: NumberKind::Int, scale: f64::NAN },
-                    ..counter("c")
-                }],
-                1,
-            ),
-            "scale",
-        ),
+        (spec("a", vec![InstrumentSpec { scale: f64::NAN, ..counter("c") }], 1), "scale"),
         (TableSpec { key_len: 1 << 20, ..spec("a", vec![counter("c")], 1) }, "key bytes"),
     ];
     for (spec, expected) in cases {
@@ -314,7 +308,7 @@ fn label_text_reads_back() {
         names.iter().map(|name| LabelSpec { name: (*name).to_owned(), kind: LabelKind::Str }).collect();
     let values = ["x\\y\"z\n;", "päth,=\"}", "first", ""].map(str::to_owned).to_vec();
     let (mut scratch, mut text) = (Vec::new(), Vec::new());
-    let plan = LabelPlan::new(&specs, false);
+    let plan = LabelPlan::new(&specs, &Suffixed, false);
     plan.render(&Fixed(values.clone()), b"", &mut scratch, &mut text);
     let shown = std::str::from_utf8(plan.shown(&text)).unwrap();
     assert_eq!(shown, "a_b=\"first;x\\\\y\\\"z\\n;\",plain=\"päth,=\\\"}\",empty=\"\",");
@@ -324,7 +318,7 @@ fn label_text_reads_back() {
         names.iter().map(|name| (*name).to_owned()).zip(values.clone()).collect();
     assert_eq!(back, expected);
 
-    let single = LabelPlan::new(&specs[1..2], false);
+    let single = LabelPlan::new(&specs[1..2], &Suffixed, false);
     text.clear();
     single.render(&Fixed(vec!["ä".repeat(5000)]), b"", &mut scratch, &mut text);
     assert_eq!(text.len(), "plain=\"\",".len() + 4096);
@@ -334,9 +328,15 @@ fn label_text_reads_back() {
 /// Guarantees: both find the same rows.
 #[test]
 fn bulk_lookup_finds_the_same_rows() {
+    struct Hex;
+    impl Labeler for Hex {
+        fn render(&self, key: &[u8], _: usize, out: &mut String) {
+            out.extend(key.iter().map(|byte| format!("{byte:02x}")));
+        }
+    }
     let (registry, _) = registry(10_000);
     let table = registry
-        .register(TableSpec { key_len: 11, ..spec("a", vec![counter("c")], 500) }, support::hex())
+        .register(TableSpec { key_len: 11, ..spec("a", vec![counter("c")], 500) }, Box::new(Hex))
         .unwrap()
         .table;
     let keys: Vec<[u8; 11]> = (0..700u32)
@@ -359,10 +359,8 @@ fn bulk_lookup_finds_the_same_rows() {
 
 #[test]
 fn a_registry_on_the_system_clock_works() {
-    let registry = Registry::new(RegistryLimits { series_total: 10 });
+    let registry = Registry::new(RegistryLimits { series_total: 10 }, Arc::new(Verbatim));
     let table = registry.register(spec("a", vec![counter("c")], 10), labeler()).unwrap().table;
     table.write().row(&key(1));
     assert!(listing(&table)[0].start > 1_600_000_000_000_000_000);
-    let clock: Arc<dyn crate::clock::Clock> = Arc::new(ManualClock::new(1));
-    assert_eq!(clock.now().unix_nanos, 1);
 }

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 
-use super::super::*;
-use super::support::{counter, folding, histogram, key, listing, registry, spec};
+use crate::testing::{counter, folding, histogram, key, listing, registry, spec, text};
+use crate::{Table, TableSpec};
 
 const LIMIT: usize = 6;
 const STALE: Duration = Duration::from_secs(10);
@@ -54,7 +54,7 @@ proptest! {
                     writer.add_int(row, 0, 1);
                     writer.observe_int(row, 1, value.cast_signed());
                     drop(writer);
-                    let text = super::support::text(n % 16);
+                    let text = text(n % 16);
                     follow(&mut model, &table, row.is_overflow(), text, value)?;
                 }
             }

@@ -1,8 +1,12 @@
 //! Where each instrument's cells lie in a record; fixed when a table is made.
 
-use super::bounds::Bounds;
-use super::registry::RegisterError;
-use super::spec::{InstrumentKind, NumberKind, TableSpec};
+use std::sync::Arc;
+
+use ig_model::InstrumentKind;
+
+use crate::bounds::Bounds;
+use crate::registry::RegisterError;
+use crate::spec::{NumberKind, TableSpec};
 
 /// The longest key, in bytes; room for a few paths.
 const MAX_KEY_BYTES: usize = 32 * 1024;
@@ -11,42 +15,48 @@ const MAX_LABELS: usize = 64;
 /// The most instruments of a table.
 const MAX_INSTRUMENTS: usize = 256;
 
-/// What one instrument keeps in a record.
-#[derive(Clone, Debug)]
-pub(crate) enum Cells {
-    /// One cell: a sum.
-    Counter,
-    /// One cell: the last value.
-    Gauge,
-    /// The sum, which stands first to share a cache line with the key, then one cell a bucket, the last `+Inf`.
-    Histogram(Bounds),
-}
-
 /// A value as it leaves the process.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) enum Exposed {
+pub enum Exposed {
+    /// A sum of integers.
     Unsigned(u64),
+    /// Any other integer.
     Signed(i64),
+    /// Whatever is scaled or was kept as floating point.
     Float(f64),
 }
 
-/// One instrument as the store sees it.
+/// Where the cells of one instrument lie in a record, and what they mean.
+///
+/// # Shape
+/// A counter or gauge has one cell. A histogram has its sum, which stands first to share a cache line with the key,
+/// then one cell a bucket, the last for `+Inf`.
 #[derive(Clone, Debug)]
-pub(crate) struct Instrument {
-    /// Words from the start of the record to its first cell.
+pub struct Instrument {
+    /// What it does with values.
+    pub kind: InstrumentKind,
+    /// How values, or the sum of a histogram, are kept.
+    pub number: NumberKind,
+    /// Factor from raw to exposed value.
+    pub scale: f64,
+    /// Words from the start of the record to the first cell.
     pub(crate) offset: usize,
-    pub(crate) cells: Cells,
-    pub(crate) number: NumberKind,
-    pub(crate) scale: f64,
+    pub(crate) bounds: Bounds,
 }
 
 impl Instrument {
     /// How many cells it has.
-    pub(crate) fn len(&self) -> usize {
-        match &self.cells {
-            Cells::Counter | Cells::Gauge => 1,
-            Cells::Histogram(bounds) => bounds.len() + 2,
+    #[inline]
+    pub fn width(&self) -> usize {
+        match self.kind {
+            InstrumentKind::Counter | InstrumentKind::Gauge => 1,
+            InstrumentKind::Histogram => self.bounds.len() + 2,
         }
+    }
+
+    /// Upper bounds of a histogram's buckets, in raw values; empty for other kinds.
+    pub fn bounds(&self) -> &[f64] {
+        self.bounds.raw()
     }
 
     /// A raw value in the exposed unit.
@@ -66,20 +76,28 @@ impl Instrument {
     /// What a value cell shows: scaled, and an integer where that is exact. A sum of a histogram may be negative,
     /// a counter not.
     #[inline]
-    pub(crate) fn exposed(&self, cell: u64) -> Exposed {
+    pub fn exposed(&self, cell: u64) -> Exposed {
         let scaled = self.scale.to_bits() != 1f64.to_bits();
-        match (self.number, &self.cells) {
+        match (self.number, self.kind) {
             (NumberKind::Float, _) if scaled => Exposed::Float(self.scaled(f64::from_bits(cell))),
             (NumberKind::Float, _) => Exposed::Float(f64::from_bits(cell)),
-            (NumberKind::Int, Cells::Counter) if scaled => Exposed::Float(self.scaled(cell as f64)),
-            (NumberKind::Int, Cells::Counter) => Exposed::Unsigned(cell),
+            (NumberKind::Int, InstrumentKind::Counter) if scaled => Exposed::Float(self.scaled(cell as f64)),
+            (NumberKind::Int, InstrumentKind::Counter) => Exposed::Unsigned(cell),
             (NumberKind::Int, _) if scaled => Exposed::Float(self.scaled(cell.cast_signed() as f64)),
             (NumberKind::Int, _) => Exposed::Signed(cell.cast_signed()),
         }
     }
 
-    pub(crate) fn is_gauge(&self) -> bool {
-        matches!(self.cells, Cells::Gauge)
+    /// How a cell is kept: bucket counts are integers whatever the sum is.
+    #[inline]
+    pub fn number_of(&self, cell: usize) -> NumberKind {
+        if cell == 0 { self.number } else { NumberKind::Int }
+    }
+
+    /// Whether its value can be out of date.
+    #[inline]
+    pub fn is_gauge(&self) -> bool {
+        self.kind == InstrumentKind::Gauge
     }
 }
 
@@ -99,9 +117,8 @@ pub(crate) struct Shape {
 impl Shape {
     /// Lays out a record for `spec`.
     pub(crate) fn new(spec: &TableSpec) -> Result<Self, RegisterError> {
-        let gadget = || spec.gadget.clone();
         if spec.instruments.is_empty() {
-            return Err(RegisterError::NoInstruments { gadget: gadget() });
+            return Err(RegisterError::NoInstruments { gadget: spec.gadget.clone() });
         }
         check(&spec.gadget, "instruments", spec.instruments.len(), MAX_INSTRUMENTS)?;
         check(&spec.gadget, "labels", spec.labels.len(), MAX_LABELS)?;
@@ -111,25 +128,26 @@ impl Shape {
         let mut offset = 1 + key_words;
         let mut instruments = Vec::with_capacity(spec.instruments.len());
         for wanted in &spec.instruments {
-            let (cells, number, scale) = match &wanted.kind {
-                InstrumentKind::Counter { value, scale } => (Cells::Counter, *value, *scale),
-                InstrumentKind::Gauge { value, scale } => (Cells::Gauge, *value, *scale),
-                InstrumentKind::Histogram { bounds, value, scale } => {
-                    let bounds = Bounds::new(std::sync::Arc::clone(bounds)).map_err(|reason| {
-                        RegisterError::Instrument { gadget: gadget(), metric: wanted.name.clone(), reason }
-                    })?;
-                    (Cells::Histogram(bounds), *value, *scale)
-                }
+            let refused = |reason| RegisterError::Instrument {
+                gadget: spec.gadget.clone(),
+                metric: wanted.name.clone(),
+                reason,
             };
-            if !scale.is_finite() || scale <= 0.0 {
-                return Err(RegisterError::Instrument {
-                    gadget: gadget(),
-                    metric: wanted.name.clone(),
-                    reason: "has a scale that is not a positive number",
-                });
+            let raw = match wanted.kind {
+                InstrumentKind::Histogram => Arc::clone(&wanted.bounds),
+                InstrumentKind::Counter | InstrumentKind::Gauge => Arc::default(),
+            };
+            if !wanted.scale.is_finite() || wanted.scale <= 0.0 {
+                return Err(refused("has a scale that is not a positive number"));
             }
-            let instrument = Instrument { offset, cells, number, scale };
-            offset += instrument.len();
+            let instrument = Instrument {
+                kind: wanted.kind,
+                number: wanted.number,
+                scale: wanted.scale,
+                offset,
+                bounds: Bounds::new(raw).map_err(refused)?,
+            };
+            offset += instrument.width();
             instruments.push(instrument);
         }
         Ok(Self {

@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use ig_model::InstrumentKind;
+
 /// Describes one table: the series of one data source of one gadget.
 #[derive(Clone, Debug)]
 pub struct TableSpec {
@@ -49,6 +51,8 @@ pub enum LabelKind {
 }
 
 /// One instrument of a table.
+///
+/// A value leaves the process multiplied by `scale`; with a scale of one, integers leave as integers.
 #[derive(Clone, Debug, PartialEq)]
 pub struct InstrumentSpec {
     /// The name as the gadget writes it; exporters adapt it to their format.
@@ -57,45 +61,38 @@ pub struct InstrumentSpec {
     pub description: String,
     /// A UCUM unit such as `By` or `s`; may be empty.
     pub unit: String,
-    /// What it measures and how the number is kept.
+    /// What it does with values.
     pub kind: InstrumentKind,
+    /// How values, or the sum of a histogram, are kept.
+    pub number: NumberKind,
+    /// Factor from raw to exposed value.
+    pub scale: f64,
+    /// Upper bounds of a histogram's buckets, in raw values (before `scale`), strictly growing and finite; other
+    /// kinds have none.
+    pub bounds: Arc<[f64]>,
 }
 
 impl InstrumentSpec {
+    /// An instrument of integers without description, unit, scale or bounds.
+    pub fn new(name: &str, kind: InstrumentKind) -> Self {
+        Self {
+            name: name.to_owned(),
+            description: String::new(),
+            unit: String::new(),
+            kind,
+            number: NumberKind::Int,
+            scale: 1.0,
+            bounds: Arc::default(),
+        }
+    }
+
     /// Whether both measure the same thing, so that their values may be continued; descriptions may differ.
     pub(crate) fn same_identity(&self, other: &Self) -> bool {
-        self.name == other.name && self.unit == other.unit && self.kind == other.kind
+        let Self { name, description: _, unit, kind, number, scale, bounds } = self;
+        (name, unit, kind, number) == (&other.name, &other.unit, &other.kind, &other.number)
+            && scale.total_cmp(&other.scale).is_eq()
+            && *bounds == other.bounds
     }
-}
-
-/// What an instrument measures.
-///
-/// A value leaves the process multiplied by `scale`; with a scale of one, integers leave as integers.
-#[derive(Clone, Debug, PartialEq)]
-pub enum InstrumentKind {
-    /// A sum that only grows.
-    Counter {
-        /// How it is accumulated.
-        value: NumberKind,
-        /// Factor from raw to exposed value.
-        scale: f64,
-    },
-    /// The last value.
-    Gauge {
-        /// How it is kept.
-        value: NumberKind,
-        /// Factor from raw to exposed value.
-        scale: f64,
-    },
-    /// A distribution over fixed buckets.
-    Histogram {
-        /// Upper bounds of the buckets, in raw values (before `scale`), strictly growing and finite.
-        bounds: Arc<[f64]>,
-        /// How the sum is accumulated.
-        value: NumberKind,
-        /// Factor from raw to exposed value.
-        scale: f64,
-    },
 }
 
 /// How a number is accumulated.
@@ -105,6 +102,24 @@ pub enum NumberKind {
     Int,
     /// In 64-bit floating point.
     Float,
+}
+
+impl NumberKind {
+    /// Two cells together; integers wrap.
+    pub fn sum(self, a: u64, b: u64) -> u64 {
+        match self {
+            Self::Int => a.wrapping_add(b),
+            Self::Float => (f64::from_bits(a) + f64::from_bits(b)).to_bits(),
+        }
+    }
+
+    /// What a cell has gained since it was `old`; integers wrap.
+    pub fn gain(self, new: u64, old: u64) -> u64 {
+        match self {
+            Self::Int => new.wrapping_sub(old),
+            Self::Float => (f64::from_bits(new) - f64::from_bits(old)).to_bits(),
+        }
+    }
 }
 
 /// Which exporters show a table.

@@ -9,7 +9,7 @@ static SEEDS: LazyLock<[u64; 3]> = LazyLock::new(|| {
     std::array::from_fn(|_| RandomState::new().build_hasher().finish() | 1)
 });
 
-/// Hashes a key for [`TableWriter::row_hashed`](super::TableWriter::row_hashed).
+/// Hashes a key for [`TableWriter::row_hashed`](crate::TableWriter::row_hashed).
 ///
 /// Not a general hash: keys of one table have one length, which is not mixed in, and a last word that is not full
 /// counts as padded with zeros.

@@ -2,21 +2,21 @@
 
 /// Where a row's bytes lie.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Span {
+pub struct Span {
     start: u32,
     len: u32,
 }
 
 /// A growing buffer of spans; freed spans are reclaimed by [`Arena::compact`].
 #[derive(Debug, Default)]
-pub(crate) struct Arena {
+pub struct Arena {
     bytes: Vec<u8>,
     garbage: usize,
 }
 
 impl Arena {
     /// Appends `bytes`; `None` if the arena has reached four gigabytes.
-    pub(crate) fn push(&mut self, bytes: &[u8]) -> Option<Span> {
+    pub fn push(&mut self, bytes: &[u8]) -> Option<Span> {
         let start = u32::try_from(self.bytes.len()).ok()?;
         let len = u32::try_from(bytes.len()).ok()?;
         start.checked_add(len)?;
@@ -27,23 +27,23 @@ impl Arena {
 
     /// The bytes of a span.
     #[inline]
-    pub(crate) fn get(&self, span: Span) -> &[u8] {
+    pub fn get(&self, span: Span) -> &[u8] {
         let start = span.start as usize;
         self.bytes.get(start..start + span.len as usize).unwrap_or_default()
     }
 
     /// Gives a span up.
-    pub(crate) fn release(&mut self, span: Span) {
+    pub fn release(&mut self, span: Span) {
         self.garbage += span.len as usize;
     }
 
     /// Whether more than half is garbage, so that rewriting the rest pays for itself.
-    pub(crate) fn wants_compaction(&self) -> bool {
+    pub fn wants_compaction(&self) -> bool {
         self.garbage > 64 * 1024 && self.garbage * 2 > self.bytes.len()
     }
 
     /// Moves the bytes of all live spans together.
-    pub(crate) fn compact<'a>(&mut self, spans: impl Iterator<Item = &'a mut Span>) {
+    pub fn compact<'a>(&mut self, spans: impl Iterator<Item = &'a mut Span>) {
         let mut kept = Vec::with_capacity(self.bytes.len().saturating_sub(self.garbage));
         for span in spans {
             // Fits: what is kept is no longer than what was there.
@@ -56,7 +56,7 @@ impl Arena {
     }
 
     /// Bytes held.
-    pub(crate) fn capacity(&self) -> usize {
+    pub fn capacity(&self) -> usize {
         self.bytes.capacity()
     }
 }

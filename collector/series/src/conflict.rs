@@ -1,0 +1,143 @@
+//! Which instruments are exposed, and under which name, when tables disagree.
+//!
+//! A scrape that shows one name with two types, or one series twice, is refused as a whole by its reader. So every
+//! change of the set of tables runs through [`resolve`], a pure function from tables and
+//! [`Naming`] to a [`Directory`]:
+//! - between gadgets, the one that came first keeps the name and the instrument of the other is refused, naming
+//!   the first; it is exposed once the first has gone;
+//! - within a gadget, the newest table wins and the older one is passed over in silence: it belongs to the
+//!   instance that a reload is about to stop;
+//! - within a table, the first instrument wins.
+
+use std::collections::{BTreeMap, HashMap};
+
+use ig_model::InstrumentKind;
+
+use crate::directory::{Claim, Directory, Family, Listed, Member};
+use crate::naming::{FamilyName, Naming};
+use crate::spec::Refusal;
+use crate::table::Table;
+
+/// A table in the order that decides conflicts.
+pub(crate) struct Candidate {
+    /// When the gadget's first table came; gadgets keep it over reloads.
+    pub(crate) gadget_seniority: u64,
+    /// When this table was last registered.
+    pub(crate) registered: u64,
+    pub(crate) table: Table,
+}
+
+/// Works out what is exposed, and what is refused for each table (by its id).
+pub(crate) fn resolve(
+    mut candidates: Vec<Candidate>,
+    naming: &dyn Naming,
+) -> (Directory, HashMap<u64, Vec<Refusal>>) {
+    candidates.sort_by_key(|c| (c.gadget_seniority, std::cmp::Reverse(c.registered)));
+    let mut resolver = Resolver::new(naming);
+    for candidate in &candidates {
+        resolver.add(&candidate.table);
+    }
+    let Resolver { families, tables, names, refused, .. } = resolver;
+    (Directory { families: families.into_values().collect(), tables, names }, refused)
+}
+
+struct Resolver<'a> {
+    naming: &'a dyn Naming,
+    families: BTreeMap<String, Family>,
+    tables: Vec<Listed>,
+    names: HashMap<String, Claim>,
+    /// Family and scope to the table that shows it.
+    scopes: HashMap<(String, String), Claim>,
+    refused: HashMap<u64, Vec<Refusal>>,
+}
+
+enum Verdict {
+    Expose,
+    PassOver,
+    Refuse(String),
+}
+
+impl<'a> Resolver<'a> {
+    fn new(naming: &'a dyn Naming) -> Self {
+        Self {
+            naming,
+            families: BTreeMap::new(),
+            tables: Vec::new(),
+            names: HashMap::new(),
+            scopes: HashMap::new(),
+            refused: HashMap::new(),
+        }
+    }
+
+    fn add(&mut self, table: &Table) {
+        let mut exposed = Vec::new();
+        let mut refusals = Vec::new();
+        for (position, instrument) in table.instruments().iter().enumerate() {
+            let kind = instrument.kind;
+            let name = self.naming.family(&instrument.name, &instrument.unit, kind);
+            match self.judge(table, &name, kind) {
+                Verdict::Expose => {
+                    self.claim(table, position, name, kind);
+                    exposed.push(position);
+                }
+                Verdict::PassOver => {}
+                Verdict::Refuse(reason) => refusals.push(Refusal { metric: name.full, reason }),
+            }
+        }
+        if !refusals.is_empty() {
+            self.refused.insert(table.id(), refusals);
+        }
+        self.tables.push(Listed { table: table.clone(), instruments: exposed });
+    }
+
+    fn judge(&self, table: &Table, name: &FamilyName, kind: InstrumentKind) -> Verdict {
+        if let Some(reason) = self.naming.reserved(&name.full) {
+            return Verdict::Refuse(reason);
+        }
+        for sample in self.naming.samples(&name.full, kind) {
+            if let Some(claim) = self.names.get(&sample)
+                && (claim.family != name.full || claim.kind != kind)
+            {
+                return verdict(table, claim, || {
+                    format!(
+                        "`{sample}` is part of the {} `{}` of gadget `{}`",
+                        claim.kind.name(),
+                        claim.family,
+                        claim.gadget
+                    )
+                });
+            }
+        }
+        if let Some(claim) = self.scopes.get(&(name.full.clone(), table.scope().to_owned())) {
+            return verdict(table, claim, || {
+                format!("gadget `{}` already exposes it in scope `{}`", claim.gadget, table.scope())
+            });
+        }
+        Verdict::Expose
+    }
+
+    fn claim(&mut self, table: &Table, instrument: usize, name: FamilyName, kind: InstrumentKind) {
+        let claim =
+            Claim { family: name.full.clone(), kind, table: table.id(), gadget: table.gadget().to_owned() };
+        for sample in self.naming.samples(&name.full, kind) {
+            self.names.entry(sample).or_insert_with(|| claim.clone());
+        }
+        self.scopes.insert((name.full.clone(), table.scope().to_owned()), claim);
+        let member = Member { table: table.clone(), instrument };
+        self.families
+            .entry(name.full.clone())
+            .or_insert_with(|| Family { name: name.full, kind, unit: name.unit, members: Vec::new() })
+            .members
+            .push(member);
+    }
+}
+
+fn verdict(table: &Table, claim: &Claim, reason: impl FnOnce() -> String) -> Verdict {
+    if claim.gadget == table.gadget() && claim.table != table.id() {
+        Verdict::PassOver
+    } else if claim.table == table.id() {
+        Verdict::Refuse(format!("another instrument of the same table is exposed as {}", claim.family))
+    } else {
+        Verdict::Refuse(reason())
+    }
+}
