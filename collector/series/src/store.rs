@@ -5,6 +5,7 @@
 mod commons;
 mod keys;
 mod life;
+mod meta;
 mod records;
 mod relabel;
 mod texts;
@@ -184,11 +185,8 @@ impl Store {
             && place != 0
             && key.len() == self.records.key_len
             && self.records.has_key(place, key)
-            && let now = self.records.stamp
-            && let Some(stamp) = self.records.stamp_mut(place)
-            && *stamp & (ALIAS | FREE) == 0
+            && self.records.touch_row(place)
         {
-            *stamp = now;
             return Row(place);
         }
         self.row(key, hash)
@@ -200,18 +198,11 @@ impl Store {
         if key.len() != self.records.key_len {
             return self.row_of_odd_key(key);
         }
-        let found = self.keys.index.find(Index::tag(hash), |place| self.records.has_key(place, key));
-        let now = self.records.stamp;
-        if let Some(place) = found
-            && let Some(stamp) = self.records.stamp_mut(place)
-        {
-            if *stamp & ALIAS == 0 {
-                *stamp = now;
-                return Row(place);
-            }
-            return self.row_by_alias(place, key, hash);
+        match self.keys.index.find(Index::tag(hash), |place| self.records.has_key(place, key)) {
+            Some(place) if self.records.touch_row(place) => Row(place),
+            Some(place) => self.row_by_alias(place, key, hash),
+            None => self.create(key, hash),
         }
-        self.create(key, hash)
     }
 
     /// A key of another length is a mistake of the caller; it is padded or cut rather than lost.

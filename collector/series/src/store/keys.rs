@@ -9,7 +9,8 @@
 //!   forgotten and learnt anew.
 
 use crate::index::{Index, place_of};
-use crate::store::records::{ALIAS, Meta, Records};
+use crate::store::meta::Meta;
+use crate::store::records::{ALIAS, Records};
 
 /// Fewest aliases kept before all are forgotten.
 const LEAST_ALIASES: usize = 1024;
@@ -54,7 +55,9 @@ impl Keys {
         if self.aliases >= limit.max(LEAST_ALIASES) {
             self.forget_aliases(records);
         }
-        records.share(target);
+        if let Some(meta) = records.meta_mut(target) {
+            meta.share();
+        }
         let Some(place) = records.allocate(key) else { return };
         records.set_stamp(place, ALIAS);
         records.set_meta(place, Meta::of_alias(records.meta(target).born()));

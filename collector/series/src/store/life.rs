@@ -11,7 +11,8 @@ use crate::estimate::Distinct;
 use crate::evict::Evictor;
 use crate::index::Index;
 use crate::retire::{Extent, RetireReason, Retired, Retirements, RowId};
-use crate::store::records::{ALIAS, FREE, HIDDEN, Meta, tick_of};
+use crate::store::meta::Meta;
+use crate::store::records::{ALIAS, FREE, HIDDEN, tick_of};
 use crate::store::{Commons, Limits, Row, Store};
 
 /// What has happened in a table.
@@ -102,7 +103,8 @@ impl Store {
     }
 
     fn create_with_text(&mut self, key: &[u8], hash: u64, text: &[u8]) -> Row {
-        if let Some(place) = self.texts.find(text, &self.records) {
+        let tag = self.texts.tag(text);
+        if let Some(place) = self.texts.find(tag, text, &self.records) {
             self.records.touch(place);
             self.keys.add_alias(key, hash, place, self.life.limits.rows, &mut self.records);
             return Row(place);
@@ -114,7 +116,7 @@ impl Store {
             self.life.return_place();
             return self.refuse(hash);
         };
-        let Some(span) = self.texts.insert(text, place) else {
+        let Some(span) = self.texts.insert(tag, text, place) else {
             self.records.give_back(place);
             self.life.return_place();
             return self.refuse(hash);

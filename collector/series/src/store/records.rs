@@ -13,12 +13,13 @@
 
 use std::sync::Arc;
 
-use crate::arena::{Span, reserve_gently};
+use crate::arena::reserve_gently;
 use crate::hash::{hash, padded};
 use crate::index::Index;
 use crate::shape::{Instrument, Shape};
 use crate::spec::NumberKind;
 use crate::store::Row;
+use crate::store::meta::Meta;
 
 /// The record is on the free list.
 pub(crate) const FREE: u64 = 1 << 48;
@@ -26,54 +27,6 @@ pub(crate) const FREE: u64 = 1 << 48;
 pub(crate) const ALIAS: u64 = 1 << 49;
 /// The gauges of the row are out of date and not shown.
 pub(crate) const HIDDEN: u64 = 1 << 50;
-
-/// Beside a birth: more than one key has written to the row.
-const SHARED: u64 = 1 << 63;
-/// Beside a birth: an exporter has read values that are now in the row under another text.
-const READ: u64 = 1 << 62;
-
-/// What is known of a record beside its words.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Meta {
-    pub(super) text: Span,
-    /// Wall time of the first sight; where cumulative points start.
-    pub(super) start: u64,
-    /// Birth, [`SHARED`] and [`READ`].
-    life: u64,
-}
-
-impl Meta {
-    /// A row of one key.
-    pub(super) fn of_row(text: Span, start: u64, born: u64) -> Self {
-        Self { text, start, life: born }
-    }
-
-    /// An alias; it holds the birth of its target, which tells whether that still lives.
-    pub(super) fn of_alias(born: u64) -> Self {
-        Self { life: born, ..Self::default() }
-    }
-
-    /// Order of creation within the table; tells lives in one place apart.
-    #[inline]
-    pub(super) fn born(self) -> u64 {
-        self.life & !(SHARED | READ)
-    }
-
-    /// Whether more than one key has written to the row: its values can no longer be told apart by key.
-    pub(super) fn is_shared(self) -> bool {
-        self.life & SHARED != 0
-    }
-
-    /// Whether an exporter that has read all rows born before `horizon` knows values of this one.
-    pub(super) fn is_read(self, horizon: u64) -> bool {
-        self.born() < horizon || self.life & READ != 0
-    }
-
-    /// Notes that an exporter knows values of this row.
-    pub(super) fn mark_read(&mut self) {
-        self.life |= READ;
-    }
-}
 
 /// Where an instrument's first cell lies.
 #[derive(Clone, Copy, Debug)]
@@ -159,13 +112,6 @@ impl Records {
         self.meta.get_mut(position)
     }
 
-    /// Notes that a second key writes to the row.
-    pub(super) fn share(&mut self, place: u32) {
-        if let Some(meta) = self.meta_mut(place) {
-            meta.life |= SHARED;
-        }
-    }
-
     /// The whole record at `position`.
     #[inline]
     pub(super) fn record(&self, position: usize) -> Option<&[u64]> {
@@ -210,11 +156,6 @@ impl Records {
         self.words.get(place as usize).copied().unwrap_or(0)
     }
 
-    #[inline]
-    pub(super) fn stamp_mut(&mut self, place: u32) -> Option<&mut u64> {
-        self.words.get_mut(place as usize)
-    }
-
     pub(super) fn stamp_of(&self, place: u32) -> u64 {
         self.words.get(place as usize).copied().unwrap_or(FREE)
     }
@@ -228,6 +169,18 @@ impl Records {
     /// Marks as touched now.
     pub(super) fn touch(&mut self, place: u32) {
         self.set_stamp(place, self.stamp);
+    }
+
+    /// Marks a row as touched now; false if the record is an alias or free.
+    #[inline]
+    pub(super) fn touch_row(&mut self, place: u32) -> bool {
+        match self.words.get_mut(place as usize) {
+            Some(stamp) if *stamp & (ALIAS | FREE) == 0 => {
+                *stamp = self.stamp;
+                true
+            }
+            _ => false,
+        }
     }
 
     pub(super) fn tick(&self) -> u32 {

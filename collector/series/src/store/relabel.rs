@@ -12,7 +12,8 @@ use crate::index::Index;
 use crate::retire::{Extent, RetireReason, RowId};
 use crate::store::Store;
 use crate::store::keys::Keys;
-use crate::store::records::{FREE, HIDDEN, Meta, tick_of};
+use crate::store::meta::Meta;
+use crate::store::records::{FREE, HIDDEN, tick_of};
 
 impl Store {
     /// Renders the label text of `key` anew; true if it has changed.
@@ -110,10 +111,12 @@ impl Store {
             self.keys.forget_alias(place, &mut self.records);
         } else if known.is_some_and(Meta::is_shared) {
             self.keys.forget(place, &mut self.records);
-        } else if let Some(target) = self.texts.find(text, &self.records) {
-            self.merge(place, key, target);
         } else {
-            self.rename(place, text);
+            let tag = self.texts.tag(text);
+            match self.texts.find(tag, text, &self.records) {
+                Some(target) => self.merge(place, key, target),
+                None => self.rename(place, tag, text),
+            }
         }
         true
     }
@@ -139,9 +142,9 @@ impl Store {
     }
 
     /// Gives a row another text: the end of one series and the start of another in the same place.
-    fn rename(&mut self, place: u32, text: &[u8]) {
+    fn rename(&mut self, place: u32, tag: u32, text: &[u8]) {
         // Without room for the text the row keeps the one it has.
-        let Some(span) = self.texts.insert(text, place) else { return };
+        let Some(span) = self.texts.insert(tag, text, place) else { return };
         let old = self.records.meta(place);
         let mut new = Meta::of_row(span, old.start, self.life.take_born());
         if old.is_read(self.life.read_before) {

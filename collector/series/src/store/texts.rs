@@ -11,7 +11,8 @@ use crate::hash::hash;
 use crate::index::Index;
 use crate::labels::LabelPlan;
 use crate::spec::Labeler;
-use crate::store::records::{Meta, Records};
+use crate::store::meta::Meta;
+use crate::store::records::Records;
 
 /// The label text of one table.
 pub(super) struct Texts {
@@ -62,22 +63,26 @@ impl Texts {
         self.plan.shown(self.get(span)) == self.plan.shown(text)
     }
 
+    /// What the index knows a text by.
+    pub(super) fn tag(&self, text: &[u8]) -> u32 {
+        Index::tag(hash(self.plan.shown(text)))
+    }
+
     /// The row that shows `text`.
-    pub(super) fn find(&self, text: &[u8], records: &Records) -> Option<u32> {
-        let shown = self.plan.shown(text);
-        self.index.find(Index::tag(hash(shown)), |place| self.shows(records.meta(place).text, text))
+    pub(super) fn find(&self, tag: u32, text: &[u8], records: &Records) -> Option<u32> {
+        self.index.find(tag, |place| self.shows(records.meta(place).text, text))
     }
 
     /// Keeps a text that [`Self::find`] does not know; `None` if there is no room.
-    pub(super) fn insert(&mut self, text: &[u8], place: u32) -> Option<Span> {
+    pub(super) fn insert(&mut self, tag: u32, text: &[u8], place: u32) -> Option<Span> {
         let span = self.arena.push(text)?;
-        self.index.insert(Index::tag(hash(self.plan.shown(text))), place);
+        self.index.insert(tag, place);
         Some(span)
     }
 
     /// Forgets the text of a row; [`Self::compact`] may follow.
     pub(super) fn remove(&mut self, span: Span, place: u32) {
-        let tag = Index::tag(hash(self.plan.shown(self.arena.get(span))));
+        let tag = self.tag(self.arena.get(span));
         self.index.remove(tag, place);
         self.arena.release(span);
     }
