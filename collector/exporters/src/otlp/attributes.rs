@@ -30,6 +30,12 @@ impl Attributes {
         }
     }
 
+    /// Bytes held.
+    #[cfg(test)]
+    pub(super) fn bytes(&self) -> usize {
+        self.tables.values().map(|cache| cache.arena.capacity()).sum()
+    }
+
     /// Forgets every table not in `kept`.
     pub(super) fn retain(&mut self, kept: &HashSet<u64>) {
         self.tables.retain(|table, _| kept.contains(table));

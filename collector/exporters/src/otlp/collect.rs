@@ -1,5 +1,8 @@
 //! One walk through the store, handed out as messages of limited size.
 
+#[cfg(test)]
+mod tests;
+
 use bytes::Bytes;
 use ig_model::{InstrumentKind, Temporality};
 use ig_series::{Clock, Directory, Subscription, Table};
