@@ -246,7 +246,7 @@ fn record(
             Err(_) => *rejected += 1,
         },
         (InstrumentKind::Counter, Number::Float(value)) if value >= 0.0 => {
-            writer.add_float(row, index, value)
+            writer.add_float(row, index, value);
         }
         (InstrumentKind::Counter, Number::Float(_)) => *rejected += 1,
         (InstrumentKind::Gauge, Number::Unsigned(value)) => {

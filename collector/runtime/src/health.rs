@@ -6,7 +6,7 @@ mod process;
 
 use std::time::SystemTime;
 
-pub use inventory::{INVENTORY, Kind, OwnMetric, ledger, markdown};
+pub use inventory::{INVENTORY, OwnMetric, ledger, markdown};
 pub use own::{OwnMetrics, OwnSources};
 
 use crate::status::Board;

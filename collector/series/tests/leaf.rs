@@ -12,12 +12,10 @@ const HTTP: [&str; 4] = ["axum", "hyper", "reqwest", "rustls"];
 fn packages(lock: &str) -> BTreeMap<&str, Vec<&str>> {
     let mut packages: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
     for block in lock.split("[[package]]").skip(1) {
-        let name = block.lines().find_map(|line| line.strip_prefix("name = ")).unwrap();
+        let name = block.lines().find_map(|line| line.strip_prefix("name = ")).unwrap_or_default();
         // A dependency is named with its version where several are locked.
-        let needs = block
-            .lines()
-            .filter_map(|line| line.strip_prefix(" \""))
-            .filter_map(|line| line.split(['"', ' ']).next());
+        let needs = block.lines().filter_map(|line| line.strip_prefix(" \""));
+        let needs = needs.filter_map(|line| line.split(['"', ' ']).next());
         packages.entry(name.trim_matches('"')).or_default().extend(needs);
     }
     packages

@@ -1,23 +1,14 @@
 //! The inventory: every metric the collector exports about itself, once, with its documentation.
 
-use ig_model::{Loss, LossStage};
-
-/// What kind of number a metric is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
-    /// Only grows.
-    Counter,
-    /// Goes up and down.
-    Gauge,
-}
+use ig_model::{InstrumentKind, Loss, LossStage};
 
 /// One metric of the collector itself.
 #[derive(Clone, Copy, Debug)]
 pub struct OwnMetric {
     /// Name without `_total`.
     pub name: &'static str,
-    /// Counter or gauge.
-    pub kind: Kind,
+    /// Counter or gauge: its value is read at the scrape, so it is one number.
+    pub kind: InstrumentKind,
     /// Label names, in order.
     pub labels: &'static [&'static str],
     /// One sentence.
@@ -38,18 +29,18 @@ impl OwnMetric {
     /// The name of its samples: counters end in `_total`.
     pub fn sample_name(&self) -> String {
         match self.kind {
-            Kind::Counter => format!("{}_total", self.name),
-            Kind::Gauge => self.name.to_owned(),
+            InstrumentKind::Counter => format!("{}_total", self.name),
+            InstrumentKind::Gauge | InstrumentKind::Histogram => self.name.to_owned(),
         }
     }
 }
 
 const fn counter(name: &'static str, labels: &'static [&'static str], summary: &'static str) -> OwnMetric {
-    OwnMetric { name, kind: Kind::Counter, labels, summary, reasons: None }
+    OwnMetric { name, kind: InstrumentKind::Counter, labels, summary, reasons: None }
 }
 
 const fn gauge(name: &'static str, labels: &'static [&'static str], summary: &'static str) -> OwnMetric {
-    OwnMetric { name, kind: Kind::Gauge, labels, summary, reasons: None }
+    OwnMetric { name, kind: InstrumentKind::Gauge, labels, summary, reasons: None }
 }
 
 /// The reasons of some stages, each with what it means.
@@ -172,10 +163,7 @@ pub fn markdown() -> String {
     let mut table = String::from("| metric | type | labels | meaning |\n| --- | --- | --- | --- |\n");
     for metric in INVENTORY {
         let labels: Vec<String> = metric.labels.iter().map(|label| format!("`{label}`")).collect();
-        let kind = match metric.kind {
-            Kind::Counter => "counter",
-            Kind::Gauge => "gauge",
-        };
+        let kind = metric.kind.name();
         let labels = labels.join(", ");
         table += &format!("| `{}` | {kind} | {labels} | {} |\n", metric.sample_name(), metric.help());
     }

@@ -8,7 +8,7 @@ use std::{
 };
 
 use ig_exporters::otlp::{DropReason, OtlpStats};
-use ig_model::{Loss, LossStage};
+use ig_model::{InstrumentKind, Loss, LossStage};
 use ig_series::{Registry, RetireReason};
 use prometheus_client::{
     collector::Collector,
@@ -16,10 +16,7 @@ use prometheus_client::{
     metrics::{MetricType, counter::ConstCounter, gauge::ConstGauge},
 };
 
-use super::{
-    inventory::{INVENTORY, Kind},
-    process::Process,
-};
+use super::{inventory::INVENTORY, process::Process};
 use crate::status::{Board, State, Status};
 
 /// Where the numbers come from.
@@ -192,20 +189,18 @@ impl Collector for OwnMetrics {
         let mut samples = self.samples();
         for metric in INVENTORY {
             let Some(rows) = samples.remove(metric.name) else { continue };
-            let kind = match metric.kind {
-                Kind::Counter => MetricType::Counter,
-                Kind::Gauge => MetricType::Gauge,
-            };
+            let counts = metric.kind == InstrumentKind::Counter;
+            let kind = if counts { MetricType::Counter } else { MetricType::Gauge };
             let mut family = encoder.encode_descriptor(metric.name, &metric.help(), None, kind)?;
             for (values, number) in rows {
                 let labels: Vec<(&str, &str)> =
                     metric.labels.iter().copied().zip(values.iter().map(String::as_str)).collect();
                 let sample = family.encode_family(&labels)?;
-                match (metric.kind, whole(number)) {
-                    (Kind::Counter, Some(whole)) => ConstCounter::new(whole).encode(sample)?,
-                    (Kind::Counter, None) => ConstCounter::new(number).encode(sample)?,
-                    (Kind::Gauge, Some(whole)) => ConstGauge::new(whole).encode(sample)?,
-                    (Kind::Gauge, None) => ConstGauge::new(number).encode(sample)?,
+                match (counts, whole(number)) {
+                    (true, Some(whole)) => ConstCounter::new(whole).encode(sample)?,
+                    (true, None) => ConstCounter::new(number).encode(sample)?,
+                    (false, Some(whole)) => ConstGauge::new(whole).encode(sample)?,
+                    (false, None) => ConstGauge::new(number).encode(sample)?,
                 }
             }
         }

@@ -37,8 +37,7 @@ impl Bench {
         let registry = registry(100_000).0;
         let names = Names::default();
         let instruments = vec![counter("c"), histogram("h", &[10.0])];
-        let table =
-            registry.register(spec("a", instruments, limit), Box::new(names.clone())).unwrap().table;
+        let table = registry.register(spec("a", instruments, limit), Box::new(names.clone())).unwrap().table;
         let subscription = registry.subscribe();
         Self { registry, table, names, subscription, memory: RowMemory::default() }
     }
