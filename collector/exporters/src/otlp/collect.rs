@@ -51,13 +51,9 @@ pub(super) struct Collection {
 struct Column {
     table: Table,
     instrument: usize,
-    place: Place,
-}
-
-/// Where an instrument stands among those of its table.
-#[derive(Clone, Copy)]
-struct Place {
+    /// It is the first of its table.
     first: bool,
+    /// It is the last of its table.
     last: bool,
 }
 
@@ -106,8 +102,8 @@ fn push_columns(columns: &mut Vec<Column>, table: &Table, instruments: impl Iter
     let mut instruments = instruments.peekable();
     let mut first = true;
     while let Some(instrument) = instruments.next() {
-        let place = Place { first, last: instruments.peek().is_none() };
-        columns.push(Column { table: table.clone(), instrument, place });
+        let last = instruments.peek().is_none();
+        columns.push(Column { table: table.clone(), instrument, first, last });
         first = false;
     }
 }
@@ -143,7 +139,7 @@ impl Draft {
         horizon: &mut u64,
         cx: &mut Context<'_>,
     ) -> Progress {
-        let Column { table, instrument, place } = column;
+        let Column { table, instrument, first, last } = column;
         let Some(described) = table.layout().get(*instrument) else { return Progress::Done };
         let bounds = encode::exposed_bounds(described);
         let id = (table.id(), *instrument);
@@ -153,7 +149,7 @@ impl Draft {
         if !cx.memory.catch_up(cx.subscription, open) {
             return Progress::Close;
         }
-        if place.first && *position == 0 {
+        if *first && *position == 0 {
             *horizon = reader.next_born();
         }
         if delta {
@@ -196,7 +192,7 @@ impl Draft {
         if *position < reader.positions() {
             return Progress::More;
         }
-        if place.last {
+        if *last {
             reader.mark_read(*horizon);
         }
         Progress::Done
