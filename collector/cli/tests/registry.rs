@@ -216,7 +216,7 @@ fn a_day_with_a_registry() {
         (&["login", host, "-u", "a", "-p", "b", "--tls-verify=false"], "", "always verified"),
         (&["logout"], "", "required"),
         (&["image", "pull", "UPPER/case:x y"], "", "invalid image name"),
-        (&["image", "push", &name, "--mirror", "nonsense"], "", "expected HOST=MIRROR"),
+        (&["image", "push", &name, "--mirror", "nonsense"], "", "expected a mirror as HOST=MIRROR"),
     ] {
         let mut arguments = arguments.to_vec();
         if arguments != ["logout"] {

@@ -60,6 +60,8 @@ fn unusable_settings_are_refused() {
     let dir = tempfile::tempdir().unwrap();
     let rubbish = dir.path().join("rubbish.pem");
     std::fs::write(&rubbish, "-----BEGIN CERTIFICATE-----\nrubbish\n-----END CERTIFICATE-----\n").unwrap();
+    let empty = dir.path().join("empty.pem");
+    std::fs::write(&empty, "").unwrap();
     let tls = |ca_file| TlsSettings { ca_file, ..TlsSettings::default() };
     let cases = [
         (
@@ -85,8 +87,12 @@ fn unusable_settings_are_refused() {
             "tls of otlp exporter `main` has a ca file with an unreadable certificate",
         ),
         (
-            OtlpSettings { endpoint: "https://h".into(), tls: tls(Some("/dev/null".into())), ..base() },
+            OtlpSettings { endpoint: "https://h".into(), tls: tls(Some(empty)), ..base() },
             "without certificates",
+        ),
+        (
+            OtlpSettings { endpoint: "https://h".into(), tls: tls(Some("/dev/null".into())), ..base() },
+            "failed to read ca file `/dev/null`",
         ),
         (
             OtlpSettings {
