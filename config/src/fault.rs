@@ -149,6 +149,8 @@ fn format_lines(margin: &str, number: &str, shown: &str, pad: &str, carets: &str
     format!("\n{margin} |\n{number} | {shown}\n{margin} | {pad}{carets}")
 }
 
+impl std::error::Error for Fault {}
+
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: {}", self.at, self.message())

@@ -23,6 +23,6 @@ pub mod value;
 pub mod yaml;
 
 pub use fault::Fault;
-pub use position::Position;
+pub use position::{NotCompared, Position};
 pub use source::{Source, Span};
 pub use table::Word;

@@ -7,7 +7,7 @@
 use std::path::PathBuf;
 
 use crate::{
-    Fault, Position, Source,
+    Fault, NotCompared, Position, Source,
     substitute::beside,
     table::{Key, Kind, Object, TextRule, check::Checker},
     yaml::{self, Document, Node, ScalarKind},
@@ -23,7 +23,7 @@ pub const IMAGE_POLICY: &str = "image-policy";
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct ImagePolicy {
     /// The document as a whole, for rules that are in force because it is silent.
-    pub at: Position,
+    pub at: NotCompared<Position>,
     /// Where `locked: true` stands, if it does: nothing else may loosen this policy.
     pub locked: Option<Position>,
     /// Whether images must be signed.
@@ -50,7 +50,7 @@ pub struct At<T> {
     /// The value.
     pub value: T,
     /// Where it is written.
-    pub at: Position,
+    pub at: NotCompared<Position>,
 }
 
 /// A key, a certificate or a document: itself, or the file that holds it.
@@ -192,8 +192,8 @@ pub fn parse(name: &str, text: &str) -> Result<ImagePolicy, ImagePolicyError> {
     let read = Reader { source };
     let notation = root.get("notation");
     Ok(ImagePolicy {
-        at: Position::whole(name),
-        locked: read.boolean(root, "locked").filter(|locked| locked.value).map(|locked| locked.at),
+        at: Position::whole(name).into(),
+        locked: read.boolean(root, "locked").filter(|locked| locked.value).map(|locked| locked.at.cloned()),
         verify: read.boolean(root, "verify"),
         local_builds: read.boolean(root, "local-builds"),
         public_keys: read.list(root, "public-keys", |text| read.material(text)),
@@ -214,7 +214,7 @@ pub(crate) struct Reader<'d> {
 
 impl Reader<'_> {
     fn at<T>(&self, node: &Node, value: T) -> At<T> {
-        At { value, at: self.source.position(node.span) }
+        At { value, at: self.source.position(node.span).into() }
     }
 
     pub(crate) fn boolean(&self, parent: &Node, key: &str) -> Option<At<bool>> {

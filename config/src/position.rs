@@ -1,64 +1,49 @@
-//! Where in which file something was written.
+//! Where a part of a document is written, without making it a part of what the document means.
 
-use std::{
-    fmt,
-    hash::{Hash, Hasher},
-    sync::Arc,
-};
+use std::{fmt, ops::Deref};
 
-/// A place in a document: file, line and column, both counted from one, columns in characters.
+pub use ig_model::Position;
+
+/// Something that rides along in a document and that comparisons of documents leave out: two of them are always equal.
 ///
-/// # Equality
-/// Two positions are always equal and hash alike. Positions ride along in documents so that a fault found hours
-/// later still names its line; but a gadget that only moved down because a comment was added above it is the same
-/// gadget, and a reload must not restart it. With this rule the documents can derive `PartialEq` whole, and a new
-/// key cannot be forgotten in a hand-written comparison.
-#[derive(Clone, Debug)]
-pub struct Position {
-    /// The file as the caller named it.
-    pub file: Arc<str>,
-    /// Line, from one; zero when the position is the file as a whole.
-    pub line: u32,
-    /// Column in characters, from one; zero when the position is the file as a whole.
-    pub column: u32,
-}
+/// Documents keep the positions of their parts, so that a fault found hours later still names its line. But a gadget
+/// that moved down because a comment was added above it is the same gadget, and a reload must not restart it. Behind
+/// this type the documents can derive `PartialEq` whole, and a new key cannot be forgotten in a comparison written by
+/// hand.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct NotCompared<T>(T);
 
-impl Position {
-    /// A place in `file`.
-    pub fn new(file: &Arc<str>, line: u32, column: u32) -> Self {
-        Self { file: Arc::clone(file), line, column }
-    }
-
-    /// `file` as a whole, for faults that no line is to blame for.
-    pub fn whole(file: &str) -> Self {
-        Self { file: Arc::from(file), line: 0, column: 0 }
+impl<T: Clone> NotCompared<T> {
+    /// The thing itself, which compares.
+    pub fn cloned(&self) -> T {
+        self.0.clone()
     }
 }
 
-impl Default for Position {
-    /// A position for documents built in code instead of read from a file.
-    fn default() -> Self {
-        Self::whole("(built in)")
+impl<T> From<T> for NotCompared<T> {
+    fn from(value: T) -> Self {
+        Self(value)
     }
 }
 
-impl fmt::Display for Position {
+impl<T> Deref for NotCompared<T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        &self.0
+    }
+}
+
+impl<T: fmt::Display> fmt::Display for NotCompared<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.line == 0 {
-            return f.write_str(&self.file);
-        }
-        write!(f, "{}:{}:{}", self.file, self.line, self.column)
+        self.0.fmt(f)
     }
 }
 
-impl PartialEq for Position {
+impl<T> PartialEq for NotCompared<T> {
     fn eq(&self, _: &Self) -> bool {
         true
     }
 }
 
-impl Eq for Position {}
-
-impl Hash for Position {
-    fn hash<H: Hasher>(&self, _: &mut H) {}
-}
+impl<T> Eq for NotCompared<T> {}

@@ -46,6 +46,9 @@ pub enum ImagesError {
     /// A file that the configuration names cannot be used.
     #[error(transparent)]
     Material(#[from] MaterialError),
+    /// Reading what they name panicked, which is a fault of this program.
+    #[error("reading the settings of images panicked")]
+    Panicked(#[source] tokio::task::JoinError),
     /// The policy cannot be used, or forbids what was asked for.
     #[error(transparent)]
     Policy(#[from] PolicyError),

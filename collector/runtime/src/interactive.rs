@@ -14,6 +14,7 @@ use crate::{
     plan::GadgetPlan,
     reader::Reader,
     status::{GadgetStatus, Reason, SourceStats, State, Status},
+    tasks::Tasks,
 };
 
 /// A gadget that is running.
@@ -32,7 +33,7 @@ pub enum StartError {
     #[error("failed to start the reader thread")]
     Reader(#[source] io::Error),
     /// The kernel said no.
-    #[error("{}", .0.text)]
+    #[error("{}", .0.text())]
     Refused(Reason),
     /// Loading panicked, which is a fault of this program.
     #[error("loading panicked: {0}")]
@@ -46,10 +47,10 @@ impl Interactive {
     /// The first thing the kernel or the system refused; nothing stays attached.
     pub async fn start(plan: GadgetPlan, image: String, host: Arc<Host>) -> Result<Self, StartError> {
         let status = Status::default();
-        let reader = Reader::start(status.clone()).map_err(StartError::Reader)?;
+        let reader = Reader::start(Tasks::new(), status.clone()).map_err(StartError::Reader)?;
         let state = GadgetStatus {
             state: State::Running,
-            reason: None,
+            reasons: Vec::new(),
             image,
             digest: Some(plan.programs.digest.to_string()),
             restarts: 0,

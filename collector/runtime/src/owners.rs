@@ -13,20 +13,20 @@ pub struct Owners {
     list: Arc<Mutex<Vec<Weak<Owner>>>>,
 }
 
-/// A gadget's place in the list; it leaves the list when this is dropped.
+/// A gadget's entry in the list; it leaves the list when this is dropped.
 #[derive(Debug)]
-pub struct Place {
+pub struct Registered {
     _owner: Arc<Owner>,
 }
 
 impl Owners {
     /// Enters a gadget.
-    pub fn enter(&self, owner: Owner) -> Place {
+    pub fn enter(&self, owner: Owner) -> Registered {
         let owner = Arc::new(owner);
         let mut list = self.list.lock().unwrap_or_else(PoisonError::into_inner);
         list.retain(|known| known.strong_count() > 0);
         list.push(Arc::downgrade(&owner));
-        Place { _owner: owner }
+        Registered { _owner: owner }
     }
 
     /// The gadgets in the list, in order of entering.

@@ -163,21 +163,21 @@ impl GadgetPlan {
             .ebpf
             .map(|ebpf| Object::parse(&gadget.name, ebpf))
             .transpose()
-            .map_err(|error| vec![Reason::new(ReasonKind::Object, &error)])?;
+            .map_err(|error| vec![Reason::hinted(ReasonKind::Object, error)])?;
         let kernel_types = image.kernel_types.map(|bytes| Btf::parse(bytes, None)).transpose();
         let kernel_types =
-            kernel_types.map_err(|error| vec![Reason::new(ReasonKind::Object, &error)])?.map(Arc::new);
+            kernel_types.map_err(|error| vec![Reason::new(ReasonKind::Object, error)])?.map(Arc::new);
         let mut metadata =
-            Metadata::parse(image.metadata).map_err(|error| vec![Reason::new(ReasonKind::Object, &error)])?;
+            Metadata::parse(image.metadata).map_err(|error| vec![Reason::new(ReasonKind::Object, error)])?;
         let mut reasons = annotate(gadget, &mut metadata);
         if let Err(error) = variables::customise(gadget, &mut metadata) {
-            reasons.push(fault(gadget, &ig_model::chain(&error)));
+            reasons.push(fault(gadget, error));
         }
         let discovered = object
             .as_ref()
             .map(|object| discover(object, &metadata))
             .transpose()
-            .map_err(|error| vec![Reason::new(ReasonKind::Object, &error)])?;
+            .map_err(|error| vec![Reason::new(ReasonKind::Object, error)])?;
         let Discovered { mut sources, mut params, network, mut warnings } = discovered.unwrap_or_default();
         params.extend(network);
         reasons.extend(draft::brought(operators, gadget, &metadata, &mut sources, &mut warnings));
@@ -187,7 +187,7 @@ impl GadgetPlan {
 
         let mut settings = variables::resolve(operators, gadget, &params, &metadata, &sources);
         warnings.extend(settings.warnings);
-        reasons.extend(settings.faults.into_iter().map(|text| fault(gadget, &text)));
+        reasons.extend(settings.faults.into_iter().map(|text| fault(gadget, text)));
         reasons.extend(draft::check(operators, gadget, &sources, &mut settings.operators));
         let walk = draft::Walk { operators, gadget, context, metadata: &metadata, object: object.as_ref() };
         let planned = walk.plan(sources, &settings.operators, &mut warnings).unwrap_or_else(|faults| {
@@ -197,13 +197,13 @@ impl GadgetPlan {
         let hooks =
             object.as_ref().map_or_else(|| Ok(BTreeMap::new()), |object| hooks::plan(object, &metadata));
         let hooks = hooks.unwrap_or_else(|faults| {
-            reasons.extend(faults.into_iter().map(|text| Reason { kind: ReasonKind::Object, text }));
+            reasons.extend(faults.into_iter().map(|text| Reason::new(ReasonKind::Object, text)));
             BTreeMap::new()
         });
         if object.is_none() && planned.is_empty() && reasons.is_empty() {
             let text =
                 "image has nothing to run: no eBPF program, and no operator that its gadget.yaml asks for";
-            reasons.push(Reason { kind: ReasonKind::Image, text: text.to_owned() });
+            reasons.push(Reason::new(ReasonKind::Image, text));
         }
         if !reasons.is_empty() {
             return Err(reasons);
@@ -264,22 +264,9 @@ impl GadgetPlan {
     }
 }
 
-impl Reason {
-    /// A reason from an error, with its chain of causes.
-    pub fn new(kind: ReasonKind, error: &dyn std::error::Error) -> Self {
-        Self { kind, text: ig_model::chain(error) }
-    }
-}
-
 /// A fault of the configuration, with the place of the gadget's section.
-fn fault(gadget: &Gadget, text: &str) -> Reason {
-    // A gadget that was asked for on the command line stands in no file.
-    let text = if gadget.at.line == 0 {
-        text.to_owned()
-    } else {
-        format!("{}: gadget `{}`: {text}", gadget.at, gadget.name)
-    };
-    Reason { kind: ReasonKind::Config, text }
+fn fault(gadget: &Gadget, problem: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Reason {
+    Reason::new(ReasonKind::Config, problem).located(&gadget.at, &gadget.name)
 }
 
 /// The programs that gadget.yaml attaches elsewhere than their sections say.
@@ -299,10 +286,7 @@ fn annotate(gadget: &Gadget, metadata: &mut Metadata) -> Vec<Reason> {
         .cloned()
         .chain(gadget.params.get(ANNOTATE).into_iter().flat_map(|list| split_escaped(list)))
         .filter(|entry| !entry.is_empty());
-    entries
-        .filter_map(|entry| metadata.annotate(&entry).err())
-        .map(|error| fault(gadget, &error.to_string()))
-        .collect()
+    entries.filter_map(|entry| metadata.annotate(&entry).err()).map(|error| fault(gadget, error)).collect()
 }
 
 /// Adds annotations from gadget.yaml and enumerators from the kernel.

@@ -15,7 +15,6 @@ mod sys;
 
 use std::{
     io,
-    panic::AssertUnwindSafe,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -23,7 +22,6 @@ use std::{
     thread,
 };
 
-use futures_util::FutureExt as _;
 use ig_model::KtimeNs;
 use ig_operators::{Sink, SinkId, SourceSchema};
 use tokio::{
@@ -31,7 +29,6 @@ use tokio::{
     task::LocalSet,
 };
 use tokio_util::sync::CancellationToken;
-use tracing::error;
 
 pub use emitted::EmitQueue;
 pub use fetch::{Fetcher, Schedule};
@@ -43,7 +40,8 @@ pub use sinks::AttachError;
 use crate::{
     owners::Owners,
     pipeline::{Handover, Pipeline},
-    status::{Reason, ReasonKind, State, Status},
+    status::{Reason, ReasonKind, Status},
+    tasks::Tasks,
 };
 use sinks::SinkOrder;
 
@@ -58,7 +56,6 @@ const READER_NICE: i32 = -10;
 pub struct Reader {
     jobs: mpsc::UnboundedSender<Job>,
     owners: Owners,
-    status: Status,
 }
 
 /// Whose records these are, for the log.
@@ -102,7 +99,6 @@ struct Job {
     handover: Handover,
     orders: mpsc::Receiver<Order>,
     exhausted: CancellationToken,
-    status: Status,
 }
 
 /// What a source can be told.
@@ -131,26 +127,26 @@ pub struct SourceHandle {
 }
 
 impl Reader {
-    /// Starts the thread; what goes wrong with a source later is told on `status`.
+    /// Starts the thread. A source that panics ends alone: `tasks` counts it, and `status` says so of its gadget.
     ///
     /// # Errors
     /// When the system has no thread or no event loop to give.
-    pub fn start(status: Status) -> io::Result<Self> {
+    pub fn start(tasks: Tasks, status: Status) -> io::Result<Self> {
         let (jobs, mut inbox) = mpsc::unbounded_channel::<Job>();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         thread::Builder::new().name("ig-reader".to_owned()).spawn(move || {
             // A ring of 2 MiB is full after 5 ms of 400,000 records a second: when processors are short the reader goes
             // first. `None` is this thread alone; without CAP_SYS_NICE it stays as it is.
             rustix::process::setpriority_process(None, READER_NICE).ok();
-            let tasks = LocalSet::new();
-            tasks.spawn_local(async move {
+            let sources = LocalSet::new();
+            sources.spawn_local(async move {
                 while let Some(job) = inbox.recv().await {
-                    tokio::task::spawn_local(supervise(job));
+                    tokio::task::spawn_local(guarded(job, tasks.clone(), status.clone()));
                 }
             });
-            runtime.block_on(tasks);
+            runtime.block_on(sources);
         })?;
-        Ok(Self { jobs, owners: Owners::default(), status })
+        Ok(Self { jobs, owners: Owners::default() })
     }
 
     /// The gadgets whose sources are read, by their programs.
@@ -169,8 +165,7 @@ impl Reader {
         };
         // The thread outlives every sender; if it is gone the process is ending and orders answer at once.
         let exhausted = CancellationToken::new();
-        let (status, token) = (self.status.clone(), exhausted.clone());
-        let job = Job { name, feed, pipeline, handover, orders: inbox, exhausted: token, status };
+        let job = Job { name, feed, pipeline, handover, orders: inbox, exhausted: exhausted.clone() };
         drop(self.jobs.send(job));
         SourceHandle { orders, exhausted, sinks: Arc::default() }
     }
@@ -249,22 +244,20 @@ impl SourceHandle {
     }
 }
 
-/// Reads a source to its end. One that panics ends alone, by name: the others on this thread go on.
-async fn supervise(job: Job) {
-    let (name, status, exhausted) = (job.name.clone(), job.status.clone(), job.exhausted.clone());
-    let Err(panic) = AssertUnwindSafe(run(job)).catch_unwind().await else { return };
-    let message = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
-    let message = message.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_default();
-    let SourceName { gadget, source } = &name;
-    error!(name: "source.panicked", gadget, source, panic = message, "its records are not read any more");
-    let text = format!("data source `{source}` is not read any more: its task panicked: {message}");
-    status.set(gadget, State::Degraded, Some(Reason { kind: ReasonKind::Transient, text }));
-    // Nothing will come from it: whoever waits for the end need not wait for this one.
-    exhausted.cancel();
+/// Reads a source to its end. One that panics gives nothing any more, which degrades its gadget.
+async fn guarded(job: Job, tasks: Tasks, status: Status) {
+    let SourceName { gadget, source } = job.name.clone();
+    let exhausted = job.exhausted.clone();
+    if let Err(panic) = tasks.caught("source", run(job)).await {
+        let text = format!("data source `{source}` gives nothing any more: {panic}");
+        status.degrade(&gadget, Reason::new(ReasonKind::Object, text));
+        // Nobody may wait for what does not come.
+        exhausted.cancel();
+    }
 }
 
 async fn run(job: Job) {
-    let Job { name, feed, pipeline, handover, orders, exhausted, status: _ } = job;
+    let Job { name, feed, pipeline, handover, orders, exhausted } = job;
     match feed {
         Feed::Ring(feed) => stream::run(*feed, name, pipeline, handover, orders).await,
         Feed::Perf(feed) => stream::run(*feed, name, pipeline, handover, orders).await,

@@ -9,7 +9,8 @@ use std::{
     time::SystemTime,
 };
 
-use ig_model::{LossCounters, Losses};
+use ig_model::Losses;
+pub use ig_model::{LossCounters, Reason, ReasonKind};
 use ig_operators::{SinkLedger, operator::StageCounter};
 
 /// Numbers of one data source since the gadget was first started under its name.
@@ -193,75 +194,13 @@ impl State {
     }
 }
 
-/// Why a gadget is not simply running; a closed set, so that it can be a label.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum ReasonKind {
-    /// The image is not in the store, or not usable.
-    Image,
-    /// A rule forbids the image, or nobody trusted has signed it.
-    Untrusted,
-    /// The eBPF object is malformed.
-    Object,
-    /// A parameter, filter or metric does not fit the gadget.
-    Config,
-    /// The kernel has no such hook.
-    MissingHook,
-    /// The kernel's verifier said no.
-    Verifier,
-    /// A capability is missing.
-    Permission,
-    /// The kernel lacks a feature.
-    Kernel,
-    /// Another gadget already exports a metric of that name.
-    MetricConflict,
-    /// Something that may pass: memory, descriptors, a busy resource.
-    Transient,
-}
-
-impl ReasonKind {
-    /// The word used as a label.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Image => "image",
-            Self::Untrusted => "untrusted",
-            Self::Object => "object",
-            Self::Config => "config",
-            Self::MissingHook => "missing_hook",
-            Self::Verifier => "verifier",
-            Self::Permission => "permission",
-            Self::Kernel => "kernel",
-            Self::MetricConflict => "metric_conflict",
-            Self::Transient => "transient",
-        }
-    }
-
-    /// Whether the machine, not the file or the image, stands in the way.
-    pub fn is_of_the_machine(self) -> bool {
-        matches!(self, Self::MissingHook | Self::Kernel)
-    }
-
-    /// Whether trying again without a change of the configuration can help.
-    pub fn may_pass(self) -> bool {
-        matches!(self, Self::Image | Self::Transient)
-    }
-}
-
-/// A reason in words, with its kind.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Reason {
-    /// Kind, for labels and decisions.
-    pub kind: ReasonKind,
-    /// What happened, on what, and what to do.
-    pub text: String,
-}
-
 /// Everything known about one gadget.
 #[derive(Clone, Debug)]
 pub struct GadgetStatus {
     /// Where it stands.
     pub state: State,
-    /// Why, unless it is simply running.
-    pub reason: Option<Reason>,
+    /// Why, unless it is simply running; the first one is the label.
+    pub reasons: Vec<Reason>,
     /// The image as written in the configuration.
     pub image: String,
     /// Digest of the image in force, when known.
@@ -286,7 +225,7 @@ pub struct ReloadStatus {
     /// Hash of the configuration in force.
     pub hash: String,
     /// Faults of the last refused one, none after a success.
-    pub faults: Vec<String>,
+    pub faults: Vec<Reason>,
 }
 
 /// The shared board of gadget states and the fate of the configuration.
@@ -320,10 +259,20 @@ impl Status {
     }
 
     /// Moves a gadget to a state.
-    pub fn set(&self, name: &str, state: State, reason: Option<Reason>) {
+    pub fn set(&self, name: &str, state: State, reasons: Vec<Reason>) {
         self.gadget(name, |gadget| {
             gadget.state = state;
-            gadget.reason = reason;
+            gadget.reasons = reasons;
+        });
+    }
+
+    /// Notes that a gadget that runs does not do all it should.
+    pub fn degrade(&self, name: &str, reason: Reason) {
+        self.gadget(name, |gadget| {
+            if matches!(gadget.state, State::Running | State::Degraded) {
+                gadget.state = State::Degraded;
+                gadget.reasons.push(reason);
+            }
         });
     }
 

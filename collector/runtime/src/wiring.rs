@@ -70,7 +70,7 @@ pub(crate) fn build(plan: SourcePlan, loaded: &Loaded, host: &Host) -> Result<Bu
     let SourcePlan { schema, parts, measures, sinks, .. } = plan;
     let (mut steps, mut counters) = (Vec::new(), Vec::new());
     for part in parts {
-        let ready = part.build(loaded, host).map_err(|error| Reason::new(ReasonKind::Transient, &error))?;
+        let ready = part.build(loaded, host).map_err(|error| Reason::new(ReasonKind::Transient, error))?;
         steps.extend(ready.step);
         counters.extend(ready.counters);
     }
@@ -90,13 +90,13 @@ pub(crate) fn wire(
     for PlannedMeasure { plan, place } in planned {
         match registry.register(plan.table_spec(place), plan.labeler()) {
             Ok(registration) => {
-                refusals.extend(registration.refused.into_iter().map(|refusal| Reason {
-                    kind: ReasonKind::MetricConflict,
-                    text: format!("metric `{}` is not exported: {}", refusal.metric, refusal.reason),
+                refusals.extend(registration.refused.into_iter().map(|refusal| {
+                    let text = format!("metric `{}` is not exported: {}", refusal.metric, refusal.reason);
+                    Reason::new(ReasonKind::MetricConflict, text)
                 }));
                 measures.push(Measure::new(&plan, registration.table));
             }
-            Err(error) => refusals.push(Reason::new(ReasonKind::MetricConflict, &error)),
+            Err(error) => refusals.push(Reason::new(ReasonKind::MetricConflict, error)),
         }
     }
     let stats = status.source(gadget, schema.name());
@@ -106,7 +106,7 @@ pub(crate) fn wire(
     Pipeline::new(schema, Stages::new(steps), Outlets::new(measures, sinks), stats)
 }
 
-fn feed_reason(error: &FeedError) -> Reason {
+fn feed_reason(error: FeedError) -> Reason {
     let kind = match error.kind() {
         FeedErrorKind::Permission => ReasonKind::Permission,
         FeedErrorKind::Kernel => ReasonKind::Kernel,
@@ -123,27 +123,27 @@ pub(crate) fn feed<'a>(
     loaded: &Loaded,
     host: &Host,
 ) -> Result<Feed, Reason> {
-    let missing = |what: String| Reason { kind: ReasonKind::Object, text: what };
+    let missing = |what: String| Reason::new(ReasonKind::Object, what);
     let map = |name: &str| map(name).ok_or_else(|| missing(format!("the object has no map `{name}`")));
-    let copy = |map: &Map| map.try_clone().map_err(|error| Reason::new(ReasonKind::Transient, &error));
+    let copy = |map: &Map| map.try_clone().map_err(|error| Reason::new(ReasonKind::Transient, error));
     let fetcher = match &plan.schema.source().origin {
         Origin::Tracer { map: name } => {
             let buffer = map(name)?;
             if buffer.kind() == MapType::PERF_EVENT_ARRAY {
                 return PerfFeed::open(name, copy(buffer)?.into())
                     .map(|perf| Feed::Perf(Box::new(perf)))
-                    .map_err(|error| Reason::new(ReasonKind::Transient, &error));
+                    .map_err(|error| Reason::new(ReasonKind::Transient, error));
             }
             let lost = map(&format!("{name}_lost_samples")).ok().map(copy).transpose()?.map(OwnedFd::from);
             return RingFeed::open(name, copy(buffer)?.into(), buffer.max_entries() as usize, lost)
                 .map(|ring| Feed::Ring(Box::new(ring)))
-                .map_err(|error| Reason::new(ReasonKind::Transient, &error));
+                .map_err(|error| Reason::new(ReasonKind::Transient, error));
         }
         Origin::Operator { operator } => {
             let unknown = || missing(format!("operator `{operator}` is unknown"));
             match plan.feed.as_ref().ok_or_else(unknown)? {
                 SourceFeed::Gathered(feed) => {
-                    let feed = GatherFeed::open(feed.as_ref(), host).map_err(|error| feed_reason(&error))?;
+                    let feed = GatherFeed::open(feed.as_ref(), host).map_err(feed_reason)?;
                     Fetcher::Gathered(feed)
                 }
                 SourceFeed::Emitted => {

@@ -60,7 +60,7 @@ fn images(checker: &mut Checker<'_>, fields: Fields<'_>) -> Images {
         },
         mirrors: mirrors.collect(),
         policy: fields.node.map(|node| policy(source, node)).unwrap_or_default(),
-        at: fields.node.map(|node| source.position(node.span)).unwrap_or_default(),
+        at: fields.node.map(|node| source.position(node.span)).unwrap_or_default().into(),
     };
     if let Some(node) = fields.node("refresh-interval")
         && images.pull != Pull::Always
@@ -81,7 +81,7 @@ fn policy(source: &Source, images: &Node) -> ImagePolicy {
     let verify = images.get("verify");
     let notation = verify.and_then(|verify| verify.get("notation"));
     ImagePolicy {
-        at: source.position(images.span),
+        at: source.position(images.span).into(),
         verify: verify.and_then(|verify| read.boolean(verify, "required")),
         local_builds: verify.and_then(|verify| read.boolean(verify, "local-builds")),
         public_keys: verify.and_then(|verify| read.list(verify, "public-keys", |text| read.material(text))),

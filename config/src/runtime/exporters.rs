@@ -7,7 +7,7 @@ use std::{
 
 use ig_model::otlp::OtlpSettings;
 
-use crate::Position;
+use crate::{NotCompared, Position};
 
 /// Where metrics go.
 #[derive(Clone, Debug, PartialEq)]
@@ -42,11 +42,11 @@ pub struct Prometheus {
     /// Address and port to listen on; port 0 lets the kernel choose.
     pub listen: SocketAddr,
     /// Where it is written.
-    pub at: Position,
+    pub at: NotCompared<Position>,
 }
 
 impl Default for Prometheus {
     fn default() -> Self {
-        Self { listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 2224)), at: Position::default() }
+        Self { listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 2224)), at: NotCompared::default() }
     }
 }

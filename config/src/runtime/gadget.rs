@@ -4,11 +4,11 @@ use std::{collections::BTreeMap, time::Duration};
 
 use ig_model::InstrumentKind;
 
-use crate::Position;
+use crate::{NotCompared, Position};
 
 /// One gadget to keep running.
 ///
-/// Two gadgets are equal when nothing that matters to their running differs; see [`Position`].
+/// Two gadgets are equal when nothing that matters to their running differs; see [`NotCompared`].
 #[derive(Clone, Debug, PartialEq)]
 pub struct Gadget {
     /// Its name, unique in the running set.
@@ -36,7 +36,7 @@ pub struct Gadget {
     /// What a `kind: instance-spec` manifest says beside the above; `None` for gadgets of a runtime-config.
     pub manifest: Option<InstanceSpec>,
     /// Where it is written.
-    pub at: Position,
+    pub at: NotCompared<Position>,
 }
 
 impl Default for Gadget {
@@ -55,7 +55,7 @@ impl Default for Gadget {
             exporters: None,
             series_limit: None,
             manifest: None,
-            at: Position::default(),
+            at: NotCompared::default(),
         }
     }
 }
@@ -94,7 +94,7 @@ pub struct Metric {
     /// The buckets of a histogram; `None` leaves them to the default.
     pub buckets: Option<Buckets>,
     /// Where it is written.
-    pub at: Position,
+    pub at: NotCompared<Position>,
 }
 
 /// A label of a metric's series.
@@ -105,7 +105,7 @@ pub struct Label {
     /// The field it is read from.
     pub field: String,
     /// Where it is written.
-    pub at: Position,
+    pub at: NotCompared<Position>,
 }
 
 /// The upper bounds of a histogram's buckets; the one without bound is not written.

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
-use crate::{Position, policy::ImagePolicy};
+use crate::{NotCompared, Position, policy::ImagePolicy};
 
 /// Where gadget images come from and which are trusted.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -23,7 +23,7 @@ pub struct Images {
     /// may forbid what is looser than itself.
     pub policy: ImagePolicy,
     /// Where it is written.
-    pub at: Position,
+    pub at: NotCompared<Position>,
 }
 
 /// Bounds on what is fetched and stored.

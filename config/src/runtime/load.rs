@@ -377,11 +377,11 @@ fn conflicts(drafts: &[Draft<'_>]) -> Vec<Fault> {
             let (kind, at) = first.entry(exposed(&metric.name)).or_insert((metric.kind, &metric.at));
             if *kind != metric.kind {
                 let path = join(&draft.path, "metrics");
-                let Position { line, column, .. } = metric.at;
+                let Position { line, column, .. } = *metric.at;
                 let span = Span { line, column, end_line: line, end_column: column };
                 let problem = "metric has another type elsewhere";
                 let fault = draft.document.source.fault(span, path, problem);
-                faults.push(fault.value(&metric.name).other((*at).clone()).hint("rename one of them"));
+                faults.push(fault.value(&metric.name).other(at.cloned()).hint("rename one of them"));
             }
         }
     }
@@ -397,10 +397,7 @@ fn exposed(name: &str) -> String {
 
 fn sorted(mut faults: Vec<Fault>) -> Vec<Fault> {
     // Stable, so that faults at one place keep the order they were found in.
-    faults.sort_by(|a, b| {
-        let place = |fault: &Fault| (std::sync::Arc::clone(&fault.at.file), fault.at.line, fault.at.column);
-        place(a).cmp(&place(b))
-    });
+    faults.sort_by(|a, b| a.at.cmp(&b.at));
     if let Some(more) = faults.len().checked_sub(MAX_FAULTS).filter(|more| *more > 0)
         && let Some(last) = faults.get(MAX_FAULTS).map(|fault| fault.at.clone())
     {

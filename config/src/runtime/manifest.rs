@@ -90,7 +90,7 @@ pub(super) fn gadget(checker: &mut Checker<'_>, root: &Node) -> Option<Gadget> {
         image: image?,
         params,
         manifest: Some(InstanceSpec { id: text("id"), tags: list("tags"), nodes: list("nodes") }),
-        at: checker.source.position(root.span),
+        at: checker.source.position(root.span).into(),
         ..Gadget::default()
     })
 }

@@ -5,7 +5,8 @@ use std::{path::Path, sync::Arc, time::Duration};
 use ig_model::Host;
 use ig_runtime::{
     Collector, CollectorOptions, StartError,
-    status::{Board, State},
+    collector::commands,
+    status::{Board, Reason, State},
 };
 use tracing::warn;
 
@@ -36,14 +37,17 @@ pub(super) async fn collect(
             .collect(),
     };
     // Before the start, so that a signal during a slow start is not lost.
-    let events = signals::listen().map_err(|error| Failure::new(&error))?;
-    let mut collector = Collector::start(options).await.map_err(|error| match error {
-        StartError::Config(ref faults) => Failure::config(format!("{error}\n{}", faults.join("\n")))
+    let (sender, receiver) = commands();
+    signals::listen(sender).map_err(|error| Failure::new(&error))?;
+    let mut collector = Collector::start(options, receiver).await.map_err(|error| match error {
+        StartError::Config(ref faults) => Failure::config(format!("{error}\n{}", lines(faults)))
             .hint("nothing was started; `ig config check` tests a file without root"),
         ref other => Failure::new(other),
     })?;
-    greet(&file.display().to_string(), &collector);
-    collector.run(events).await;
+    if !collector.is_stopping() {
+        greet(&file.display().to_string(), &collector);
+    }
+    collector.run().await;
     eprintln!("stopping: draining for up to {} s (again to end at once)", STOP_PATIENCE.as_secs());
     let left = collector.stop(STOP_PATIENCE).await;
     if left.tasks > 0 || left.otlp_bytes > 0 {
@@ -51,6 +55,11 @@ pub(super) async fn collect(
     }
     eprintln!("stopped");
     Ok(())
+}
+
+/// One line for each.
+fn lines(reasons: &[Reason]) -> String {
+    reasons.iter().map(Reason::text).collect::<Vec<_>>().join("\n")
 }
 
 /// Says what runs and where to look.
@@ -75,9 +84,9 @@ fn table(board: &Board) -> String {
         .gadgets
         .iter()
         .map(|(name, gadget)| {
-            let reason =
-                gadget.reason.as_ref().map(|reason| format!(": {}", reason.text)).unwrap_or_default();
-            format!("  {name:width$}  {}{reason}\n", gadget.state.name())
+            let colon = if gadget.reasons.is_empty() { "" } else { ": " };
+            let reasons = Reason::join(&gadget.reasons);
+            format!("  {name:width$}  {}{colon}{reasons}\n", gadget.state.name())
         })
         .collect()
 }

@@ -8,7 +8,7 @@ use ig_image::Reference;
 use ig_model::{Host, Loss};
 use ig_operators::{FormatContext, arrange, format::Accounts};
 use ig_runtime::{
-    collector::Event,
+    collector::{Command, commands},
     interactive::Interactive,
     plan::{GadgetPlan, ImageParts, PlanContext, Purpose},
     status::{Reason, SourceStats},
@@ -31,7 +31,8 @@ pub(super) async fn watch(
     arguments: &[OsString],
     host: Arc<Host>,
 ) -> Result<(), Failure> {
-    let mut events = signals::listen().map_err(|error| Failure::new(&error))?;
+    let (sender, mut events) = commands();
+    signals::listen(sender).map_err(|error| Failure::new(&error))?;
     let reference = Reference::parse(image).map_err(|error| Failure::config(error.to_string()))?;
     // Flags after the image count as well: they may say where it comes from.
     let images = flags::peek(arguments).unwrap_or_else(|| before.clone());
@@ -65,7 +66,7 @@ pub(super) async fn watch(
         annotate: images.annotate.clone(),
         ..Gadget::default()
     };
-    let described = GadgetPlan::new(&spec, &parts, &context).map_err(refusal)?;
+    let described = GadgetPlan::new(&spec, &parts, &context).map_err(|reasons| refusal(&reasons))?;
     let parsed = flags::parse(image, arguments, &gadget_flags(&described), fields_help(&described));
     let mut parsed = match parsed {
         Ok(parsed) => parsed,
@@ -79,7 +80,7 @@ pub(super) async fn watch(
     rows.check(&sources)?;
     drop(described);
     let spec = Gadget { params: parsed.params, ..spec };
-    let mut plan = GadgetPlan::new(&spec, &parts, &context).map_err(refusal)?;
+    let mut plan = GadgetPlan::new(&spec, &parts, &context).map_err(|reasons| refusal(&reasons))?;
     let output = rows.output();
     // Last of all: a table prints its header when it is opened, and a wrong flag must print nothing.
     plan.open_sinks(&rows).map_err(|problems| Failure::config(problems.join("\n")))?;
@@ -146,9 +147,9 @@ fn unknown<'a>(what: &str, name: &str, known: impl Iterator<Item = &'a str>) -> 
     }
 }
 
-async fn stop_requested(events: &mut tokio::sync::mpsc::Receiver<Event>) {
-    while let Some(event) = events.recv().await {
-        if event == Event::Stop {
+async fn stop_requested(events: &mut tokio::sync::mpsc::Receiver<Command>) {
+    while let Some(command) = events.recv().await {
+        if matches!(command, Command::Stop) {
             return;
         }
     }
@@ -192,9 +193,9 @@ fn answer(error: &clap::Error) -> Result<(), Failure> {
     Ok(())
 }
 
-fn refusal(reasons: Vec<Reason>) -> Failure {
+fn refusal(reasons: &[Reason]) -> Failure {
     let is_usage = reasons.iter().any(|reason| reason.kind == ig_runtime::status::ReasonKind::Config);
-    let text = reasons.into_iter().map(|reason| reason.text).collect::<Vec<_>>().join("\n");
+    let text = reasons.iter().map(Reason::text).collect::<Vec<_>>().join("\n");
     if is_usage { Failure::config(text) } else { Failure::text(text) }
 }
 

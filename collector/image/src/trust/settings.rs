@@ -98,7 +98,7 @@ impl Settings {
     /// [`MaterialError`] if a file that it names cannot be read or is open to others.
     pub fn of_policy(policy: &ImagePolicy, trustee: Trustee) -> Result<Self, MaterialError> {
         let material = |item: &At<policy::Material>| {
-            let origin = Origin::At(item.at.clone());
+            let origin = Origin::At(item.at.cloned());
             match &item.value {
                 policy::Material::Text(text) => Ok(Stated::new(text.clone().into_bytes().into(), origin)),
                 policy::Material::File(path) => Material::read(path, trustee, origin),
@@ -106,13 +106,13 @@ impl Settings {
         };
         let materials = |list: &At<Vec<At<policy::Material>>>| {
             let items: Result<Vec<_>, _> = list.value.iter().map(material).collect();
-            Ok(Stated::new(items?, Origin::At(list.at.clone())))
+            Ok(Stated::new(items?, Origin::At(list.at.cloned())))
         };
-        let flag = |value: &At<bool>| Stated::new(value.value, Origin::At(value.at.clone()));
+        let flag = |value: &At<bool>| Stated::new(value.value, Origin::At(value.at.cloned()));
         let texts = |list: &At<Vec<At<String>>>| {
             let items = list.value.iter();
-            let items = items.map(|item| Stated::new(item.value.clone(), Origin::At(item.at.clone())));
-            Stated::new(items.collect(), Origin::At(list.at.clone()))
+            let items = items.map(|item| Stated::new(item.value.clone(), Origin::At(item.at.cloned())));
+            Stated::new(items.collect(), Origin::At(list.at.cloned()))
         };
         Ok(Self {
             verify: policy.verify.as_ref().map(flag),

@@ -114,7 +114,7 @@ impl Operator for MeasureOperator {
 }
 
 fn at(metric: &Metric, text: String) -> Fault {
-    Fault { kind: FaultKind::Config, at: Some(metric.at.clone()), text }
+    Fault { kind: FaultKind::Config, at: Some(metric.at.cloned()), text }
 }
 
 fn place(context: &PlanContext<'_>, source: &str) -> TablePlace {

@@ -35,7 +35,12 @@ impl Files {
             );
         });
         let subscription = follower.ok().map(|follower| follower.subscribe(base));
-        Self { subscription, images: Vec::new(), changed: Changed::default() }
+        Self { subscription, ..Self::not_followed() }
+    }
+
+    /// Follows nothing: reloads come by command alone.
+    pub(super) fn not_followed() -> Self {
+        Self { subscription: None, images: Vec::new(), changed: Changed::default() }
     }
 
     /// Follows what was put in as well, what `config` names, and what the way to images was made from.

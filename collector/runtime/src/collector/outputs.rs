@@ -122,6 +122,7 @@ impl Outputs {
             registry.clone(),
             Arc::new(handles.clone()),
             version,
+            tasks.clone(),
         )));
         let source = PageSource::new(
             registry.clone(),

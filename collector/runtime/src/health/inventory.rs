@@ -136,6 +136,11 @@ pub const INVENTORY: &[OwnMetric] = &[
     gauge("ig_config_reload_timestamp_seconds", &[], "When the configuration in force was applied"),
     gauge("ig_config_reload_faults", &[], "Faults of the last reload, 0 if it was carried out"),
     gauge("ig_config_info", &["hash"], "Always 1; the label is the hash of the configuration in force"),
+    counter(
+        "ig_task_panics",
+        &["task"],
+        "Tasks of the collector that panicked, a fault of the collector; each is in the log",
+    ),
     gauge("process_resident_memory_bytes", &[], "Resident memory of the collector"),
     gauge("process_virtual_memory_bytes", &[], "Virtual memory of the collector"),
     counter("process_cpu_seconds", &[], "User and system CPU time of the collector"),

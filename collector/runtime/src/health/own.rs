@@ -17,7 +17,10 @@ use prometheus_client::{
 };
 
 use super::{inventory::INVENTORY, process::Process};
-use crate::status::{Board, State, Status};
+use crate::{
+    status::{Board, State, Status},
+    tasks::Tasks,
+};
 
 /// Where the numbers come from.
 pub trait OwnSources: fmt::Debug + Send + Sync + 'static {
@@ -32,6 +35,7 @@ pub struct OwnMetrics {
     series: Registry,
     sources: Arc<dyn OwnSources>,
     version: &'static str,
+    tasks: Tasks,
 }
 
 /// Label values and number of each sample, by metric name.
@@ -44,8 +48,9 @@ impl OwnMetrics {
         series: Registry,
         sources: Arc<dyn OwnSources>,
         version: &'static str,
+        tasks: Tasks,
     ) -> Self {
-        Self { status, series, sources, version }
+        Self { status, series, sources, version, tasks }
     }
 
     fn samples(&self) -> Samples {
@@ -61,6 +66,9 @@ impl OwnMetrics {
         });
         self.series(&mut put);
         self.otlp(&mut put);
+        for (task, panics) in self.tasks.panics() {
+            put("ig_task_panics", &[task], panics as f64);
+        }
         process(&mut put);
         samples
     }
@@ -117,7 +125,7 @@ fn gadgets(board: &Board, put: &mut dyn FnMut(&'static str, &[&str], f64)) {
         for state in State::ALL {
             put("ig_gadget_state", &[name, state.name()], f64::from(u8::from(gadget.state == state)));
         }
-        if let Some(reason) = &gadget.reason {
+        if let Some(reason) = gadget.reasons.first() {
             put("ig_gadget_reason", &[name, reason.kind.name()], 1.0);
         }
         put("ig_gadget_restarts", &[name], gadget.restarts as f64);

@@ -42,7 +42,7 @@ pub(super) fn brought(
                 let text = format!(
                     "data source `{name}` is declared twice: by the eBPF object and under `operator`"
                 );
-                reasons.push(Reason { kind: ReasonKind::Object, text });
+                reasons.push(Reason::new(ReasonKind::Object, text));
             } else {
                 sources.push(source);
             }
@@ -128,11 +128,10 @@ impl Walk<'_> {
 
 fn reason(gadget: &Gadget, fault: Fault) -> Reason {
     match (fault.kind, fault.at) {
-        (FaultKind::Image, _) => Reason { kind: ReasonKind::Object, text: fault.text },
-        (FaultKind::Config, None) => self::fault(gadget, &fault.text),
-        (FaultKind::Config, Some(at)) => Reason {
-            kind: ReasonKind::Config,
-            text: format!("{at}: gadget `{}`: {}", gadget.name, fault.text),
-        },
+        (FaultKind::Image, _) => Reason::new(ReasonKind::Object, fault.text),
+        (FaultKind::Config, None) => self::fault(gadget, fault.text),
+        (FaultKind::Config, Some(at)) => {
+            Reason::new(ReasonKind::Config, fault.text).located(&at, &gadget.name)
+        }
     }
 }

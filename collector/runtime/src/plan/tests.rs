@@ -28,7 +28,8 @@ use super::{GadgetPlan, ImageParts, PlanContext, Purpose, SinkFactory};
 use crate::{
     instance::Built,
     reader::Reader,
-    status::{GadgetStatus, State, Status},
+    status::{GadgetStatus, Reason, State, Status},
+    tasks::Tasks,
 };
 
 /// Brings the numbers from 1 to 10, says of each whether it is even, and drops those below a parameter.
@@ -173,7 +174,7 @@ fn planned(field: &'static str, filter: &str) -> Result<GadgetPlan, String> {
     };
     let operators = Operators::standard().with(Box::new(Numbers { field }));
     GadgetPlan::with_operators(&operators, &gadget, &image, &context)
-        .map_err(|reasons| reasons.into_iter().map(|reason| reason.text).collect::<Vec<_>>().join("\n"))
+        .map_err(|reasons| reasons.iter().map(Reason::text).collect::<Vec<_>>().join("\n"))
 }
 
 /// Scenario: an operator that no other code knows brings a data source, a parameter and a field, and drops records; the
@@ -188,14 +189,14 @@ async fn an_operator_is_one_folder_and_one_line() {
         (Status::default(), Registry::new(RegistryLimits { series_total: 0 }, Arc::new(Verbatim)));
     let state = GadgetStatus {
         state: State::Running,
-        reason: None,
+        reasons: Vec::new(),
         image: String::new(),
         digest: None,
         restarts: 0,
         sources: BTreeMap::new(),
     };
     status.with(|board| board.gadgets.insert("count".to_owned(), state));
-    let reader = Reader::start(status.clone()).unwrap();
+    let reader = Reader::start(Tasks::new(), status.clone()).unwrap();
     let built = Built::new(plan, &Host::of([])).unwrap();
     let (running, refusals) = built.start(&reader, &registry, &status, None).await;
     assert!(refusals.is_empty());

@@ -1,6 +1,6 @@
-//! Sources that stages feed, with sinks that come and go, and stages and sinks that misbehave.
+//! Sources that stages feed, with sinks that come and go; sources, stages and sinks that misbehave.
 
-use std::sync::Mutex;
+use std::{collections::BTreeMap, sync::Mutex, time::Duration};
 
 use ig_datasource::{DataSource, Field, Origin, SourceKind};
 use ig_model::{BootClock, FieldKind, Loss};
@@ -10,7 +10,7 @@ use ig_operators::{
 };
 
 use super::*;
-use crate::status::{GadgetStatus, SourceStats};
+use crate::status::{GadgetStatus, SourceStats, State};
 
 /// number u32 @0
 fn schema(name: &str) -> SourceSchema {
@@ -109,8 +109,22 @@ impl Source {
     }
 }
 
+fn status(gadgets: &[&str]) -> Status {
+    let state = GadgetStatus {
+        state: State::Running,
+        reasons: Vec::new(),
+        image: String::new(),
+        digest: None,
+        restarts: 0,
+        sources: BTreeMap::new(),
+    };
+    let status = Status::default();
+    status.with(|board| board.gadgets.extend(gadgets.iter().map(|name| ((*name).to_owned(), state.clone()))));
+    status
+}
+
 fn reader() -> Reader {
-    Reader::start(Status::default()).unwrap()
+    Reader::start(Tasks::new(), Status::default()).unwrap()
 }
 
 /// Scenario: a sink is attached while records come, and taken away again, twice; one that is not there is taken away.
@@ -274,17 +288,8 @@ async fn a_sink_that_never_takes_is_counted() {
 /// other one goes on.
 #[tokio::test]
 async fn a_stage_that_panics_ends_its_source_alone() {
-    let status = Status::default();
-    let state = GadgetStatus {
-        state: State::Running,
-        reason: None,
-        image: String::new(),
-        digest: None,
-        restarts: 0,
-        sources: std::collections::BTreeMap::new(),
-    };
-    status.with(|board| board.gadgets.insert("gadget".to_owned(), state));
-    let reader = Reader::start(status.clone()).unwrap();
+    let status = status(&["gadget"]);
+    let reader = Reader::start(Tasks::new(), status.clone()).unwrap();
     let kept = Kept::new();
     let healthy = Source::start(&reader, "healthy", Vec::new(), vec![Box::new(kept.clone())]);
     let mut seen = 0;
@@ -301,8 +306,45 @@ async fn a_stage_that_panics_ends_its_source_alone() {
     assert_eq!(kept.numbers(), [0, 1, 2, 3, 4]);
     let (state, text) = status.with(|board| {
         let gadget = &board.gadgets["gadget"];
-        (gadget.state, gadget.reason.clone().map(|reason| reason.text).unwrap_or_default())
+        (gadget.state, Reason::join(&gadget.reasons))
     });
     assert_eq!(state, State::Degraded);
     assert!(text.contains("`sick`") && text.contains("the third one"), "{text}");
+}
+
+/// Scenario: of two gadgets with a source each, one panics at its first fetch.
+/// Guarantees: its gadget is degraded with a reason that names the source, the panic is counted, nobody who waits for the
+/// source waits for ever, and the other gadget is read and stays as it is.
+#[tokio::test]
+async fn a_source_that_panics_ends_alone() {
+    let (tasks, board) = (Tasks::new(), status(&["sick", "well"]));
+    let reader = Reader::start(tasks.clone(), board.clone()).unwrap();
+    let read = |gadget: &str, fetcher: Fetcher| {
+        let name = SourceName { gadget: gadget.to_owned(), source: "events".to_owned() };
+        let stats = board.source(gadget, "events");
+        let pipeline =
+            Pipeline::new(Arc::new(schema("events")), Stages::default(), Outlets::default(), stats);
+        let schedule = Schedule {
+            interval: Duration::from_hours(1),
+            first: None,
+            count: 1,
+            at_start: true,
+            at_end: false,
+        };
+        reader.read(name, Feed::Fetched(fetcher, schedule), pipeline, Handover::None)
+    };
+    let sick = read("sick", Fetcher::Iterator(Box::new(|| panic!("as it was told"))));
+    let well = read("well", Fetcher::Iterator(Box::new(|| Ok(Vec::new()))));
+    sick.exhausted().await;
+    well.exhausted().await;
+    sick.stop().await;
+    well.stop().await;
+
+    let of = |name: &str| board.with(|board| board.gadgets[name].clone());
+    let reasons = of("sick").reasons;
+    let expected = "data source `events` gives nothing any more: task `source` panicked: as it was told";
+    assert_eq!((of("sick").state, reasons[0].kind), (State::Degraded, ReasonKind::Object));
+    assert_eq!(reasons[0].text(), expected);
+    assert_eq!((of("well").state, of("well").sources["events"].fetches.load()), (State::Running, 1));
+    assert_eq!(tasks.panics(), BTreeMap::from([("source", 1)]));
 }

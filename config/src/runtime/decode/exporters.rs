@@ -16,7 +16,7 @@ pub(super) fn exporters(checker: &mut Checker<'_>, fields: Fields<'_>) -> Export
         let at = checker.source.position(node.span);
         let default = Prometheus::default();
         let listen = fields.object("prometheus").address("listen").unwrap_or(default.listen);
-        Prometheus { listen, at }
+        Prometheus { listen, at: at.into() }
     });
     let otlp = fields.entries("otlp").iter().filter_map(|entry| {
         let exporter = otlp(checker, entry)?;

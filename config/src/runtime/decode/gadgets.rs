@@ -32,7 +32,7 @@ pub(in crate::runtime) fn gadget(checker: &mut Checker<'_>, node: &Node, path: &
         exporters: fields.node("exporters").and_then(Node::as_sequence).map(|_| fields.texts("exporters")),
         series_limit: fields.object("limits").whole("series"),
         manifest: None,
-        at: checker.source.position(node.span),
+        at: checker.source.position(node.span).into(),
     })
 }
 
@@ -45,7 +45,7 @@ fn metrics(checker: &mut Checker<'_>, fields: Fields<'_>, path: &str) -> Vec<Met
             let span = node.get("name").map_or(node.span, |name| name.span);
             let fault = checker.source.fault(span, join(&path, "name"), "metric is written twice");
             let name = checker.source.shown(span, &metric.name);
-            checker.push(fault.value(name).other(first.at.clone()));
+            checker.push(fault.value(name).other(first.at.cloned()));
         }
         metrics.push(metric);
     }
@@ -101,7 +101,7 @@ fn metric(checker: &mut Checker<'_>, node: &Node, path: &str) -> Option<Metric> 
         description: fields.text("description"),
         scale,
         buckets,
-        at: source.position(node.span),
+        at: source.position(node.span).into(),
     })
 }
 
@@ -112,11 +112,11 @@ fn labels(checker: &mut Checker<'_>, fields: Fields<'_>, path: &str) -> Vec<Labe
     for (index, node) in fields.list("labels").iter().enumerate() {
         let at = source.position(node.span);
         let label = if let Some(scalar) = node.as_scalar() {
-            Label { name: scalar.text.clone(), field: scalar.text.clone(), at: at.clone() }
+            Label { name: scalar.text.clone(), field: scalar.text.clone(), at: at.clone().into() }
         } else {
             let fields = Fields::new(Some(node), &tables::LABEL, source);
             let (Some(name), Some(field)) = (fields.text("name"), fields.text("field")) else { continue };
-            Label { name, field, at: at.clone() }
+            Label { name, field, at: at.clone().into() }
         };
         if let Some(first) = seen.insert(label.name.clone(), at) {
             let fault = source.fault(node.span, at_index(path, index), "label is written twice");

@@ -11,7 +11,7 @@ use ig_model::FieldKind;
 use ig_operators::{Operators, arrange, fetch, filter};
 
 use super::{Settings, customise, resolve};
-use crate::plan::draft::check;
+use crate::{plan::draft::check, status::Reason};
 
 fn param(key: &str, kind: ParamType, default: &str) -> Param {
     Param {
@@ -58,7 +58,7 @@ fn settled(gadget: &Gadget, metadata: &Metadata, sources: &[DataSource]) -> Sett
     let operators = Operators::standard();
     let mut settings = resolve(&operators, gadget, &params(), metadata, sources);
     let reasons = check(&operators, gadget, sources, &mut settings.operators);
-    settings.faults.extend(reasons.into_iter().map(|reason| reason.text));
+    settings.faults.extend(reasons.iter().map(Reason::text));
     settings
 }
 

@@ -1,0 +1,234 @@
+//! Images on their way to gadgets: from the store at once, from registries in the background.
+//!
+//! A start never waits for a network: what is in the store runs, and what is not comes when it comes. A registry that
+//! is down costs nobody anything but the gadgets that never had their image.
+
+use std::{collections::BTreeSet, path::Path, time::Duration};
+
+use ig_config::runtime::{Gadget, Images};
+use ig_files::FileVersion;
+use ig_image::{
+    Digest, Pin, Reference, Store,
+    access::{Access, AccessError, Acquired, PullPolicy},
+};
+use ig_model::Host;
+use tokio::sync::mpsc;
+use tracing::{info, warn};
+
+use super::machine::{Availability, ImageAccess};
+use crate::{
+    images::{ImageFlags, ImagesError, open, pull_policy},
+    status::{Reason, ReasonKind},
+    tasks::Tasks,
+};
+
+/// Owner of the pins of a collector.
+const PIN_OWNER: &str = "collector";
+
+/// Deliveries that may wait to be looked at; there is at most one per gadget.
+const DELIVERIES: usize = 64;
+
+/// Leads to images, now or later.
+#[derive(Debug)]
+pub(super) struct ImageSource<A: ImageAccess> {
+    access: A,
+    pin: Option<Pin>,
+    tasks: Tasks,
+    sender: mpsc::Sender<Delivery<A::Image>>,
+    deliveries: mpsc::Receiver<Delivery<A::Image>>,
+    /// Gadgets whose images are being fetched.
+    under_way: BTreeSet<String>,
+}
+
+/// What came of a fetch in the background.
+#[derive(Debug)]
+pub(super) struct Delivery<I> {
+    pub(super) gadget: String,
+    pub(super) image: String,
+    pub(super) result: Result<I, Reason>,
+}
+
+impl<A: ImageAccess> ImageSource<A> {
+    pub(super) fn new(access: A, tasks: Tasks) -> Self {
+        let (sender, deliveries) = mpsc::channel(DELIVERIES);
+        Self { access, pin: None, tasks, sender, deliveries, under_way: BTreeSet::new() }
+    }
+
+    /// Takes another way from now on.
+    pub(super) fn use_access(&mut self, access: A) {
+        if access.store().map(Store::path) != self.access.store().map(Store::path) {
+            self.pin = None;
+        }
+        self.access = access;
+    }
+
+    /// The way that is taken now.
+    pub(super) fn access(&self) -> &A {
+        &self.access
+    }
+
+    /// What the store has for a gadget, without asking anybody else.
+    pub(super) async fn local(&self, gadget: &Gadget) -> Availability<A::Image> {
+        let (access, wanted) = (self.access.clone(), gadget.clone());
+        let read = tokio::task::spawn_blocking(move || access.local(&wanted)).await;
+        read.unwrap_or_else(|panic| {
+            let text = format!("reading the image panicked: {panic}");
+            Availability::Refused(located(gadget, Reason::new(ReasonKind::Image, text)))
+        })
+    }
+
+    /// Fetches a gadget's image in the background; [`ImageSource::delivered`] tells what came of it.
+    pub(super) fn fetch(&mut self, gadget: &Gadget) {
+        if !self.under_way.insert(gadget.name.clone()) {
+            return;
+        }
+        info!(name: "image.fetch.started", gadget = gadget.name, image = gadget.image);
+        let (access, sender, gadget) = (self.access.clone(), self.sender.clone(), gadget.clone());
+        let tasks = self.tasks.clone();
+        self.tasks.spawn("image-fetch", |stop| async move {
+            // Cancel-safe: what was fetched stays for the next try.
+            let result = tokio::select! {
+                () = stop.cancelled() => return,
+                result = tasks.caught("image-fetch", access.acquire(&gadget)) => result,
+            };
+            let result =
+                result.unwrap_or_else(|panic| Err(located(&gadget, Reason::new(ReasonKind::Image, panic))));
+            let delivery = Delivery { gadget: gadget.name, image: gadget.image, result };
+            // An error means that the collector is ending.
+            drop(sender.send(delivery).await);
+        });
+    }
+
+    /// The next image that was fetched in the background.
+    ///
+    /// # Cancel safety
+    /// No delivery is lost.
+    pub(super) async fn delivered(&mut self) -> Option<Delivery<A::Image>> {
+        let delivery = self.deliveries.recv().await?;
+        self.under_way.remove(&delivery.gadget);
+        Some(delivery)
+    }
+
+    /// Keeps garbage collection away from what runs, and from what ran before it.
+    pub(super) fn pin(&mut self, digests: &[Digest]) {
+        let Some(store) = self.access.store() else { return };
+        let done = match &mut self.pin {
+            Some(pin) => pin.set(digests),
+            None => store.pin(PIN_OWNER, digests).map(|pin| self.pin = Some(pin)),
+        };
+        if let Err(error) = done {
+            warn!(
+                name: "image.pin.failed",
+                error = &error as &dyn std::error::Error,
+                "another process may remove images that run here from the store"
+            );
+        }
+    }
+}
+
+/// How images are reached under one configuration.
+#[derive(Clone, Debug)]
+pub(super) struct ConfiguredAccess {
+    access: Access,
+    pull: PullPolicy,
+    refresh: Option<Duration>,
+}
+
+impl ConfiguredAccess {
+    /// Opens store and registries as the configuration says.
+    ///
+    /// # Errors
+    /// [`ImagesError`].
+    pub(super) fn open(
+        images: &Images,
+        flags: &ImageFlags,
+        store: &Path,
+        host: &Host,
+    ) -> Result<Self, ImagesError> {
+        let store = images.store.as_deref().unwrap_or(store);
+        Ok(Self {
+            access: open(images, flags, store, host)?,
+            pull: pull_policy(images, flags),
+            refresh: images.refresh_interval,
+        })
+    }
+}
+
+impl ImageAccess for ConfiguredAccess {
+    type Image = Acquired;
+
+    fn digest(image: &Acquired) -> Digest {
+        image.gadget.digest
+    }
+
+    async fn acquire(&self, gadget: &Gadget) -> Result<Acquired, Reason> {
+        let reference = reference(gadget)?;
+        let acquired = self.access.acquire(&reference, self.pull, &()).await;
+        let acquired = acquired.map_err(|error| refusal(gadget, error))?;
+        if let Some(error) = &acquired.pull_failure {
+            warn!(
+                name: "image.fetch.failed",
+                gadget = gadget.name,
+                image = gadget.image,
+                error = error as &dyn std::error::Error,
+                "the image that was verified before is used"
+            );
+        }
+        Ok(acquired)
+    }
+
+    fn local(&self, gadget: &Gadget) -> Availability<Acquired> {
+        let reference = match reference(gadget) {
+            Ok(reference) => reference,
+            Err(reason) => return Availability::Refused(reason),
+        };
+        match self.access.local(&reference) {
+            Ok(acquired) => Availability::Here(Box::new(acquired)),
+            Err(error) if self.pull != PullPolicy::Never && fetching_may_help(&error) => {
+                Availability::ToFetch
+            }
+            Err(error) => Availability::Refused(refusal(gadget, error)),
+        }
+    }
+
+    fn follows(&self, gadget: &Gadget) -> bool {
+        self.pull == PullPolicy::Always
+            && Reference::parse(&gadget.image).is_ok_and(|reference| reference.digest().is_none())
+    }
+
+    fn refresh_interval(&self) -> Option<Duration> {
+        self.refresh
+    }
+
+    fn files(&self) -> Vec<FileVersion> {
+        self.access.files().cloned().collect()
+    }
+
+    fn store(&self) -> Option<&Store> {
+        Some(self.access.store())
+    }
+}
+
+fn reference(gadget: &Gadget) -> Result<Reference, Reason> {
+    Reference::parse(&gadget.image).map_err(|error| located(gadget, Reason::new(ReasonKind::Image, error)))
+}
+
+fn fetching_may_help(error: &AccessError) -> bool {
+    match error {
+        AccessError::Resolve(error) => matches!(error, ig_image::ResolveError::NotFound { .. }),
+        AccessError::Untrusted(error) => error.fetching_may_help(),
+        _ => false,
+    }
+}
+
+fn refusal(gadget: &Gadget, error: AccessError) -> Reason {
+    let kind = match error {
+        AccessError::Refused(_) | AccessError::Untrusted(_) => ReasonKind::Untrusted,
+        _ => ReasonKind::Image,
+    };
+    located(gadget, Reason::hinted(kind, error))
+}
+
+fn located(gadget: &Gadget, reason: Reason) -> Reason {
+    reason.image(&gadget.image).located(&gadget.at, &gadget.name)
+}
