@@ -14,7 +14,11 @@ const GIVEN_UP: &[(&str, &str)] = &[
     ("Wish", "request, schedule"),
     ("Handler", "what it does with what it handles"),
     ("Manager", "what it keeps or does"),
+    ("Lane", "buffer"),
     ("Misc", "a name for each part"),
+    ("Route", "access"),
+    ("Stock", "availability"),
+    ("Wishes", "what is asked for"),
     ("Util", "a name for each part"),
     ("Utils", "a name for each part"),
 ];

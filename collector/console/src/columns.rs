@@ -20,7 +20,7 @@ use ig_operators::{Batch, Columns, Sink, SinkLedger};
 use crate::{
     error::ConsoleError,
     fields,
-    output::Lane,
+    output::RowBuffer,
     terminal::{BOLD, CLEAR, PLAIN},
     text::{Ellipsis, fit, quote},
 };
@@ -32,7 +32,7 @@ const SHORTEST_PAGE: usize = 20;
 /// Prints records as a table.
 #[derive(Debug)]
 pub(crate) struct TableSink {
-    lane: Lane,
+    rows: RowBuffer,
     cells: Vec<Cell>,
     painter: Painter,
     /// Cells in a line, as known when the columns were laid out.
@@ -55,16 +55,16 @@ impl TableSink {
         columns: &Columns,
         fields: Option<&str>,
         label: Option<&str>,
-        lane: Lane,
+        rows: RowBuffer,
     ) -> Result<Self, ConsoleError> {
         let shown = fields::shown(columns, fields)?;
         let cells = shown.into_iter().map(|column| Cell::plan(column, columns)).collect::<Result<_, _>>()?;
-        let terminal = lane.terminal();
+        let terminal = rows.terminal();
         let clear =
             terminal.is_terminal() && label.is_none() && source.is_annotated("cli.clear-screen-before");
         let mut sink = Self {
             painter: Painter::new(terminal.has_colour()),
-            lane,
+            rows,
             cells,
             width: None,
             widths: Vec::new(),
@@ -78,16 +78,16 @@ impl TableSink {
         sink.lay_out();
         if !sink.array && sink.label.is_none() {
             sink.print_header();
-            sink.lane.flush();
+            sink.rows.flush();
         }
         Ok(sink)
     }
 
     /// Gives each column its width and prepares the header.
     fn lay_out(&mut self) {
-        self.width = self.lane.terminal().columns();
+        self.width = self.rows.terminal().columns();
         self.widths = layout::widths(self.cells.iter().map(|cell| cell.space), self.width);
-        let colour = self.lane.terminal().has_colour();
+        let colour = self.rows.terminal().has_colour();
         let (bold, plain) = if colour { (BOLD, PLAIN) } else { ("", "") };
         let mut line = String::new();
         for (cell, width) in self.cells.iter().zip(&self.widths) {
@@ -109,14 +109,14 @@ impl TableSink {
             self.header.insert_str(0, &format!("{bold}-- {title}{plain}\n"));
             // A table begins with its title anyway; a stream needs one where another source was printed in between.
             if !self.array {
-                self.lane.lead(self.header.as_bytes());
+                self.rows.heading(self.header.as_bytes());
             }
         }
     }
 
     fn print_header(&mut self) {
-        self.lane.buffer().extend_from_slice(self.header.as_bytes());
-        let size = self.lane.terminal().size();
+        self.rows.buffer().extend_from_slice(self.header.as_bytes());
+        let size = self.rows.terminal().size();
         self.room = match size {
             Some(size) if self.clear => size.rows.saturating_sub(3).max(1),
             Some(size) if !self.array => size.rows.saturating_sub(1).max(SHORTEST_PAGE),
@@ -126,7 +126,7 @@ impl TableSink {
 
     /// Follows a terminal that was resized; true if it was.
     fn follow_terminal(&mut self) -> bool {
-        let resized = self.lane.terminal().columns() != self.width;
+        let resized = self.rows.terminal().columns() != self.width;
         if resized {
             self.lay_out();
         }
@@ -142,7 +142,7 @@ impl TableSink {
             return;
         }
         if self.clear {
-            self.lane.buffer().extend_from_slice(CLEAR.as_bytes());
+            self.rows.buffer().extend_from_slice(CLEAR.as_bytes());
         }
         self.print_header();
         self.cut = 0;
@@ -156,19 +156,19 @@ impl TableSink {
             }
             self.print_header();
         }
-        if self.array && self.lane.is_full() {
-            self.lane.drop_row();
+        if self.array && self.rows.is_full() {
+            self.rows.drop_row();
             return;
         }
         self.room -= 1;
         let line = self.painter.row(&self.cells, &self.widths, record);
-        let buffer = self.lane.buffer();
+        let buffer = self.rows.buffer();
         buffer.extend_from_slice(line.as_bytes());
         buffer.push(b'\n');
         if self.array {
-            self.lane.count_rows(1);
+            self.rows.count_rows(1);
         } else {
-            self.lane.end_row();
+            self.rows.end_row();
         }
     }
 
@@ -176,9 +176,9 @@ impl TableSink {
         if self.array {
             if self.cut > 0 {
                 let more = format!("… {} more\n", self.cut);
-                self.lane.buffer().extend_from_slice(more.as_bytes());
+                self.rows.buffer().extend_from_slice(more.as_bytes());
             }
-            self.lane.flush();
+            self.rows.flush();
         }
     }
 }
@@ -195,14 +195,14 @@ impl Sink for TableSink {
     }
 
     fn flush(&mut self) {
-        self.lane.flush();
+        self.rows.flush();
     }
 
     fn finish(&mut self) {
-        self.lane.flush();
+        self.rows.flush();
     }
 
     fn ledger(&self) -> &Arc<SinkLedger> {
-        self.lane.ledger()
+        self.rows.ledger()
     }
 }

@@ -25,7 +25,7 @@ use std::sync::Arc;
 use ig_datasource::SourceKind;
 use ig_operators::{Batch, Column, Columns, Sink, SinkLedger};
 
-use crate::{fields::Kept, output::Lane};
+use crate::{fields::Kept, output::RowBuffer};
 use json::Json;
 pub(crate) use string::json_string;
 use yaml::Yaml;
@@ -59,7 +59,7 @@ enum Writer {
 /// Prints records as documents.
 #[derive(Debug)]
 pub(crate) struct DocumentSink {
-    lane: Lane,
+    rows: RowBuffer,
     writer: Writer,
     /// Whether the records of a fetch form one array.
     array: bool,
@@ -74,7 +74,7 @@ impl DocumentSink {
         columns: &Columns,
         kept: &Kept,
         label: Option<&str>,
-        lane: Lane,
+        rows: RowBuffer,
     ) -> Self {
         let nodes = tree::build(columns, kept);
         let array = kind == SourceKind::Array && syntax != Syntax::Yaml;
@@ -84,25 +84,25 @@ impl DocumentSink {
             let layout = json::Layout {
                 pretty: syntax == Syntax::JsonPretty,
                 depth: usize::from(array),
-                screen: lane.terminal().is_terminal(),
+                screen: rows.terminal().is_terminal(),
             };
             Writer::Json(Json::plan(nodes, label, layout))
         };
-        Self { lane, writer, array, open: None }
+        Self { rows, writer, array, open: None }
     }
 
     fn element(&mut self, record: &[u8]) {
         let Writer::Json(json) = &mut self.writer else { return };
-        if self.lane.is_full() {
-            self.lane.drop_row();
+        if self.rows.is_full() {
+            self.rows.drop_row();
             return;
         }
         let open = self.open.get_or_insert(0);
-        let buffer = self.lane.buffer();
+        let buffer = self.rows.buffer();
         buffer.extend_from_slice(json.before_element(*open));
         *open += 1;
         json.write(record, buffer);
-        self.lane.count_rows(1);
+        self.rows.count_rows(1);
     }
 
     fn record(&mut self, record: &[u8]) {
@@ -112,19 +112,19 @@ impl DocumentSink {
         }
         match &mut self.writer {
             Writer::Json(json) => {
-                let buffer = self.lane.buffer();
+                let buffer = self.rows.buffer();
                 json.write(record, buffer);
                 buffer.push(b'\n');
             }
-            Writer::Yaml(yaml) => yaml.write(record, self.lane.buffer()),
+            Writer::Yaml(yaml) => yaml.write(record, self.rows.buffer()),
         }
-        self.lane.end_row();
+        self.rows.end_row();
     }
 
     fn close(&mut self) {
         if let (Writer::Json(json), Some(elements)) = (&self.writer, self.open.take()) {
-            self.lane.buffer().extend_from_slice(json.after_elements(elements));
-            self.lane.flush();
+            self.rows.buffer().extend_from_slice(json.after_elements(elements));
+            self.rows.flush();
         }
     }
 }
@@ -142,16 +142,16 @@ impl Sink for DocumentSink {
 
     fn flush(&mut self) {
         if self.open.is_none() {
-            self.lane.flush();
+            self.rows.flush();
         }
     }
 
     fn finish(&mut self) {
         self.close();
-        self.lane.flush();
+        self.rows.flush();
     }
 
     fn ledger(&self) -> &Arc<SinkLedger> {
-        self.lane.ledger()
+        self.rows.ledger()
     }
 }

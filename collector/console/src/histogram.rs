@@ -24,7 +24,7 @@ use ig_operators::{
 
 use crate::{
     error::ConsoleError,
-    output::Lane,
+    output::RowBuffer,
     terminal::CLEAR,
     text::{number, quote},
 };
@@ -40,7 +40,7 @@ const OTHERS: &str = "{others}";
 /// Draws the metrics of a data source.
 #[derive(Debug)]
 pub(crate) struct HistogramSink {
-    lane: Lane,
+    rows: RowBuffer,
     labels: Vec<MeasureLabel>,
     instruments: Vec<Instrument>,
     /// What is known of each set of labels, by their text.
@@ -64,7 +64,7 @@ impl HistogramSink {
         source: &DataSource,
         columns: &Columns,
         label: Option<&str>,
-        mut lane: Lane,
+        mut rows: RowBuffer,
     ) -> Result<Self, ConsoleError> {
         let fault = |field: String, reason: String| ConsoleError::Field { mode: "histogram", field, reason };
         // The plan is the one for metrics that leave the process; drawing wants it whether or not they do.
@@ -81,14 +81,14 @@ impl HistogramSink {
                 )
             })?;
         if let Some(label) = label {
-            let mut lead = String::from("-- ");
-            quote(label.as_bytes(), &mut lead);
-            lead.push('\n');
-            lane.lead(lead.as_bytes());
+            let mut heading = String::from("-- ");
+            quote(label.as_bytes(), &mut heading);
+            heading.push('\n');
+            rows.heading(heading.as_bytes());
         }
         Ok(Self {
-            redraw: lane.terminal().is_terminal() && label.is_none(),
-            lane,
+            redraw: rows.terminal().is_terminal() && label.is_none(),
+            rows,
             labels: plan.labels,
             instruments: plan.instruments,
             sets: BTreeMap::new(),
@@ -121,18 +121,18 @@ impl HistogramSink {
 
     fn draw(&mut self) {
         let mut page = self.page(false);
-        let size = self.lane.terminal().size();
+        let size = self.rows.terminal().size();
         let lines = page.lines().count();
         if size.is_some_and(|size| lines >= size.rows) {
             page = self.page(true);
         }
-        let buffer = self.lane.buffer();
+        let buffer = self.rows.buffer();
         if self.redraw {
             buffer.extend_from_slice(CLEAR.as_bytes());
         }
         buffer.extend_from_slice(page.as_bytes());
-        self.lane.count_rows(1);
-        self.lane.flush();
+        self.rows.count_rows(1);
+        self.rows.flush();
         self.changed = false;
     }
 
@@ -215,11 +215,11 @@ impl Sink for HistogramSink {
         if self.changed {
             self.draw();
         }
-        self.lane.flush();
+        self.rows.flush();
     }
 
     fn ledger(&self) -> &Arc<SinkLedger> {
-        self.lane.ledger()
+        self.rows.ledger()
     }
 }
 

@@ -75,22 +75,22 @@ pub fn sink(
             return Err(ConsoleError::Shared { mode });
         }
     }
-    let lane = output.lane();
+    let rows = output.rows();
     // Wrong names are named in modes, too, that have no use for fields.
     let kept = fields::kept(columns, fields)?;
-    let document = |syntax, lane| -> Result<Box<dyn Sink>, ConsoleError> {
-        Ok(Box::new(DocumentSink::new(syntax, source.kind, columns, &kept, label, lane)))
+    let document = |syntax, rows| -> Result<Box<dyn Sink>, ConsoleError> {
+        Ok(Box::new(DocumentSink::new(syntax, source.kind, columns, &kept, label, rows)))
     };
     Ok(Some(match mode {
-        Mode::Columns => Box::new(TableSink::new(source, columns, fields, label, lane)?),
-        Mode::Json => document(Syntax::Json, lane)?,
-        Mode::JsonPretty => document(Syntax::JsonPretty, lane)?,
-        Mode::Yaml => document(Syntax::Yaml, lane)?,
+        Mode::Columns => Box::new(TableSink::new(source, columns, fields, label, rows)?),
+        Mode::Json => document(Syntax::Json, rows)?,
+        Mode::JsonPretty => document(Syntax::JsonPretty, rows)?,
+        Mode::Yaml => document(Syntax::Yaml, rows)?,
         Mode::None => return Ok(None),
-        Mode::Raw | Mode::Other(_) => Box::new(RawSink::new(columns, lane)),
-        Mode::Histogram => Box::new(HistogramSink::new(source, columns, label, lane)?),
-        Mode::PcapNg => Box::new(PcapSink::new(source, columns, lane)?),
-        Mode::Folded => Box::new(ProfileSink::folded(source, columns, lane)?),
-        Mode::Pprof => Box::new(ProfileSink::pprof(source, columns, lane)?),
+        Mode::Raw | Mode::Other(_) => Box::new(RawSink::new(columns, rows)),
+        Mode::Histogram => Box::new(HistogramSink::new(source, columns, label, rows)?),
+        Mode::PcapNg => Box::new(PcapSink::new(source, columns, rows)?),
+        Mode::Folded => Box::new(ProfileSink::folded(source, columns, rows)?),
+        Mode::Pprof => Box::new(ProfileSink::pprof(source, columns, rows)?),
     }))
 }

@@ -7,7 +7,7 @@
 //! The writer also watches the other end: a reader that goes away (`| head`) is noticed at once, even while there
 //! is nothing to write, and ends the output without an error.
 
-mod lane;
+mod rows;
 mod writer;
 
 #[cfg(test)]
@@ -33,7 +33,7 @@ use thiserror::Error;
 use tokio::sync::watch;
 
 use crate::terminal::Terminal;
-pub use lane::Lane;
+pub use rows::RowBuffer;
 
 /// Bytes that may wait for the writer unless somebody asks for another limit.
 pub const DEFAULT_LIMIT: usize = 16 << 20;
@@ -135,7 +135,7 @@ struct Queue {
     /// Bytes in `chunks`, and in the one being written.
     bytes: usize,
     spare: Vec<Vec<u8>>,
-    lanes: u64,
+    buffers: u64,
     /// Whose chunk came last.
     last: Option<u64>,
     closing: bool,
@@ -189,10 +189,10 @@ impl Output {
     }
 
     /// A way in for one data source.
-    pub fn lane(&self) -> Lane {
+    pub fn rows(&self) -> RowBuffer {
         let mut queue = self.handle.shared.lock();
-        queue.lanes += 1;
-        Lane::new(Arc::clone(&self.handle.shared), queue.lanes)
+        queue.buffers += 1;
+        RowBuffer::new(Arc::clone(&self.handle.shared), queue.buffers)
     }
 
     /// The screen behind the output.
@@ -260,9 +260,9 @@ impl Shared {
         self.ended.borrow().is_some()
     }
 
-    /// Queues one chunk of whole rows. `lead` goes in front unless this lane was printed last. Returns whether the chunk
+    /// Queues one chunk of whole rows. `heading` goes in front unless this buffer was printed last. Returns whether the chunk
     /// was taken, and an empty buffer for the next one.
-    fn push(&self, lane: u64, lead: &[u8], chunk: Chunk) -> (bool, Vec<u8>) {
+    fn push(&self, buffer: u64, heading: &[u8], chunk: Chunk) -> (bool, Vec<u8>) {
         if chunk.bytes.is_empty() {
             return (true, chunk.bytes);
         }
@@ -271,8 +271,8 @@ impl Shared {
             drop(queue);
             return (false, chunk.lose());
         }
-        let lead = if queue.last == Some(lane) { &[] } else { lead };
-        let bytes = chunk.bytes.len() + lead.len();
+        let heading = if queue.last == Some(buffer) { &[] } else { heading };
+        let bytes = chunk.bytes.len() + heading.len();
         // A chunk larger than the whole queue passes alone, or it would never pass.
         if queue.bytes > 0 && queue.bytes + bytes > self.limit {
             drop(queue);
@@ -280,13 +280,13 @@ impl Shared {
             self.dropped_bytes.fetch_add(chunk.bytes.len() as u64, Ordering::Relaxed);
             return (false, chunk.lose());
         }
-        if !lead.is_empty() {
+        if !heading.is_empty() {
             let ledger = Arc::clone(&chunk.ledger);
-            queue.chunks.push_back(Chunk { bytes: lead.to_vec(), rows: 0, ledger });
+            queue.chunks.push_back(Chunk { bytes: heading.to_vec(), rows: 0, ledger });
         }
         let empty = queue.spare.pop().unwrap_or_default();
         queue.chunks.push_back(chunk);
-        queue.last = Some(lane);
+        queue.last = Some(buffer);
         let idle = queue.bytes == 0;
         queue.bytes += bytes;
         drop(queue);

@@ -16,7 +16,7 @@ use ig_datasource::DataSource;
 use ig_model::{BootClock, KtimeNs};
 use ig_operators::{Batch, Column, Columns, Render, Sink, SinkLedger, Value, ValueKind, ValueScratch};
 
-use crate::{error::ConsoleError, output::Lane};
+use crate::{error::ConsoleError, output::RowBuffer};
 
 const MODE: &str = "pcap-ng";
 /// Interfaces that are told apart; packets of further ones are filed under the last.
@@ -25,7 +25,7 @@ const MOST_INTERFACES: usize = 4096;
 /// Writes packets as a pcap-ng file.
 #[derive(Debug)]
 pub(crate) struct PcapSink {
-    lane: Lane,
+    rows: RowBuffer,
     payload: Column,
     time: Time,
     length: Column,
@@ -62,7 +62,7 @@ enum Time {
 }
 
 impl PcapSink {
-    pub(crate) fn new(source: &DataSource, columns: &Columns, lane: Lane) -> Result<Self, ConsoleError> {
+    pub(crate) fn new(source: &DataSource, columns: &Columns, rows: RowBuffer) -> Result<Self, ConsoleError> {
         let field = |annotation: &'static str| {
             let name = source.annotations.get(annotation).ok_or_else(|| ConsoleError::MissingAnnotation {
                 mode: MODE,
@@ -113,7 +113,7 @@ impl PcapSink {
             }
         }
         let mut sink = Self {
-            lane,
+            rows,
             payload: payload.clone(),
             time,
             length: length.clone(),
@@ -124,8 +124,8 @@ impl PcapSink {
             scratch: ValueScratch::default(),
         };
         // A reader at the other end of a pipe waits for the head of the file.
-        blocks::section(sink.lane.buffer());
-        let taken = sink.lane.flush();
+        blocks::section(sink.rows.buffer());
+        let taken = sink.rows.flush();
         sink.settle(taken);
         Ok(sink)
     }
@@ -149,7 +149,7 @@ impl PcapSink {
             None => {
                 let number = number_of(self.interfaces.len());
                 let (name, description) = self.describe(record);
-                blocks::interface(&name, &description, self.lane.buffer());
+                blocks::interface(&name, &description, self.rows.buffer());
                 self.interfaces.insert(key.clone(), number);
                 number
             }
@@ -207,8 +207,8 @@ impl PcapSink {
     }
 
     fn record(&mut self, record: &[u8]) {
-        if !self.announced.section && self.lane.buffer().is_empty() {
-            blocks::section(self.lane.buffer());
+        if !self.announced.section && self.rows.buffer().is_empty() {
+            blocks::section(self.rows.buffer());
         }
         let interface = self.interface(record);
         let nanoseconds = self.nanoseconds(record);
@@ -217,11 +217,11 @@ impl PcapSink {
             Value::Bytes(bytes) => bytes,
             _ => &[],
         };
-        blocks::packet(interface, nanoseconds, payload, length, self.lane.buffer());
-        let had = self.lane.buffer().len();
-        let taken = self.lane.end_row();
+        blocks::packet(interface, nanoseconds, payload, length, self.rows.buffer());
+        let had = self.rows.buffer().len();
+        let taken = self.rows.end_row();
         // A buffer that still holds the row has not been handed over.
-        if self.lane.buffer().len() != had {
+        if self.rows.buffer().len() != had {
             self.settle(taken);
         }
     }
@@ -233,7 +233,7 @@ impl Sink for PcapSink {
     }
 
     fn flush(&mut self) {
-        let taken = self.lane.flush();
+        let taken = self.rows.flush();
         self.settle(taken);
     }
 
@@ -242,7 +242,7 @@ impl Sink for PcapSink {
     }
 
     fn ledger(&self) -> &Arc<SinkLedger> {
-        self.lane.ledger()
+        self.rows.ledger()
     }
 }
 

@@ -16,7 +16,7 @@ use ig_datasource::DataSource;
 use ig_model::UnixNs;
 use ig_operators::{Batch, Column, Columns, Sink, SinkLedger, Value, ValueKind, ValueScratch};
 
-use crate::{error::ConsoleError, output::Lane, text::number};
+use crate::{error::ConsoleError, output::RowBuffer, text::number};
 
 /// Different stacks that are kept apart.
 const MOST_STACKS: usize = 100_000;
@@ -32,7 +32,7 @@ const PART: char = '\x1f';
 /// Adds up stacks and writes them at the end.
 #[derive(Debug)]
 pub(crate) struct ProfileSink {
-    lane: Lane,
+    rows: RowBuffer,
     form: Form,
     stacks: Vec<Column>,
     attributes: Vec<Column>,
@@ -64,12 +64,20 @@ enum Form {
 
 impl ProfileSink {
     /// A line per stack, `frame;frame;frame value`, outermost first; attributes that are not empty stand before.
-    pub(crate) fn folded(source: &DataSource, columns: &Columns, lane: Lane) -> Result<Self, ConsoleError> {
-        Self::plan("folded", Form::Folded, source, columns, lane)
+    pub(crate) fn folded(
+        source: &DataSource,
+        columns: &Columns,
+        rows: RowBuffer,
+    ) -> Result<Self, ConsoleError> {
+        Self::plan("folded", Form::Folded, source, columns, rows)
     }
 
     /// A compressed `profile.proto`; attributes are labels of the samples.
-    pub(crate) fn pprof(source: &DataSource, columns: &Columns, lane: Lane) -> Result<Self, ConsoleError> {
+    pub(crate) fn pprof(
+        source: &DataSource,
+        columns: &Columns,
+        rows: RowBuffer,
+    ) -> Result<Self, ConsoleError> {
         let word = |key: &str, usual: &str| {
             source.annotations.get(key).map_or_else(|| usual.to_owned(), Clone::clone)
         };
@@ -79,7 +87,7 @@ impl ProfileSink {
             name: word("profiles.name", &source.name),
             began: UnixNs::now(),
         };
-        Self::plan("pprof", form, source, columns, lane)
+        Self::plan("pprof", form, source, columns, rows)
     }
 
     fn plan(
@@ -87,7 +95,7 @@ impl ProfileSink {
         form: Form,
         source: &DataSource,
         columns: &Columns,
-        lane: Lane,
+        rows: RowBuffer,
     ) -> Result<Self, ConsoleError> {
         let annotation = |annotation: &'static str| {
             source.annotations.get(annotation).ok_or_else(|| ConsoleError::MissingAnnotation {
@@ -122,7 +130,7 @@ impl ProfileSink {
         let mut attributes: Vec<Column> = columns.iter().filter(is_attribute).cloned().collect();
         attributes.sort_by_key(|column| column.order);
         Ok(Self {
-            lane,
+            rows,
             form,
             stacks,
             attributes,
@@ -194,9 +202,9 @@ impl ProfileSink {
                 profile.finish(&mut out);
             }
         }
-        self.lane.buffer().append(&mut out);
-        self.lane.count_rows(std::mem::take(&mut self.records));
-        self.lane.flush();
+        self.rows.buffer().append(&mut out);
+        self.rows.count_rows(std::mem::take(&mut self.records));
+        self.rows.flush();
     }
 
     fn record(&mut self, record: &[u8]) {
@@ -228,7 +236,7 @@ impl Sink for ProfileSink {
     }
 
     fn ledger(&self) -> &Arc<SinkLedger> {
-        self.lane.ledger()
+        self.rows.ledger()
     }
 }
 

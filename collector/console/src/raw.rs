@@ -8,14 +8,14 @@ use std::sync::Arc;
 use ig_operators::{Batch, Column, Columns, Sink, SinkLedger, Value, ValueKind, ValueScratch};
 
 use crate::{
-    output::Lane,
+    output::RowBuffer,
     text::{number, quote},
 };
 
 /// Prints values without names or separators.
 #[derive(Debug)]
 pub(crate) struct RawSink {
-    lane: Lane,
+    rows: RowBuffer,
     columns: Vec<Column>,
     screen: bool,
     scratch: ValueScratch,
@@ -23,11 +23,11 @@ pub(crate) struct RawSink {
 }
 
 impl RawSink {
-    pub(crate) fn new(columns: &Columns, lane: Lane) -> Self {
+    pub(crate) fn new(columns: &Columns, rows: RowBuffer) -> Self {
         let shown = |column: &&Column| column.referenced && column.value_kind() != ValueKind::Members;
         Self {
-            screen: lane.terminal().is_terminal(),
-            lane,
+            screen: rows.terminal().is_terminal(),
+            rows,
             columns: columns.iter().filter(shown).cloned().collect(),
             scratch: ValueScratch::default(),
             text: String::new(),
@@ -39,12 +39,12 @@ impl RawSink {
             self.text.clear();
             match column.value(record, &mut self.scratch) {
                 Value::Text(bytes) | Value::Bytes(bytes) if self.screen => harmless(bytes, &mut self.text),
-                Value::Text(bytes) | Value::Bytes(bytes) => self.lane.buffer().extend_from_slice(bytes),
+                Value::Text(bytes) | Value::Bytes(bytes) => self.rows.buffer().extend_from_slice(bytes),
                 value => number::plain(&value, &mut self.text),
             }
-            self.lane.buffer().extend_from_slice(self.text.as_bytes());
+            self.rows.buffer().extend_from_slice(self.text.as_bytes());
         }
-        self.lane.end_row();
+        self.rows.end_row();
     }
 }
 
@@ -52,20 +52,20 @@ impl Sink for RawSink {
     fn take(&mut self, batch: &Batch) {
         batch.iter().for_each(|record| self.record(record));
         if batch.ends() {
-            self.lane.flush();
+            self.rows.flush();
         }
     }
 
     fn flush(&mut self) {
-        self.lane.flush();
+        self.rows.flush();
     }
 
     fn finish(&mut self) {
-        self.lane.flush();
+        self.rows.flush();
     }
 
     fn ledger(&self) -> &Arc<SinkLedger> {
-        self.lane.ledger()
+        self.rows.ledger()
     }
 }
 

@@ -42,7 +42,7 @@ pub struct Column {
     /// Whether it is shown at all. A formatter that replaces a field (the bytes of an address) takes this away; the
     /// column can still be named.
     pub referenced: bool,
-    /// Place in the display: smaller ones first, equal ones in order of being added.
+    /// Phase in the display: smaller ones first, equal ones in order of being added.
     pub order: i32,
     /// What kind of thing it is: `type:…`, `name:…`, `role:key`, and the tags of gadget.yaml.
     pub tags: Vec<String>,

@@ -13,7 +13,7 @@ use thiserror::Error;
 
 use crate::{
     column::{Column, ColumnClash, Columns, Render},
-    operator::{Draft, Fault, Operator, Place, PlanContext},
+    operator::{Draft, Fault, Operator, Phase, PlanContext},
     spec::split_escaped,
 };
 
@@ -29,8 +29,8 @@ impl Operator for EnvOperator {
         "env"
     }
 
-    fn place(&self) -> Place {
-        Place::Extend
+    fn phase(&self) -> Phase {
+        Phase::Extend
     }
 
     fn private_params(&self) -> &'static [&'static str] {

@@ -9,7 +9,7 @@ use std::time::Duration;
 use ig_datasource::{DataSource, Origin, ParamDesc, param::EBPF_PREFIX};
 
 use crate::{
-    operator::{Draft, Fault, GadgetContext, Operator, Params, Place, PlanContext, Timing},
+    operator::{Draft, Fault, GadgetContext, Operator, Params, Phase, PlanContext, Timing},
     spec::PerSource,
 };
 
@@ -71,8 +71,8 @@ impl Operator for FetchOperator {
         "fetch"
     }
 
-    fn place(&self) -> Place {
-        Place::Extend
+    fn phase(&self) -> Phase {
+        Phase::Extend
     }
 
     fn params(&self, sources: &[&DataSource]) -> Vec<ParamDesc> {

@@ -4,7 +4,7 @@
 
 use ig_datasource::{DataSource, ParamDesc};
 
-use crate::operator::{Operator, Place};
+use crate::operator::{Operator, Phase};
 
 /// Annotations over those of the image; part of the metadata before anything is planned.
 pub const ANNOTATE: &str = "operator.oci.annotate";
@@ -26,8 +26,8 @@ impl Operator for Image {
         "oci"
     }
 
-    fn place(&self) -> Place {
-        Place::Extend
+    fn phase(&self) -> Phase {
+        Phase::Extend
     }
 
     fn params(&self, _sources: &[&DataSource]) -> Vec<ParamDesc> {
@@ -53,8 +53,8 @@ impl Operator for Containers {
         "LocalManager"
     }
 
-    fn place(&self) -> Place {
-        Place::Extend
+    fn phase(&self) -> Phase {
+        Phase::Extend
     }
 
     fn params(&self, _sources: &[&DataSource]) -> Vec<ParamDesc> {
@@ -72,8 +72,8 @@ impl Operator for Rows {
         "cli"
     }
 
-    fn place(&self) -> Place {
-        Place::Outlet
+    fn phase(&self) -> Phase {
+        Phase::Outlet
     }
 
     fn params(&self, _sources: &[&DataSource]) -> Vec<ParamDesc> {

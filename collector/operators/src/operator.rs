@@ -28,7 +28,7 @@ use crate::stage::Step;
 
 /// Where an operator stands: earlier ones see a record first, and are planned first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Place {
+pub enum Phase {
     /// Adds fields and columns. After these the layout is settled.
     Extend,
     /// Lets records pass or not.
@@ -47,7 +47,7 @@ pub trait Operator: Debug + Send + Sync {
     fn name(&self) -> &'static str;
 
     /// Where it stands.
-    fn place(&self) -> Place;
+    fn phase(&self) -> Phase;
 
     /// The parameters it takes for one run of a gadget with these data sources, as clients see them.
     fn params(&self, _sources: &[&DataSource]) -> Vec<ParamDesc> {

@@ -71,18 +71,18 @@ fn a_full_queue_drops_whole_rows_and_counts_them() {
     let memory = Memory::default();
     let writer = Gate { open: gate, began, memory: memory.clone() };
     let output = Output::to(Box::new(writer), Terminal::none(), 100).unwrap();
-    let mut lane = output.lane();
+    let mut rows = output.rows();
     let mut push = |text: String| {
-        lane.buffer().extend_from_slice(text.as_bytes());
-        lane.count_rows(1);
-        lane.flush()
+        rows.buffer().extend_from_slice(text.as_bytes());
+        rows.count_rows(1);
+        rows.flush()
     };
-    let rows: Vec<bool> = (0..20).map(|n| push(format!("row {n:02} of 20\n"))).collect();
+    let pushed: Vec<bool> = (0..20).map(|n| push(format!("row {n:02} of 20\n"))).collect();
     started.recv().unwrap();
-    let taken = rows.iter().filter(|taken| **taken).count();
+    let taken = pushed.iter().filter(|taken| **taken).count();
     assert_eq!(taken, 7, "100 bytes hold seven rows of 13");
     assert_eq!(output.dropped(), Dropped { rows: 13, bytes: 13 * 13 });
-    assert_eq!(lane.ledger().lost().load(Loss::Output), 13);
+    assert_eq!(rows.ledger().lost().load(Loss::Output), 13);
     (0..20).for_each(|_| open.send(()).unwrap());
     block_on(output.finish(PATIENCE)).unwrap();
     let expected: String = (0..7).map(|n| format!("row {n:02} of 20\n")).collect();
@@ -95,9 +95,9 @@ fn a_full_queue_drops_whole_rows_and_counts_them() {
 fn a_batch_larger_than_the_queue_passes_alone() {
     let memory = Memory::default();
     let output = Output::to(Box::new(memory.clone()), Terminal::none(), 10).unwrap();
-    let mut lane = output.lane();
-    lane.buffer().extend_from_slice(&[b'x'; 1000]);
-    assert!(lane.end_row() && lane.flush());
+    let mut rows = output.rows();
+    rows.buffer().extend_from_slice(&[b'x'; 1000]);
+    assert!(rows.end_row() && rows.flush());
     block_on(output.finish(PATIENCE)).unwrap();
     assert_eq!(memory.taken().len(), 1000);
 }
@@ -110,19 +110,19 @@ fn a_reader_that_goes_away_ends_the_output() {
     let (reader, writer) = pipe_with(PipeFlags::CLOEXEC).unwrap();
     let watched = writer.try_clone().unwrap();
     let output = Output::start(Box::new(File::from(writer)), Some(watched), Terminal::none(), 1000).unwrap();
-    let mut lane = output.lane();
-    lane.buffer().extend_from_slice(b"first\n");
-    assert!(lane.end_row() && lane.flush());
+    let mut rows = output.rows();
+    rows.buffer().extend_from_slice(b"first\n");
+    assert!(rows.end_row() && rows.flush());
     let mut first = [0; 6];
     let mut reader = File::from(reader);
     reader.read_exact(&mut first).unwrap();
     drop(reader);
     assert!(matches!(block_on(output.closed()), Ended::ReaderGone));
-    lane.buffer().extend_from_slice(b"second\n");
-    lane.count_rows(1);
-    assert!(!lane.flush());
+    rows.buffer().extend_from_slice(b"second\n");
+    rows.count_rows(1);
+    assert!(!rows.flush());
     assert_eq!(output.dropped(), Dropped::default());
-    assert_eq!(lane.ledger().lost().load(Loss::Output), 1);
+    assert_eq!(rows.ledger().lost().load(Loss::Output), 1);
     block_on(output.finish(PATIENCE)).unwrap();
 }
 
@@ -132,13 +132,13 @@ fn a_reader_that_goes_away_ends_the_output() {
 fn a_full_disk_is_an_error_with_its_cause() {
     let full = File::options().write(true).open("/dev/full").unwrap();
     let output = Output::to(Box::new(full), Terminal::none(), 1000).unwrap();
-    let mut lane = output.lane();
-    lane.buffer().extend_from_slice(b"row\n");
-    assert!(lane.end_row() && lane.flush());
+    let mut rows = output.rows();
+    rows.buffer().extend_from_slice(b"row\n");
+    assert!(rows.end_row() && rows.flush());
     let Ended::Failed(error) = block_on(output.closed()) else { panic!("not failed") };
     let cause = std::error::Error::source(&*error).unwrap().to_string();
     assert!(cause.contains("No space left"), "{cause}");
-    assert_eq!(lane.ledger().lost().load(Loss::Output), 1);
+    assert_eq!(rows.ledger().lost().load(Loss::Output), 1);
     assert!(block_on(output.finish(PATIENCE)).is_err());
 }
 
@@ -151,9 +151,9 @@ fn finishing_has_a_deadline() {
     let watched = writer.try_clone().unwrap();
     let output =
         Output::start(Box::new(File::from(writer)), Some(watched), Terminal::none(), 1 << 20).unwrap();
-    let mut lane = output.lane();
-    lane.buffer().resize(size + 1000, b'x');
-    assert!(lane.flush());
+    let mut rows = output.rows();
+    rows.buffer().resize(size + 1000, b'x');
+    assert!(rows.flush());
     let error = block_on(output.finish(Duration::ZERO)).unwrap_err();
     assert!(matches!(*error, OutputError::TooSlow { bytes } if bytes == size + 1000), "{error}");
     let mut left = size + 1000;
@@ -173,13 +173,13 @@ fn finishing_has_a_deadline() {
 #[test]
 fn a_change_of_source_is_announced() {
     let (output, memory) = memory(Terminal::none());
-    let mut lanes = [output.lane(), output.lane()];
-    for (n, lane) in lanes.iter_mut().enumerate() {
-        lane.lead(format!("source {n}\n").as_bytes());
+    let mut buffers = [output.rows(), output.rows()];
+    for (n, rows) in buffers.iter_mut().enumerate() {
+        rows.heading(format!("source {n}\n").as_bytes());
     }
     for (n, row) in [(0, "a\n"), (0, "b\n"), (1, "c\n"), (1, "d\n"), (0, "e\n")] {
-        lanes[n].buffer().extend_from_slice(row.as_bytes());
-        assert!(lanes[n].end_row() && lanes[n].flush());
+        buffers[n].buffer().extend_from_slice(row.as_bytes());
+        assert!(buffers[n].end_row() && buffers[n].flush());
     }
     block_on(output.finish(PATIENCE)).unwrap();
     assert_eq!(String::from_utf8(memory.taken()).unwrap(), "source 0\na\nb\nsource 1\nc\nd\nsource 0\ne\n");

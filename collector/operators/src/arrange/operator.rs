@@ -7,7 +7,7 @@ use super::Arrange;
 use crate::{
     limit::Limit,
     operator::{
-        BuildError, Draft, Fault, GadgetContext, LoadedGadget, Operator, OperatorPlan, Params, Place,
+        BuildError, Draft, Fault, GadgetContext, LoadedGadget, Operator, OperatorPlan, Params, Phase,
         PlanContext, Ready,
     },
     sort::Sort,
@@ -51,8 +51,8 @@ impl Operator for ArrangeOperator {
         "arrange"
     }
 
-    fn place(&self) -> Place {
-        Place::Arrange
+    fn phase(&self) -> Phase {
+        Phase::Arrange
     }
 
     fn params(&self, sources: &[&DataSource]) -> Vec<ParamDesc> {

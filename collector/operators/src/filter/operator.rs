@@ -8,7 +8,7 @@ use super::Filter;
 use crate::{
     expression::{Expression, ExpressionStage},
     operator::{
-        BuildError, Draft, Fault, LoadedGadget, Operator, OperatorPlan, Params, Place, PlanContext, Ready,
+        BuildError, Draft, Fault, LoadedGadget, Operator, OperatorPlan, Params, Phase, PlanContext, Ready,
     },
     stage::Step,
 };
@@ -40,8 +40,8 @@ impl Operator for FilterOperator {
         NAME
     }
 
-    fn place(&self) -> Place {
-        Place::Select
+    fn phase(&self) -> Phase {
+        Phase::Select
     }
 
     fn params(&self, sources: &[&DataSource]) -> Vec<ParamDesc> {

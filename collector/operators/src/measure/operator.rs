@@ -9,7 +9,7 @@ use ig_series::ExporterFilter;
 
 use super::{MeasurePlan, MetricRequest, TablePlace};
 use crate::operator::{
-    Draft, Fault, FaultKind, GadgetContext, Operator, Params, Place, PlanContext, PlannedMeasure,
+    Draft, Fault, FaultKind, GadgetContext, Operator, Params, Phase, PlanContext, PlannedMeasure,
 };
 
 /// Scopes of metrics.
@@ -24,8 +24,8 @@ impl Operator for MeasureOperator {
         "otel-metrics"
     }
 
-    fn place(&self) -> Place {
-        Place::Outlet
+    fn phase(&self) -> Phase {
+        Phase::Outlet
     }
 
     fn params(&self, sources: &[&DataSource]) -> Vec<ParamDesc> {

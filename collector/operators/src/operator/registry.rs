@@ -26,10 +26,10 @@ impl Operators {
         ])
     }
 
-    /// The same with one more, which stands behind all others of its place.
+    /// The same with one more, which stands behind all others of its phase.
     #[must_use]
     pub fn with(mut self, operator: Box<dyn Operator>) -> Self {
-        let place = self.0.partition_point(|known| known.place() <= operator.place());
+        let place = self.0.partition_point(|known| known.phase() <= operator.phase());
         self.0.insert(place, operator);
         self
     }
@@ -55,15 +55,15 @@ mod tests {
     }
 
     /// Scenario: the list, and a gadget with an event source, one with a map and a second source.
-    /// Guarantees: operators stand in the order of their places under names of their own; parameters are described once;
+    /// Guarantees: operators stand in the order of their phases under names of their own; parameters are described once;
     /// what an operator has nothing to do with is not there.
     #[test]
     fn the_list_is_sound() {
         let operators = Operators::standard();
-        let places: Vec<_> = operators.iter().map(Operator::place).collect();
-        assert!(places.is_sorted(), "{places:?}");
+        let phases: Vec<_> = operators.iter().map(Operator::phase).collect();
+        assert!(phases.is_sorted(), "{phases:?}");
         let names: HashSet<_> = operators.iter().map(Operator::name).collect();
-        assert_eq!(names.len(), places.len());
+        assert_eq!(names.len(), phases.len());
 
         let tracer = DataSource::new("open", SourceKind::Single, Origin::Tracer { map: "e".into() }, 8);
         let origin = Origin::MapIterator { map: "m".into(), key_size: 4, value_size: 4 };

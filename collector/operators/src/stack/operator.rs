@@ -15,7 +15,7 @@ use super::{
     USER_STACK, add, map::IdMap,
 };
 use crate::operator::{
-    BuildError, Draft, Fault, GadgetContext, LoadedGadget, Operator, OperatorPlan, Params, Place,
+    BuildError, Draft, Fault, GadgetContext, LoadedGadget, Operator, OperatorPlan, Params, Phase,
     PlanContext, Ready, StageCounter,
 };
 
@@ -40,8 +40,8 @@ impl Operator for StackOperator {
         NAME
     }
 
-    fn place(&self) -> Place {
-        Place::Extend
+    fn phase(&self) -> Phase {
+        Phase::Extend
     }
 
     fn params(&self, sources: &[&DataSource]) -> Vec<ParamDesc> {

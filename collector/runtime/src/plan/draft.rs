@@ -7,7 +7,7 @@ use ig_datasource::DataSource;
 use ig_loader::Object;
 use ig_operators::{
     Operators, SourceSchema,
-    operator::{Draft, Fault, FaultKind, GadgetContext, ParamValues, Place, PlanContext as OperatorContext},
+    operator::{Draft, Fault, FaultKind, GadgetContext, ParamValues, Phase, PlanContext as OperatorContext},
 };
 
 use super::{PlanContext, SourcePlan, fault, schedule};
@@ -101,7 +101,7 @@ impl Walk<'_> {
         let has_map = |name: &str| object.is_some_and(|object| object.map(name).is_some());
         let mut faults = Vec::new();
         for operator in operators.iter() {
-            if operator.place() > Place::Extend {
+            if operator.phase() > Phase::Extend {
                 draft.schema.seal();
             }
             let context = OperatorContext {

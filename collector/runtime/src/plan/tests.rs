@@ -18,7 +18,7 @@ use ig_operators::{
     feed::{FeedError, FeedPlan, Gather},
     format::Accounts,
     operator::{
-        Brought, BuildError, Draft, Fault, Feed, LoadedGadget, Place, PlanContext as OperatorContext, Ready,
+        Brought, BuildError, Draft, Fault, Feed, LoadedGadget, Phase, PlanContext as OperatorContext, Ready,
         Timing,
     },
 };
@@ -59,8 +59,8 @@ impl Operator for Numbers {
         NAME
     }
 
-    fn place(&self) -> Place {
-        Place::Extend
+    fn phase(&self) -> Phase {
+        Phase::Extend
     }
 
     fn params(&self, _sources: &[&DataSource]) -> Vec<ParamDesc> {

@@ -9,7 +9,7 @@ use ig_model::Host;
 use super::{OPERATOR, Scope, complete, gather::Programs, source};
 use crate::{
     feed::{FeedError, FeedPlan, Gather},
-    operator::{Brought, Draft, Fault, Feed, GadgetContext, Operator, Params, Place, PlanContext},
+    operator::{Brought, Draft, Fault, Feed, GadgetContext, Operator, Params, Phase, PlanContext},
     stats::operator::{Section, is_of},
 };
 
@@ -30,8 +30,8 @@ impl Operator for BpfOperator {
         OPERATOR
     }
 
-    fn place(&self) -> Place {
-        Place::Extend
+    fn phase(&self) -> Phase {
+        Phase::Extend
     }
 
     fn params(&self, sources: &[&DataSource]) -> Vec<ParamDesc> {

@@ -8,7 +8,7 @@ use ig_model::Host;
 use super::{OPERATOR, gather::Cgroups, source};
 use crate::{
     feed::{FeedError, FeedPlan, Gather},
-    operator::{Brought, Draft, Fault, Feed, Operator, Place, PlanContext},
+    operator::{Brought, Draft, Fault, Feed, Operator, Phase, PlanContext},
     stats::operator::{Section, is_of},
 };
 
@@ -28,8 +28,8 @@ impl Operator for CgroupOperator {
         OPERATOR
     }
 
-    fn place(&self) -> Place {
-        Place::Extend
+    fn phase(&self) -> Phase {
+        Phase::Extend
     }
 
     fn sources(&self, metadata: &Metadata) -> Brought {

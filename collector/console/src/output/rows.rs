@@ -16,19 +16,19 @@ const LEDGER_NAME: &str = "console";
 
 /// A buffer for the rows of one data source.
 #[derive(Debug)]
-pub struct Lane {
+pub struct RowBuffer {
     shared: Arc<Shared>,
     id: u64,
-    lead: Vec<u8>,
+    heading: Vec<u8>,
     buffer: Vec<u8>,
     rows: u64,
     ledger: Arc<SinkLedger>,
 }
 
-impl Lane {
+impl RowBuffer {
     pub(super) fn new(shared: Arc<Shared>, id: u64) -> Self {
         let ledger = SinkLedger::new(LEDGER_NAME);
-        Self { shared, id, lead: Vec::new(), buffer: Vec::new(), rows: 0, ledger }
+        Self { shared, id, heading: Vec::new(), buffer: Vec::new(), rows: 0, ledger }
     }
 
     /// What became of the records of this data source.
@@ -36,10 +36,10 @@ impl Lane {
         &self.ledger
     }
 
-    /// Sets what is printed in front of a chunk unless this lane was printed last.
-    pub fn lead(&mut self, lead: &[u8]) {
-        self.lead.clear();
-        self.lead.extend_from_slice(lead);
+    /// Sets what is printed in front of a chunk unless this buffer was printed last.
+    pub fn heading(&mut self, heading: &[u8]) {
+        self.heading.clear();
+        self.heading.extend_from_slice(heading);
     }
 
     /// Where the next row is rendered. Append only.
@@ -73,7 +73,7 @@ impl Lane {
     pub fn flush(&mut self) -> bool {
         let rows = std::mem::take(&mut self.rows);
         let chunk = Chunk { bytes: std::mem::take(&mut self.buffer), rows, ledger: Arc::clone(&self.ledger) };
-        let (taken, empty) = self.shared.push(self.id, &self.lead, chunk);
+        let (taken, empty) = self.shared.push(self.id, &self.heading, chunk);
         self.buffer = empty;
         taken
     }
