@@ -48,14 +48,8 @@ impl Interactive {
     pub async fn start(plan: GadgetPlan, image: String, host: Arc<Host>) -> Result<Self, StartError> {
         let status = Status::default();
         let reader = Reader::start(Tasks::new(), status.clone()).map_err(StartError::Reader)?;
-        let state = GadgetStatus {
-            state: State::Running,
-            reasons: Vec::new(),
-            image,
-            digest: Some(plan.programs.digest.to_string()),
-            restarts: 0,
-            sources: BTreeMap::new(),
-        };
+        let mut state = GadgetStatus::new(State::Running, image);
+        state.digest = Some(plan.programs.digest.to_string());
         status.with(|board| board.gadgets.insert(plan.name.clone(), state));
         let registry = Registry::new(RegistryLimits { series_total: 0 }, Arc::new(Verbatim));
         let built = tokio::task::spawn_blocking(move || Built::new(plan, &host)).await;

@@ -250,7 +250,7 @@ async fn guarded(job: Job, tasks: Tasks, status: Status) {
     let exhausted = job.exhausted.clone();
     if let Err(panic) = tasks.caught("source", run(job)).await {
         let text = format!("data source `{source}` gives nothing any more: {panic}");
-        status.degrade(&gadget, Reason::new(ReasonKind::Object, text));
+        status.source_broke(&gadget, &source, Reason::new(ReasonKind::Object, text));
         // Nobody may wait for what does not come.
         exhausted.cancel();
     }

@@ -209,6 +209,33 @@ pub struct GadgetStatus {
     pub restarts: u64,
     /// Numbers per data source.
     pub sources: BTreeMap<String, Arc<SourceStats>>,
+    /// Data sources that give nothing any more, and why; they stay so until other programs are read.
+    broken: BTreeMap<String, Reason>,
+}
+
+impl GadgetStatus {
+    /// A gadget of which nothing else is known yet.
+    pub fn new(state: State, image: String) -> Self {
+        Self {
+            state,
+            reasons: Vec::new(),
+            image,
+            digest: None,
+            restarts: 0,
+            sources: BTreeMap::new(),
+            broken: BTreeMap::new(),
+        }
+    }
+
+    /// A gadget that runs with broken sources is degraded, whoever says that it runs.
+    fn show_broken(&mut self) {
+        if matches!(self.state, State::Running | State::Degraded) && !self.broken.is_empty() {
+            self.state = State::Degraded;
+            let known: Vec<String> = self.reasons.iter().map(Reason::text).collect();
+            let news = self.broken.values().filter(|reason| !known.contains(&reason.text()));
+            self.reasons.extend(news.cloned());
+        }
+    }
 }
 
 /// What became of the configuration file.
@@ -263,17 +290,22 @@ impl Status {
         self.gadget(name, |gadget| {
             gadget.state = state;
             gadget.reasons = reasons;
+            gadget.show_broken();
         });
     }
 
-    /// Notes that a gadget that runs does not do all it should.
-    pub fn degrade(&self, name: &str, reason: Reason) {
-        self.gadget(name, |gadget| {
-            if matches!(gadget.state, State::Running | State::Degraded) {
-                gadget.state = State::Degraded;
-                gadget.reasons.push(reason);
-            }
+    /// Notes that a data source of a gadget gives nothing any more, which degrades the gadget for as long as its present
+    /// programs are read.
+    pub fn source_broke(&self, gadget: &str, source: &str, reason: Reason) {
+        self.gadget(gadget, |gadget| {
+            gadget.broken.insert(source.to_owned(), reason);
+            gadget.show_broken();
         });
+    }
+
+    /// Notes that other programs of a gadget are read from now on.
+    pub fn sources_begin(&self, gadget: &str) {
+        self.gadget(gadget, |gadget| gadget.broken.clear());
     }
 
     /// The numbers of a data source, kept across restarts of the gadget.
@@ -282,5 +314,36 @@ impl Status {
             Some(status) => Arc::clone(status.sources.entry(source.to_owned()).or_default()),
             None => Arc::default(),
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Scenario: a data source breaks before its gadget is said to run, the gadget's sinks change, it is refused, and then
+    /// other programs are read.
+    /// Guarantees: while the broken source is the gadget's, a gadget that runs is degraded by that reason, once; refused
+    /// is refused; with other programs it is forgotten.
+    #[test]
+    fn a_broken_source_is_shown_as_long_as_it_lasts() {
+        let status = Status::default();
+        status.with(|board| board.gadgets.insert("a".into(), GadgetStatus::new(State::Pending, "a".into())));
+        let shown =
+            || status.with(|board| (board.gadgets["a"].state, Reason::join(&board.gadgets["a"].reasons)));
+        status.sources_begin("a");
+        status.source_broke("a", "events", Reason::new(ReasonKind::Object, "broken"));
+        assert_eq!(shown(), (State::Pending, String::new()));
+        status.set("a", State::Running, Vec::new());
+        assert_eq!(shown(), (State::Degraded, "broken".into()));
+        status.source_broke("a", "events", Reason::new(ReasonKind::Object, "broken"));
+        assert_eq!(shown(), (State::Degraded, "broken".into()));
+        status.set("a", State::Degraded, vec![Reason::new(ReasonKind::MetricConflict, "taken")]);
+        assert_eq!(shown(), (State::Degraded, "taken; broken".into()));
+        status.set("a", State::Refused, vec![Reason::new(ReasonKind::Image, "gone")]);
+        assert_eq!(shown(), (State::Refused, "gone".into()));
+        status.sources_begin("a");
+        status.set("a", State::Running, Vec::new());
+        assert_eq!(shown(), (State::Running, String::new()));
     }
 }

@@ -78,14 +78,7 @@ impl<M: Machine> Gadgets<M> {
     /// Shows gadgets that are new as pending.
     pub(super) fn announce(&self, gadgets: &[&Gadget]) {
         for gadget in gadgets.iter().filter(|gadget| !self.standings.contains_key(&gadget.name)) {
-            let status = GadgetStatus {
-                state: State::Pending,
-                reasons: Vec::new(),
-                image: gadget.image.clone(),
-                digest: None,
-                restarts: 0,
-                sources: BTreeMap::new(),
-            };
+            let status = GadgetStatus::new(State::Pending, gadget.image.clone());
             self.status.with(|board| board.gadgets.insert(gadget.name.clone(), status));
         }
     }

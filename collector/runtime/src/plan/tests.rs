@@ -187,14 +187,7 @@ async fn an_operator_is_one_folder_and_one_line() {
     plan.open_sinks(&kept).unwrap();
     let (status, registry) =
         (Status::default(), Registry::new(RegistryLimits { series_total: 0 }, Arc::new(Verbatim)));
-    let state = GadgetStatus {
-        state: State::Running,
-        reasons: Vec::new(),
-        image: String::new(),
-        digest: None,
-        restarts: 0,
-        sources: BTreeMap::new(),
-    };
+    let state = GadgetStatus::new(State::Running, String::new());
     status.with(|board| board.gadgets.insert("count".to_owned(), state));
     let reader = Reader::start(Tasks::new(), status.clone()).unwrap();
     let built = Built::new(plan, &Host::of([])).unwrap();

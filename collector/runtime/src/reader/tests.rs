@@ -110,14 +110,7 @@ impl Source {
 }
 
 fn status(gadgets: &[&str]) -> Status {
-    let state = GadgetStatus {
-        state: State::Running,
-        reasons: Vec::new(),
-        image: String::new(),
-        digest: None,
-        restarts: 0,
-        sources: BTreeMap::new(),
-    };
+    let state = GadgetStatus::new(State::Running, String::new());
     let status = Status::default();
     status.with(|board| board.gadgets.extend(gadgets.iter().map(|name| ((*name).to_owned(), state.clone()))));
     status
