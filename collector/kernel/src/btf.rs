@@ -12,6 +12,7 @@ use std::ops::Range;
 use std::sync::{Arc, OnceLock};
 
 mod data;
+mod header;
 mod index;
 mod modules;
 mod resolve;
@@ -21,19 +22,19 @@ mod vmlinux;
 #[cfg(test)]
 mod tests;
 
+pub use header::Kind;
 pub use index::essential_name;
 pub use modules::{module, module_names};
 pub use resolve::MAX_DEPTH;
 pub use types::{
-    Array, Composite, Datasec, DeclTag, Enum, Float, Func, FuncLinkage, FuncProto, Fwd, Int, Kind, Member,
-    Members, Param, Params, Ptr, Type, TypeTag, Typedef, Var, VarLinkage, VarSecinfo, VarSecinfos, Variant,
-    Variants,
+    Array, Composite, Datasec, DeclTag, Enum, Float, Func, FuncLinkage, FuncProto, Fwd, Int, Member, Members,
+    Param, Params, Ptr, Type, TypeTag, Typedef, Var, VarLinkage, VarSecinfo, VarSecinfos, Variant, Variants,
 };
 pub use vmlinux::{VMLINUX_PATH, vmlinux};
 
 use data::{Data, u16_at, u32_at};
+use header::RawHeader;
 use index::NameIndex;
-use types::RawHeader;
 
 const MAGIC: u16 = 0xeb9f;
 /// Length of the fixed part of the BTF header, the least that version 1 allows.

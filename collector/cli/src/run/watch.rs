@@ -3,6 +3,7 @@
 use std::{collections::BTreeMap, ffi::OsString, fmt::Write as _, sync::Arc, time::Duration};
 
 use ig_config::runtime::{Gadget, Images, Limits};
+use ig_console::Output;
 use ig_datasource::SourceKind;
 use ig_image::Reference;
 use ig_model::{Host, Loss};
@@ -90,11 +91,19 @@ pub(super) async fn watch(
     drop(context);
     tracing::debug!(name: "gadget.started", image, digest = %acquired.gadget.digest);
     drop(acquired);
+    follow(running, &output, &mut events, parsed.common.timeout).await
+}
 
-    let timeout = parsed.common.timeout;
+/// Waits for whatever ends the run first, drains, and says what did not become a row.
+async fn follow(
+    running: Interactive,
+    output: &Output,
+    events: &mut tokio::sync::mpsc::Receiver<Command>,
+    timeout: Duration,
+) -> Result<(), Failure> {
     // Cancel-safe: nothing is lost by dropping any of them; the run ends with the first.
     tokio::select! {
-        () = stop_requested(&mut events) => {}
+        () = stop_requested(events) => {}
         () = running.exhausted() => {}
         _ = output.closed() => {}
         () = tokio::time::sleep(timeout), if !timeout.is_zero() => {}
