@@ -35,6 +35,14 @@ pub enum ArchiveError {
         /// What it is instead.
         what: &'static str,
     },
+    /// The file is compressed.
+    #[error("`{path}` is compressed with {with}, expected an uncompressed tar archive")]
+    Compressed {
+        /// The file.
+        path: PathBuf,
+        /// The program that made it so.
+        with: &'static str,
+    },
     /// A member is not what an image's archive may have.
     #[error("archive `{path}` has a member `{member}` that {problem}")]
     Member {
@@ -178,9 +186,7 @@ impl Hint for ArchiveError {
             Self::Resolve(error) => error.hint(),
             Self::Ingest(error) => error.hint(),
             Self::Store(error) => error.hint(),
-            Self::NotTar { path, what } if what.contains("compressed") => {
-                Some(format!("decompress `{}` first", path.display()).into())
-            }
+            Self::Compressed { path, .. } => Some(format!("decompress `{}` first", path.display()).into()),
             Self::NotTar { .. } | Self::Missing { .. } => {
                 Some("archives are made by `ig image export IMAGE FILE`".into())
             }

@@ -148,15 +148,16 @@ fn refuse_others(path: &Path, input: &mut (impl Read + Seek)) -> Result<(), Arch
     let mut start = Vec::new();
     let read = input.by_ref().take(6).read_to_end(&mut start).and_then(|_| input.rewind());
     read.map_err(ArchiveError::io("read", path))?;
-    let what = match start.as_slice() {
-        [] => "empty",
-        [0x1f, 0x8b, ..] => "compressed with gzip",
-        [b'B', b'Z', b'h', ..] => "compressed with bzip2",
-        [0xfd, b'7', b'z', b'X', b'Z', ..] => "compressed with xz",
-        [0x28, 0xb5, 0x2f, 0xfd, ..] => "compressed with zstd",
+    let path = path.to_owned();
+    let with = match start.as_slice() {
+        [] => return Err(ArchiveError::NotTar { path, what: "empty" }),
+        [0x1f, 0x8b, ..] => "gzip",
+        [b'B', b'Z', b'h', ..] => "bzip2",
+        [0xfd, b'7', b'z', b'X', b'Z', ..] => "xz",
+        [0x28, 0xb5, 0x2f, 0xfd, ..] => "zstd",
         _ => return Ok(()),
     };
-    Err(ArchiveError::NotTar { path: path.to_owned(), what })
+    Err(ArchiveError::Compressed { path, with })
 }
 
 /// The name in a POSIX extension; extensions that change what a member's content is are refused.
