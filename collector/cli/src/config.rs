@@ -1,11 +1,12 @@
 //! `ig config`: check and describe runtime configurations, without root, kernel or network.
 
 use std::{
-    io::IsTerminal as _,
+    io::{self, IsTerminal as _, Read as _},
     path::{Path, PathBuf},
 };
 
 use clap::{Args, Subcommand, ValueEnum};
+use ig_config::runtime::{LoadError, Loaded, check_str, load};
 
 use crate::failure::Failure;
 
@@ -19,7 +20,7 @@ pub(crate) struct Arguments {
 enum Command {
     /// Check a configuration and report every fault with its place
     Check {
-        /// A file, or a directory of them
+        /// A file, a directory of them, or `-` for standard input
         file: PathBuf,
         /// How faults are reported
         #[arg(short, long, value_enum, default_value_t = Output::Text)]
@@ -53,8 +54,22 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     }
 }
 
+/// Most bytes of standard input.
+const MAX_INPUT: u64 = 16 << 20;
+
+/// Reads standard input to its end, as of a pipe from what renders a configuration.
+fn of_standard_input() -> Result<Result<Loaded, LoadError>, Failure> {
+    let mut text = String::new();
+    let read = io::stdin().take(MAX_INPUT + 1).read_to_string(&mut text);
+    read.map_err(|error| Failure::config(format!("failed to read standard input: {error}")))?;
+    if text.len() as u64 > MAX_INPUT {
+        return Err(Failure::config(format!("standard input is longer than {MAX_INPUT} bytes")));
+    }
+    Ok(check_str("(standard input)", &text))
+}
+
 fn check(file: &Path, output: Output) -> Result<(), Failure> {
-    let result = ig_config::runtime::load(file);
+    let result = if file == Path::new("-") { of_standard_input()? } else { load(file) };
     let (faults, warnings) = match &result {
         Ok(loaded) => (&[][..], loaded.warnings.as_slice()),
         Err(error) => (error.faults.as_slice(), &[][..]),
@@ -73,8 +88,7 @@ fn check(file: &Path, output: Output) -> Result<(), Failure> {
                 eprintln!("warning: {warning}");
             }
             for fault in faults {
-                let line =
-                    if std::io::stderr().is_terminal() { fault.long() + "\n" } else { fault.to_string() };
+                let line = if io::stderr().is_terminal() { fault.long() + "\n" } else { fault.to_string() };
                 eprintln!("{line}");
             }
         }

@@ -53,6 +53,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
         tracing::debug!(name: "memlock.raise.failed", "the limit on locked memory stays");
     }
     ig_kernel::sys::memory::keep_at_most(KEPT_HEAP);
+    ig_kernel::sys::memory::share_one_heap();
     crate::install_tls();
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
