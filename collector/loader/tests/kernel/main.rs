@@ -30,6 +30,18 @@ fn trigger(argument: i32) {
     assert!(result.is_ok() || result == Err(rustix::io::Errno::SRCH));
 }
 
+/// Waits until a link that was dropped has ended: until `quiet`, which does what the program would see, says that it
+/// saw nothing.
+///
+/// A child that another thread starts holds a copy of every descriptor until its exec, so that what was dropped here may
+/// fire a little longer.
+fn until_quiet(mut quiet: impl FnMut() -> bool) {
+    let began = std::time::Instant::now();
+    while !quiet() {
+        assert!(began.elapsed() < std::time::Duration::from_secs(30), "the dropped link still fires");
+    }
+}
+
 fn loader_for_self(object: &Object) -> Loader<'_> {
     let mut loader = Loader::new(object);
     // Of this test alone: others of this process make the same system calls at the same time.
