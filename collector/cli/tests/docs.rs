@@ -137,3 +137,21 @@ fn words_that_were_given_up_name_nothing() {
         }
     }
 }
+
+/// Guarantees: every test that `tests/faults.md` names is in the file it names.
+#[test]
+fn every_fault_is_kept_away_by_a_test_that_exists() {
+    let text = read("tests/faults.md");
+    for line in text.lines().filter(|line| line.starts_with("- ")) {
+        let named: Vec<_> = code(line).skip_while(|word| !word.contains('/')).collect();
+        assert!(
+            !named.is_empty() && named.len() % 2 == 0,
+            "expected `file` `test` pairs at the end of {line:?}"
+        );
+        for pair in named.chunks_exact(2) {
+            let declared =
+                if pair[0].ends_with(".rs") { format!("fn {}(", pair[1]) } else { pair[1].to_owned() };
+            assert!(read(pair[0]).contains(&declared), "no `{}` in {}", pair[1], pair[0]);
+        }
+    }
+}
