@@ -207,6 +207,8 @@ impl Drop for BlobWriter {
             // What cannot be removed is swept when it is old.
             drop(fs::remove_file(&self.path));
         }
+        // A child that another thread is starting has a copy of the descriptor until its exec, and with it the lock.
+        let _unlocked = rustix::fs::flock(&self.file, FlockOperation::Unlock);
     }
 }
 
