@@ -17,6 +17,7 @@
 mod build;
 mod consumer;
 mod cost;
+mod files;
 mod load;
 mod machine;
 mod memory;
@@ -91,6 +92,7 @@ fn bench(options: &Options) {
             "start" => startup::run(options, &mut report),
             "rates" => rates::run(options, &mut report),
             "cost" => cost::run(options, store, &mut report),
+            "files" => files::run(options, &mut report),
             _ => scrape::run(options, &mut report),
         }
     }

@@ -5,12 +5,12 @@ use std::path::PathBuf;
 pub(crate) const USAGE: &str = "usage: tests/bench/run.sh [--quick] [--json FILE] [SECTION...]
   --quick      fewer and shorter repeats: under a minute, wider spread
   --json FILE  write every sample, too
-  SECTION      memory, start, rates, cost, scrape, build (default: all)
+  SECTION      memory, start, rates, cost, files, scrape, build (default: all)
 
 IG_BINARY names another binary than target/release/ig.";
 
 /// The sections, in the order of the report.
-pub(crate) const SECTIONS: [&str; 6] = ["memory", "start", "rates", "cost", "scrape", "build"];
+pub(crate) const SECTIONS: [&str; 7] = ["memory", "start", "rates", "cost", "files", "scrape", "build"];
 
 /// What to do.
 #[derive(Debug)]
