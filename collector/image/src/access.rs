@@ -118,7 +118,7 @@ impl Access {
         let Inner { store, registry, verifier, .. } = self.inner.as_ref();
         let is_here = match store.resolve(reference) {
             Ok(_) => true,
-            Err(ResolveError::NotFound { .. }) => false,
+            Err(error) if error.is_absent() => false,
             Err(error) => return Err(error.into()),
         };
         let wants_pull = match pull {

@@ -31,7 +31,8 @@ mod location;
 mod tests;
 
 pub use collect::{Collect, Collected, GRACE, Removed};
-use entries::{describe, list_entry, without_name};
+pub(crate) use entries::check_name;
+use entries::{describe, is_misnamed, list_entry, list_nameless, without_name};
 pub use error::{BlobError, IngestError, LoadImageError, Part, ResolveError, StoreError, WalkError};
 pub use fsck::{Fault, Repair, Report, salvage};
 pub(crate) use graph::{Links, is_document};
@@ -131,10 +132,12 @@ impl Store {
         &self.root
     }
 
-    /// Looks an image up by its full name, else by its digest.
+    /// Looks an image up by its full name, else by its digest. What has a digest in its name has that digest: an entry
+    /// that says otherwise, which another program may have written, does not count.
     ///
     /// # Errors
-    /// [`ResolveError::NotFound`] if no such image is stored; others if the store is unusable.
+    /// [`ResolveError::NotFound`] or [`ResolveError::Misnamed`] if no such image is stored; others if the store is
+    /// unusable.
     pub fn resolve(&self, reference: &Reference) -> Result<ImageDescriptor, ResolveError> {
         let index = layout::read_index(&self.root)?;
         let name = reference.to_string();
@@ -143,18 +146,22 @@ impl Store {
             let digest = reference.digest()?.to_string();
             index.manifests.iter().find(|entry| entry.digest == digest)
         };
-        if let Some(entry) = by_name.or_else(by_digest) {
+        if let Some(entry) = by_name.filter(|entry| !is_misnamed(reference, entry)).or_else(by_digest) {
             return describe(reference, entry);
         }
-        reference.digest().and_then(|digest| self.raw_blob(reference, digest)).ok_or_else(|| {
-            ResolveError::NotFound { reference: Box::new(reference.clone()), store: self.root.clone() }
+        let (named, store) = (Box::new(reference.clone()), self.root.clone());
+        reference.digest().and_then(|digest| self.raw_blob(reference, digest)).ok_or_else(|| match by_name {
+            Some(entry) => {
+                ResolveError::Misnamed { reference: named, actual: graph::clip(&entry.digest), store }
+            }
+            None => ResolveError::NotFound { reference: named, store },
         })
     }
 
     /// Gives the image called `source` a second name.
     ///
     /// # Errors
-    /// [`ResolveError`] if there is no such image or the store cannot be written.
+    /// [`ResolveError`] if there is no such image, `target` has the digest of another, or the store cannot be written.
     pub fn tag(&self, source: &Reference, target: &Reference) -> Result<ImageDescriptor, ResolveError> {
         self.check_writable()?;
         let image = self.resolve(source)?;
@@ -166,7 +173,7 @@ impl Store {
             ..Descriptor::default()
         };
         let name = target.to_string();
-        layout::update_index(&self.root, |index| list_entry(index, entry, Some(&name)))?;
+        layout::try_update_index(&self.root, |index| list_entry(index, entry, Some(&name)))?;
         Ok(ImageDescriptor { reference: target.clone(), ..image })
     }
 
@@ -222,7 +229,7 @@ impl Store {
     /// An image that had the name before stays in the store, unnamed.
     ///
     /// # Errors
-    /// [`StoreError`] if the store cannot be written.
+    /// [`StoreError::Misnamed`] if `tag` has the digest of another image; others if the store cannot be written.
     pub fn put_index(&self, image: &Index, tag: Option<&Reference>) -> Result<Digest, StoreError> {
         let content = to_json(image)
             .map_err(|source| StoreError::BadIndex { path: self.root.join("index.json"), source })?;
@@ -235,9 +242,9 @@ impl Store {
         let listed = self.reach(&whole);
         self.update(|index| {
             for entry in &image.manifests {
-                list_entry(index, without_name(entry), None);
+                list_nameless(index, without_name(entry));
             }
-            list_entry(index, without_name(&whole), name.as_deref());
+            list_entry(index, without_name(&whole), name.as_deref())?;
             Ok(listed)
         })?;
         Ok(digest)

@@ -11,7 +11,7 @@ use super::error::ArchiveError;
 use super::read::Archive;
 use crate::manifest::{Descriptor, Index};
 use crate::store::graph::{self, Source};
-use crate::store::{BlobError, IngestError, Limits, Store};
+use crate::store::{BlobError, IngestError, Limits, Store, check_name};
 use crate::{Digest, Reference};
 
 /// What an import brought.
@@ -29,8 +29,8 @@ impl Store {
     /// removes them.
     ///
     /// # Errors
-    /// [`ArchiveError`] if the archive is not one of images, or any image in it is incomplete or damaged; the store
-    /// lists what it listed before then.
+    /// [`ArchiveError`] if the archive is not one of images, or any image in it is incomplete, damaged or named by the
+    /// digest of another; the store lists what it listed before then.
     pub fn import(&self, from: &Path) -> Result<Imported, ArchiveError> {
         self.check_writable()?;
         let mut archive = Archive::open(from, self.limits())?;
@@ -86,7 +86,9 @@ fn named_entries(path: &Path, index: &Index) -> Result<Vec<(Descriptor, Option<S
             name.to_owned()
         } else {
             let fault = |source| ArchiveError::Name { path: path.to_owned(), source };
-            Reference::parse(name).map_err(fault)?.to_string()
+            let name = Reference::parse(name).map_err(fault)?.to_string();
+            check_name(&name, entry)?;
+            name
         };
         found.push((entry.clone(), Some(name)));
     }

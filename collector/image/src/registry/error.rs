@@ -161,6 +161,7 @@ impl Hint for RegistryError {
             Fault::Auth(error) => error.hint(),
             Fault::Store(error) => error.hint(),
             Fault::Ingest(error) => error.hint(),
+            Fault::Resolve(error) => error.hint(),
             Fault::NotStored { .. } => Some("see what is there with `ig image list`".into()),
             Fault::Refused { host, anonymous: true, .. } => {
                 Some(format!("check the name, or log in with `ig login {host}`").into())

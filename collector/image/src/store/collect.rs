@@ -14,7 +14,7 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use super::entries::{signature_tags, without_name};
+use super::entries::{list_nameless, signature_tags, without_name};
 use super::error::{BlobError, ResolveError, WalkError};
 use super::graph::{self, OnDisk, Referrer};
 use super::hold::{self, Held};
@@ -79,7 +79,7 @@ impl Store {
         }
         if digest.is_some_and(|digest| held.pinned.contains(&digest)) {
             if let Some(entry) = listed {
-                super::list_entry(&mut after, without_name(&entry), None);
+                list_nameless(&mut after, without_name(&entry));
                 layout::write_index(self.path(), &after)?;
             }
             return Ok(Removed::KeptInUse);

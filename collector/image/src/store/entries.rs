@@ -27,7 +27,8 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError::Incomplete`] if any blob that it leads to, other than its subject, is missing or of another size:
-    /// another process may have removed it since, so pulling it again can help.
+    /// another process may have removed it since, so pulling it again can help. [`StoreError::Misnamed`] if `tag` is
+    /// the name of an image with another digest in it.
     pub fn list_manifest(&self, descriptor: &Descriptor, tag: Option<&str>) -> Result<(), StoreError> {
         self.list_manifests(&[(descriptor.clone(), tag.map(str::to_owned))])
     }
@@ -50,10 +51,10 @@ impl Store {
                     let links = graph::links(source, descriptor, self.limits().document)
                         .map_err(|error| incomplete(descriptor, error))?;
                     for entry in links.manifests {
-                        list_entry(index, without_name(&entry), None);
+                        list_nameless(index, without_name(&entry));
                     }
                 }
-                list_entry(index, without_name(descriptor), tag.as_deref());
+                list_entry(index, without_name(descriptor), tag.as_deref())?;
             }
             Ok(seen.into_keys().collect())
         })
@@ -160,21 +161,48 @@ pub(super) fn describe(reference: &Reference, entry: &Descriptor) -> Result<Imag
     })
 }
 
-/// Adds an entry to a store's index, under a name or without one.
-pub(super) fn list_entry(index: &mut Index, mut entry: Descriptor, tag: Option<&str>) {
-    let Some(name) = tag else {
-        if !index.manifests.iter().any(|other| other.digest == entry.digest) {
-            index.manifests.push(entry);
+/// Whether the name has a digest in it that is not the entry's.
+pub(super) fn is_misnamed(name: &Reference, entry: &Descriptor) -> bool {
+    name.digest().is_some_and(|digest| digest.to_string() != entry.digest)
+}
+
+/// Refuses a name as it is written, of an image or a signature, that has another digest in it than the entry's.
+pub(crate) fn check_name(name: &str, entry: &Descriptor) -> Result<(), StoreError> {
+    match Reference::parse(name) {
+        Ok(reference) if is_misnamed(&reference, entry) => {
+            Err(StoreError::Misnamed { name: name.to_owned(), digest: graph::clip(&entry.digest) })
         }
-        return;
-    };
+        _ => Ok(()),
+    }
+}
+
+/// Adds an entry to a store's index, under a name or without one. A name with another digest in it is refused.
+pub(super) fn list_entry(index: &mut Index, entry: Descriptor, tag: Option<&str>) -> Result<(), StoreError> {
+    match tag {
+        Some(name) => {
+            check_name(name, &entry)?;
+            list_named(index, entry, name);
+        }
+        None => list_nameless(index, entry),
+    }
+    Ok(())
+}
+
+/// Adds an entry without a name, if there is none of its digest.
+pub(super) fn list_nameless(index: &mut Index, entry: Descriptor) {
+    if !index.manifests.iter().any(|other| other.digest == entry.digest) {
+        index.manifests.push(entry);
+    }
+}
+
+fn list_named(index: &mut Index, mut entry: Descriptor, name: &str) {
     let is_named = |other: &Descriptor| other.ref_name() == Some(name);
     let renamed: Vec<_> = index.manifests.extract_if(.., |other| is_named(other)).collect();
     index.manifests.retain(|other| other.digest != entry.digest || other.ref_name().is_some());
     for mut old in renamed {
         old.annotations.remove(REF_NAME);
         if old.digest != entry.digest {
-            list_entry(index, old, None);
+            list_nameless(index, old);
         }
     }
     entry.annotations.insert(REF_NAME.to_owned(), name.to_owned());

@@ -95,6 +95,14 @@ pub enum StoreError {
         #[source]
         source: Box<WalkError>,
     },
+    /// A name has the digest of another image in it.
+    #[error("`{name}` cannot be the name of an image with digest {digest}")]
+    Misnamed {
+        /// The name.
+        name: String,
+        /// The image's own digest.
+        digest: String,
+    },
     /// What a descriptor leads to cannot be listed, because part of it is not stored.
     #[error("`{digest}` cannot be listed in the image store `{path}`")]
     Incomplete {
@@ -117,6 +125,16 @@ pub enum ResolveError {
     NotFound {
         /// The full name that was looked up.
         reference: Box<Reference>,
+        /// The store's folder.
+        store: PathBuf,
+    },
+    /// What the store has under the name is another image than the digest in the name says.
+    #[error("what the store `{store}` has as `{reference}` is another image, of digest {actual}")]
+    Misnamed {
+        /// The name that was looked up.
+        reference: Box<Reference>,
+        /// The digest of what is there.
+        actual: String,
         /// The store's folder.
         store: PathBuf,
     },
@@ -158,7 +176,7 @@ impl StoreError {
             | Self::Incomplete { .. } => ErrorKind::Corrupt,
             Self::NoHome | Self::NoSudoUser { .. } => ErrorKind::NotFound,
             Self::ReadOnly { .. } => ErrorKind::PermissionDenied,
-            Self::Owner { .. } => ErrorKind::InvalidInput,
+            Self::Owner { .. } | Self::Misnamed { .. } => ErrorKind::InvalidInput,
             Self::Unreadable { .. } => ErrorKind::Io,
         }
     }
@@ -174,6 +192,9 @@ impl Hint for StoreError {
             Self::Io { source, .. } if source.kind() == io::ErrorKind::StorageFull => {
                 Some("free space on the disk, with `ig image remove` for example, then try again".into())
             }
+            Self::Misnamed { .. } => {
+                Some("leave the digest out of the name, or write the image's own".into())
+            }
             Self::NoSudoUser { .. } => Some("run ig through sudo, or name a store with --store".into()),
             Self::NotALayout { .. } | Self::BadIndex { .. } => {
                 Some("repair the store with `ig image fsck --repair`; it says what is lost".into())
@@ -184,12 +205,17 @@ impl Hint for StoreError {
 }
 
 impl ResolveError {
+    /// Whether the store is sound and merely does not have the image.
+    pub fn is_absent(&self) -> bool {
+        matches!(self, Self::NotFound { .. } | Self::Misnamed { .. })
+    }
+
     /// What kind of failure this is.
     pub fn kind(&self) -> ErrorKind {
         match self {
             Self::NotFound { .. } => ErrorKind::NotFound,
             Self::Named { .. } => ErrorKind::InvalidInput,
-            Self::Digest { .. } => ErrorKind::Corrupt,
+            Self::Digest { .. } | Self::Misnamed { .. } => ErrorKind::Corrupt,
             Self::Store(error) => error.kind(),
         }
     }
@@ -204,6 +230,13 @@ impl Hint for ResolveError {
                 name = reference.short()
             ).into()),
             Self::Named { .. } => Some("remove it by each of its names".into()),
+            Self::Misnamed { reference, .. } => Some(
+                format!(
+                    "fetch the right one with `ig image pull {name}`, or remove the name with `ig image rm {name}`",
+                    name = reference.short()
+                )
+                .into(),
+            ),
             Self::Digest { .. } => None,
             Self::Store(error) => error.hint(),
         }

@@ -161,6 +161,12 @@ impl Check<'_> {
                 self.faults
                     .push(Fault::Duplicate { name: graph::clip(name), digest: graph::clip(&entry.digest) });
                 entry = super::without_name(&entry);
+            } else if let Some(name) = entry.ref_name()
+                && super::check_name(name, &entry).is_err()
+            {
+                self.faults
+                    .push(Fault::Misnamed { name: graph::clip(name), digest: graph::clip(&entry.digest) });
+                entry = super::without_name(&entry);
             }
             let mut source = Intact { disk: OnDisk(self.root), damaged: &self.damaged };
             let walked = graph::walk(&mut source, &entry, self.limits, &mut BTreeMap::new());

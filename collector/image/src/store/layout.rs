@@ -86,6 +86,7 @@ pub(super) fn read_index(root: &Path) -> Result<Index, StoreError> {
 }
 
 /// Lets `change` edit the index while no other process can.
+#[cfg(test)]
 pub(super) fn update_index<T>(root: &Path, change: impl FnOnce(&mut Index) -> T) -> Result<T, StoreError> {
     try_update_index(root, |index| Ok(change(index)))
 }

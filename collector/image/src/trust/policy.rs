@@ -280,6 +280,7 @@ impl Policy {
     /// # Errors
     /// [`Refusal`] names the rule.
     pub fn may_run(&self, reference: &Reference, digest: Digest) -> Result<(), Refusal> {
+        Refusal::unless_named_by(reference, digest)?;
         self.allowed.iter().try_for_each(|list| list.check(reference, digest))
     }
 

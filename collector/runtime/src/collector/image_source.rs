@@ -215,7 +215,7 @@ fn reference(gadget: &Gadget) -> Result<Reference, Reason> {
 
 fn fetching_may_help(error: &AccessError) -> bool {
     match error {
-        AccessError::Resolve(error) => matches!(error, ig_image::ResolveError::NotFound { .. }),
+        AccessError::Resolve(error) => error.is_absent(),
         AccessError::Untrusted(error) => error.fetching_may_help(),
         _ => false,
     }

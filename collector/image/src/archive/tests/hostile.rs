@@ -243,3 +243,23 @@ proptest! {
         drop(check(&content, &Limits::default()));
     }
 }
+
+/// Scenario: an archive names an image by the digest of another one, beside a tag or without; then by its own.
+/// Guarantees: the first two are refused, by name and true digest, before a blob is stored; the last is an image.
+#[test]
+fn images_named_by_the_digest_of_another_are_refused() {
+    let (manifest, entry) = sound();
+    let other = Digest::of(b"what an administrator allowed");
+    let named = |name: &str| {
+        let annotations = Annotations::from([(REF_NAME.to_owned(), name.to_owned())]);
+        let entry = Descriptor { annotations, ..entry.clone() };
+        Tar::new().blob(&manifest).blob(b"{}").layout(vec![entry]).bytes()
+    };
+    for name in [format!("h.x/g@{other}"), format!("h.x/g:v1@{other}")] {
+        let text = refusal(&named(&name));
+        let expected = format!("`{name}` cannot be the name of an image with digest {}", entry.digest);
+        assert_eq!(text, expected);
+    }
+    let own = format!("h.x/g@{}", entry.digest);
+    assert_eq!(import(&named(&own), &Limits::default()).unwrap().names, [own]);
+}

@@ -57,6 +57,13 @@ pub enum Fault {
         /// What the entry that does not count leads to.
         digest: String,
     },
+    /// A name has the digest of another image in it.
+    Misnamed {
+        /// The name.
+        name: String,
+        /// What it leads to.
+        digest: String,
+    },
     /// An entry of the index leads to something incomplete or damaged.
     Entry {
         /// Its name, if it has one.
@@ -104,6 +111,7 @@ impl Fault {
             Self::Layout { .. }
             | Self::Index { .. }
             | Self::Duplicate { .. }
+            | Self::Misnamed { .. }
             | Self::Leftover { .. }
             | Self::Blob { .. } => false,
             Self::Nameless { .. } | Self::Unreadable { .. } => true,
@@ -123,6 +131,7 @@ impl Fault {
                 format!("its name is lost; give it one with `ig image tag image@{digest} NAME`")
             }
             Self::Duplicate { .. } => "the name stays with the last entry".to_owned(),
+            Self::Misnamed { .. } => "the name is removed, for nothing may run by it".to_owned(),
             Self::Entry { name: Some(name), is_usable: false, .. } => {
                 format!(
                     "the name is removed; get the image back with `ig image pull {name}`, or build it again"
@@ -144,7 +153,7 @@ impl Fault {
             Self::Index { .. } => 1,
             Self::Blob { .. } | Self::Unreadable { .. } => 2,
             Self::Leftover { .. } => 3,
-            Self::Duplicate { .. } | Self::Entry { name: None, .. } => 4,
+            Self::Duplicate { .. } | Self::Misnamed { .. } | Self::Entry { name: None, .. } => 4,
             Self::Nameless { .. } | Self::Entry { .. } => 5,
         }
     }
@@ -160,6 +169,9 @@ impl fmt::Display for Fault {
             Self::Nameless { digest, title } => write!(f, "image `{digest}`, titled `{title}`, has no name"),
             Self::Duplicate { name, digest } => {
                 write!(f, "`{name}` stands in the index twice, once for `{digest}`, which does not count")
+            }
+            Self::Misnamed { name, digest } => {
+                write!(f, "`{name}` leads to an image of another digest, `{digest}`")
             }
             Self::Entry { name: Some(name), cause, .. } => write!(f, "image `{name}` is incomplete: {cause}"),
             Self::Entry { name: None, digest, cause, .. } => {

@@ -62,7 +62,7 @@ pub(super) fn complete(root: &Path, index: &mut Index, limits: &Limits) -> Resul
         if tag.is_none() && links.subject.is_none() && media_type == manifest::INDEX {
             images.push((entry.clone(), links.annotations.get(TITLE).map(|title| graph::clip(title))));
         }
-        list_entry(index, entry, tag.as_deref().filter(|_| !is_known));
+        list_entry(index, entry, tag.as_deref().filter(|_| !is_known))?;
     }
     let has_name = |digest: &str| {
         index.manifests.iter().any(|entry| entry.digest == digest && entry.annotations.contains_key(REF_NAME))

@@ -187,7 +187,7 @@ proptest! {
         };
         for content in [index.as_bytes(), &bytes, &wrapped] {
             let entry = store.put_blob(manifest::INDEX, content).unwrap();
-            layout::update_index(store.path(), |index| list_entry(index, entry, Some(&name("g").to_string()))).unwrap();
+            layout::try_update_index(store.path(), |index| list_entry(index, entry, Some(&name("g").to_string()))).unwrap();
             prop_assert!(load(&store).is_ok() || load(&store).unwrap_err().to_string().contains("gadget/g"));
             prop_assert_eq!(store.list().unwrap().len(), 1);
         }

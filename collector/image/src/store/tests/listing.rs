@@ -56,6 +56,47 @@ fn listed_images_load_with_their_signatures() {
     assert_eq!(nameless, 2, "the manifest that both architectures share, and the signature");
 }
 
+/// Scenario: an image is stored, listed and tagged under a name with another image's digest in it, then such an entry is
+/// planted, as another program may; the image that the digest means comes afterwards.
+/// Guarantees: the first three are refused; the planted name leads nowhere, is told and taken away by a check, and
+/// never stands before the right image. A name with the image's own digest is taken.
+#[test]
+fn a_digest_in_a_name_is_that_of_what_it_leads_to() {
+    let (_folder, store) = store();
+    let evil = put_image(&store, Some("g:v1"), &[(EBPF, b"evil")]);
+    let good = Digest::of(b"not here yet");
+    let lie = name(&format!("h.x/g:v1@{good}"));
+    let refused = |error: StoreError| assert!(matches!(error, StoreError::Misnamed { .. }), "{error}");
+    refused(store.put_index(&Index::of(Vec::new(), Annotations::new()), Some(&lie)).unwrap_err());
+    refused(store.list_manifest(&described(&store, evil), Some(&lie.to_string())).unwrap_err());
+    match store.tag(&name("g:v1"), &lie).unwrap_err() {
+        ResolveError::Store(error) => refused(error),
+        other => panic!("{other}"),
+    }
+    assert!(matches!(store.resolve(&lie), Err(ResolveError::NotFound { .. })));
+    store.tag(&name("g:v1"), &name(&format!("g@{evil}"))).unwrap();
+
+    let plant = |lie: &Reference| {
+        let annotations = Annotations::from([(REF_NAME.to_owned(), lie.to_string())]);
+        let entry = Descriptor { annotations, ..described(&store, evil) };
+        layout::update_index(store.path(), |index| index.manifests.push(entry)).unwrap();
+    };
+    plant(&lie);
+    let error = store.load_gadget(&lie, Arch::Amd64).unwrap_err();
+    assert!(chain(&error).contains(&format!("is another image, of digest {evil}")), "{error}");
+    assert!(error.hint().unwrap().contains("ig image rm"), "{error}");
+    let report = Store::check(store.path(), store.limits(), Repair::Yes).unwrap();
+    assert_eq!(report.faults, [Fault::Misnamed { name: lie.to_string(), digest: evil.to_string() }]);
+    assert!(matches!(store.resolve(&lie), Err(ResolveError::NotFound { .. })));
+
+    let good = put_image(&store, None, &[(EBPF, b"good")]);
+    let lie = name(&format!("h.x/g:v1@{good}"));
+    plant(&lie);
+    assert_eq!(store.resolve(&lie).unwrap().digest, good);
+    store.remove(&lie).unwrap();
+    assert_eq!(store.resolve(&name("g:v1")).unwrap().digest, evil);
+}
+
 /// Scenario: referrers of another digest, of another size, malformed ones, missing ones.
 /// Guarantees: only what is truly about the image is answered, and nothing fails.
 #[test]
@@ -128,7 +169,7 @@ fn walks_end() {
     fs::write(&path, &circle).unwrap();
     let fake = Descriptor { size: circle.len() as u64, ..fake };
     assert!(chain(&store.list_manifest(&fake, None).unwrap_err()).contains("is damaged"));
-    layout::update_index(store.path(), |index| list_entry(index, fake, Some("h.x/circle:1"))).unwrap();
+    layout::try_update_index(store.path(), |index| list_entry(index, fake, Some("h.x/circle:1"))).unwrap();
     assert!(store.load_gadget(&name("h.x/circle:1"), Arch::Amd64).is_err());
     assert_eq!(store.list().unwrap().len(), 1);
     assert!(store.referrers(entry.digest.parse().unwrap()).unwrap().is_empty());

@@ -29,7 +29,14 @@ pub struct Refusal {
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Rule {
     Pulling(Origin),
-    Allowed { origin: Origin, digest: Option<Digest>, entries: Vec<String>, more: usize },
+    Allowed {
+        origin: Origin,
+        digest: Option<Digest>,
+        entries: Vec<String>,
+        more: usize,
+    },
+    /// What would run has this digest, not the one in its name.
+    Misnamed(Digest),
 }
 
 impl AllowList {
@@ -90,6 +97,16 @@ fn names_digest_of(entry: &str, reference: &Reference) -> bool {
 }
 
 impl Refusal {
+    /// What has a digest in its name is nothing else, whatever a store says.
+    pub(super) fn unless_named_by(reference: &Reference, digest: Digest) -> Result<(), Self> {
+        match reference.digest() {
+            Some(named) if named != digest => {
+                Err(Self { reference: Box::new(reference.clone()), rule: Rule::Misnamed(digest) })
+            }
+            _ => Ok(()),
+        }
+    }
+
     pub(super) fn pulling(reference: &Reference, origin: &Origin) -> Self {
         Self { reference: Box::new(reference.clone()), rule: Rule::Pulling(origin.clone()) }
     }
@@ -102,6 +119,7 @@ impl Hint for Refusal {
                 "bring the image here with `ig image import`, or build it with `ig image build PATH -t {}`",
                 self.reference.short()
             ),
+            Rule::Misnamed(_) => "remove the name with `ig image rm`, then fetch the image again".to_owned(),
             Rule::Allowed { origin, .. } => format!(
                 "an entry `{}` in {origin} would allow it; entries are full names, or beginnings of them with `*` at the end",
                 self.reference
@@ -117,6 +135,7 @@ impl fmt::Display for Rule {
             Self::Pulling(origin) => {
                 write!(f, "is not here, and pulling is disallowed (`disallow-pulling` at {origin})")
             }
+            Self::Misnamed(digest) => write!(f, "is named by another digest than its own, {digest}"),
             Self::Allowed { origin, digest, entries, more } => {
                 if let Some(digest) = digest {
                     write!(f, "with digest {digest} ")?;

@@ -59,6 +59,22 @@ fn allowed_gadgets_match_as_written() {
     }
 }
 
+/// Scenario: an image of another digest than the one in its name, which an entry allows as it is written.
+/// Guarantees: it may not run, with and without a list, and the refusal says the true digest.
+#[test]
+fn a_name_with_a_digest_allows_that_digest_alone() {
+    let (digest, other) = (Digest::of(b"a"), Digest::of(b"b"));
+    for tail in [format!("@{digest}"), format!(":v1@{digest}")] {
+        let reference = name(&tail);
+        for entries in [&[][..], &[&*reference.to_string()][..], &["*"][..]] {
+            let policy = Policy::new(None, [allow(entries)]).unwrap();
+            policy.may_run(&reference, digest).unwrap();
+            let refusal = policy.may_run(&reference, other).unwrap_err();
+            assert!(refusal.to_string().contains(&other.to_string()), "{refusal}");
+        }
+    }
+}
+
 /// Scenario: refusals by either rule that are in a policy file, with many entries.
 /// Guarantees: the message names rule, file and line and stays short; the hint says what would help.
 #[test]
