@@ -14,7 +14,7 @@ mod login;
 #[cfg(test)]
 mod tests;
 
-use document::Document;
+use document::{Document, Found, Scope};
 pub use error::AuthError;
 use ig_files::FileVersion;
 pub use ig_model::Secret;
@@ -41,8 +41,8 @@ pub enum Credentials {
 /// Where credentials are looked for.
 #[derive(Clone, Debug)]
 pub struct CredentialSources {
-    /// A file in the form of Docker's `config.json`. A missing one is an error unless it is [`DEFAULT_AUTHFILE`], in
-    /// whose place others are tried.
+    /// A file in the form of Docker's `config.json`. One that is missing, or that this user may not read, is an error
+    /// unless it is [`DEFAULT_AUTHFILE`], in whose place others are tried.
     pub authfile: PathBuf,
     /// The content of such a file from elsewhere, such as a Kubernetes secret; it replaces every file.
     pub pull_secret: Option<Secret>,
@@ -110,6 +110,11 @@ impl Keychain {
     /// # Errors
     /// [`AuthError`] if a file that was asked for is missing, or one that exists cannot be read or understood.
     pub fn load(sources: &CredentialSources) -> Result<Self, AuthError> {
+        Self::load_beside(sources, Path::new(DEFAULT_AUTHFILE))
+    }
+
+    /// [`Keychain::load`] where nobody asked for `default`.
+    fn load_beside(sources: &CredentialSources, default: &Path) -> Result<Self, AuthError> {
         let environment = match &sources.environment.docker_auth_config {
             Some(text) => Some(Document::parse(text.expose().as_bytes(), Path::new("$DOCKER_AUTH_CONFIG"))?),
             None => None,
@@ -119,15 +124,17 @@ impl Keychain {
             return Ok(Self { environment, file, files: Vec::new() });
         }
         let mut files = Vec::new();
-        let mut file = Document::read(&sources.authfile, &mut files)?;
+        if sources.authfile != default {
+            let missing = || AuthError::Missing { path: sources.authfile.clone() };
+            let file = Document::read(&sources.authfile, &mut files)?.ok_or_else(missing)?;
+            return Ok(Self { environment, file: Some(file), files });
+        }
+        let mut file = Document::read_if_ours(default, &mut files)?;
         if file.is_none() {
-            if sources.authfile != Path::new(DEFAULT_AUTHFILE) {
-                return Err(AuthError::Missing { path: sources.authfile.clone() });
-            }
-            let fallback = sources.environment.registry_auth_file.clone();
-            file = match fallback.or_else(|| sources.environment.docker_file()) {
-                Some(path) => Document::read(&path, &mut files)?,
-                None => None,
+            file = match (&sources.environment.registry_auth_file, sources.environment.docker_file()) {
+                (Some(named), _) => Document::read(named, &mut files)?,
+                (None, Some(usual)) => Document::read_if_ours(&usual, &mut files)?,
+                (None, None) => None,
             };
         }
         Ok(Self { environment, file, files })
@@ -138,23 +145,40 @@ impl Keychain {
         &self.files
     }
 
-    /// The credentials for `registry`, a `host[:port]`; `None` means anonymous access.
+    /// The credentials for a `repository` of `registry`, a `host[:port]`; `None` means anonymous access.
+    ///
+    /// Those of the longest key that covers the repository count: `host/team/x` before `host/team` before `host`.
     ///
     /// # Errors
     /// [`AuthError`] if an entry is malformed or a credential helper fails.
-    pub async fn credentials(&self, registry: &str) -> Result<Option<Credentials>, AuthError> {
-        if let Some(found) = self.environment.as_ref().and_then(|document| document.entry(registry)) {
-            return found.credentials(registry);
+    pub async fn credentials(
+        &self,
+        registry: &str,
+        repository: &str,
+    ) -> Result<Option<Credentials>, AuthError> {
+        let environment = self.environment.as_ref();
+        if let Some(found) = environment.and_then(|document| document.entry(registry, repository)) {
+            return found.value.credentials(registry);
         }
         let Some(file) = &self.file else { return Ok(None) };
-        let server = document::server_name(registry);
-        if let Some(name) = file.helper(server) {
-            let found = helper::get(name, server).await?;
-            if found.is_some() || server != document::DOCKER_HUB {
-                return Ok(found);
-            }
-            return helper::get(name, document::DOCKER_HUB_KEY).await;
+        let entry = file.entry(registry, repository);
+        let Some(Found { scope: Scope { server, path }, value: name }) = file.helper(registry, repository)
+        else {
+            return entry.map_or(Ok(None), |found| found.value.credentials(registry));
+        };
+        if let Some(found) = entry
+            && found.scope.path.len() > path.len()
+            && !found.value.is_empty()
+        {
+            return found.value.credentials(registry);
         }
-        file.entry(registry).map_or(Ok(None), |entry| entry.credentials(registry))
+        if !path.is_empty() {
+            return helper::get(name, &format!("{server}/{path}")).await;
+        }
+        let found = helper::get(name, server).await?;
+        if found.is_some() || server != document::DOCKER_HUB {
+            return Ok(found);
+        }
+        helper::get(name, document::DOCKER_HUB_KEY).await
     }
 }

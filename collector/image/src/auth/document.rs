@@ -1,4 +1,8 @@
 //! Docker's `config.json`, as far as it concerns credentials.
+//!
+//! A key is a registry, or a registry and a folder of repositories (`host/team`), and counts for what is in it alone;
+//! the longest one that covers a repository decides. Docker's old keys are addresses: `https://host/v1/` is the whole
+//! host. What programs write where they have nothing to say, such as `null` or an empty file, says nothing.
 
 use std::collections::BTreeMap;
 use std::io::ErrorKind;
@@ -7,7 +11,8 @@ use std::path::Path;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use ig_files::{Content, FileVersion, read_bounded};
-use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Deserializer};
 
 use super::{AuthError, Credentials, Secret};
 
@@ -22,19 +27,47 @@ const LIMIT: u64 = 1 << 20;
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub(super) struct Document {
-    auths: BTreeMap<String, Entry>,
-    cred_helpers: BTreeMap<String, String>,
+    #[serde(deserialize_with = "nullable")]
+    auths: BTreeMap<String, Option<Entry>>,
+    #[serde(deserialize_with = "nullable")]
+    cred_helpers: BTreeMap<String, Option<String>>,
+    #[serde(deserialize_with = "nullable")]
     creds_store: String,
+}
+
+/// What a key of the file covers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Scope<'a> {
+    /// The registry, by the name that its credentials are filed under.
+    pub(super) server: &'a str,
+    /// A folder of repositories, or a repository; empty for the whole registry.
+    pub(super) path: &'a str,
+}
+
+/// What was found for a repository, and the key that it stands under.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Found<'a, T> {
+    pub(super) scope: Scope<'a>,
+    pub(super) value: T,
 }
 
 /// One registry's credentials; which members are set depends on the program that wrote them.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default)]
 pub(super) struct Entry {
+    #[serde(deserialize_with = "nullable")]
     auth: SecretText,
+    #[serde(deserialize_with = "nullable")]
     username: String,
+    #[serde(deserialize_with = "nullable")]
     password: SecretText,
+    #[serde(deserialize_with = "nullable")]
     identitytoken: SecretText,
+}
+
+/// What is `null` is as good as absent.
+fn nullable<'de, D: Deserializer<'de>, T: Deserialize<'de> + Default>(value: D) -> Result<T, D::Error> {
+    Ok(Option::deserialize(value)?.unwrap_or_default())
 }
 
 #[derive(Clone, Default, Deserialize)]
@@ -56,27 +89,87 @@ impl Document {
         content.map(|content| Self::parse(content.bytes(), path)).transpose()
     }
 
+    /// Reads a file that nobody asked for: one that belongs to others, as root's does for a collector that has
+    /// capabilities instead, is told and left alone.
+    pub(super) fn read_if_ours(path: &Path, files: &mut Vec<FileVersion>) -> Result<Option<Self>, AuthError> {
+        match Self::read(path, files) {
+            Err(AuthError::Io { source, .. }) if source.kind() == ErrorKind::PermissionDenied => {
+                tracing::warn!(
+                    name: "registry.credentials.unreadable",
+                    path = %path.display(),
+                    "this user may not read the credentials; registries are asked without"
+                );
+                files.push(FileVersion::unread(path, ErrorKind::PermissionDenied));
+                Ok(None)
+            }
+            other => other,
+        }
+    }
+
     /// Understands the content of `path`.
     pub(super) fn parse(content: &[u8], path: &Path) -> Result<Self, AuthError> {
-        serde_json::from_slice(content).map_err(|error| malformed(path, &error))
+        object(content, path)
     }
 
-    /// The entry for a registry: by its name, else by a key that is a URL of the same host.
-    pub(super) fn entry(&self, registry: &str) -> Option<&Entry> {
-        let server = server_name(registry);
-        let by_host = || self.auths.iter().find(|(key, _)| host_of(key) == server).map(|(_, entry)| entry);
-        self.auths.get(server).or_else(by_host)
+    /// The entry that covers a repository.
+    pub(super) fn entry<'a>(&'a self, registry: &'a str, repository: &str) -> Option<Found<'a, &'a Entry>> {
+        let found = longest(&self.auths, registry, repository)?;
+        Some(Found { scope: found.scope, value: found.value.as_ref()? })
     }
 
-    /// The helper that keeps a registry's credentials.
-    pub(super) fn helper(&self, server: &str) -> Option<&str> {
-        let by_host = || self.cred_helpers.iter().find(|(key, _)| host_of(key) == server);
-        let own = self.cred_helpers.get(server).or_else(|| by_host().map(|(_, name)| name));
-        own.or(Some(&self.creds_store)).map(String::as_str).filter(|name| !name.is_empty())
+    /// The helper that keeps the credentials for a repository.
+    pub(super) fn helper<'a>(&'a self, registry: &'a str, repository: &str) -> Option<Found<'a, &'a str>> {
+        let own = longest(&self.cred_helpers, registry, repository)
+            .and_then(|found| Some(Found { scope: found.scope, value: found.value.as_deref()? }));
+        let scope = Scope { server: server_name(registry), path: "" };
+        own.or(Some(Found { scope, value: &*self.creds_store })).filter(|found| !found.value.is_empty())
+    }
+}
+
+/// The value under the key that covers the repository and is the longest; of equal ones the one that is no address.
+fn longest<'a, T>(
+    map: &'a BTreeMap<String, T>,
+    registry: &str,
+    repository: &str,
+) -> Option<Found<'a, &'a T>> {
+    let covering = map.iter().filter_map(|(key, value)| {
+        let scope = Scope::of(key);
+        let is_address = key.contains("://");
+        scope.covers(registry, repository).then_some((scope.path.len(), !is_address, scope, value))
+    });
+    let (_, _, scope, value) = covering.max_by_key(|(length, plain, ..)| (*length, *plain))?;
+    Some(Found { scope, value })
+}
+
+impl<'a> Scope<'a> {
+    /// What `key` covers.
+    pub(super) fn of(key: &'a str) -> Self {
+        let (is_address, rest) = match key.split_once("://") {
+            Some(("http" | "https", rest)) => (true, rest),
+            _ => (false, key),
+        };
+        let (host, path) = rest.split_once('/').unwrap_or((rest, ""));
+        // The versions of Docker's protocol; without address and slash it is a folder of that name.
+        let is_version = matches!(path, "v1/" | "v2/") || is_address && matches!(path, "v1" | "v2");
+        let path = if is_version { "" } else { path.trim_end_matches('/') };
+        Self { server: server_name(host), path }
+    }
+
+    /// Whether it is the registry's, and the repository is in it.
+    fn covers(&self, registry: &str, repository: &str) -> bool {
+        let below = |rest: &str| rest.is_empty() || rest.starts_with('/');
+        self.server.eq_ignore_ascii_case(server_name(registry))
+            && (self.path.is_empty() || repository.strip_prefix(self.path).is_some_and(below))
     }
 }
 
 impl Entry {
+    /// Whether it says nothing, as a helper leaves it behind.
+    pub(super) fn is_empty(&self) -> bool {
+        let Self { auth, username, password, identitytoken } = self;
+        [&auth.0, username, &password.0, &identitytoken.0].into_iter().all(String::is_empty)
+    }
+
     /// The credentials, or `None` for an entry without any, as a helper leaves them behind.
     pub(super) fn credentials(&self, registry: &str) -> Result<Option<Credentials>, AuthError> {
         if !self.identitytoken.0.is_empty() {
@@ -102,10 +195,13 @@ pub(super) fn server_name(registry: &str) -> &str {
     }
 }
 
-/// Reduces a key such as `https://host:port/v1/` to `host:port`.
-pub(super) fn host_of(key: &str) -> &str {
-    let rest = key.strip_prefix("https://").or_else(|| key.strip_prefix("http://")).unwrap_or(key);
-    rest.split_once('/').map_or(rest, |(host, _)| host)
+/// Understands a JSON object; nothing at all is an empty one.
+pub(super) fn object<T: DeserializeOwned + Default>(content: &[u8], path: &Path) -> Result<T, AuthError> {
+    if content.trim_ascii().is_empty() {
+        return Ok(T::default());
+    }
+    let read: Result<Option<T>, _> = serde_json::from_slice(content);
+    read.map(Option::unwrap_or_default).map_err(|error| malformed(path, &error))
 }
 
 /// Reads a file whole if it is a regular one of bearable size; `None` if it does not exist.
@@ -120,7 +216,7 @@ pub(super) fn read_file(path: &Path) -> Result<Option<Content>, AuthError> {
 }
 
 /// Tells where the fault is; serde's own message may quote a password.
-pub(super) fn malformed(path: &Path, error: &serde_json::Error) -> AuthError {
+fn malformed(path: &Path, error: &serde_json::Error) -> AuthError {
     AuthError::Malformed { path: path.to_owned(), line: error.line(), column: error.column() }
 }
 

@@ -13,7 +13,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde::Serialize as _;
 use serde_json::{Map, Value, json};
 
-use super::document::{self, DOCKER_HUB, DOCKER_HUB_KEY, Document, host_of, malformed, server_name};
+use super::document::{self, DOCKER_HUB, DOCKER_HUB_KEY, Document, Scope, server_name};
 use super::{AuthError, Credentials, helper};
 
 /// The logins kept in one file, and with the helpers that the file names.
@@ -35,9 +35,9 @@ impl Logins {
     pub async fn add(&self, registry: &str, credentials: &Credentials) -> Result<(), AuthError> {
         let (mut whole, document) = self.read()?;
         let key = key_of(registry);
-        let entry = match document.helper(server_name(registry)) {
-            Some(name) => {
-                helper::store(name, key, credentials).await?;
+        let entry = match document.helper(registry, "") {
+            Some(found) => {
+                helper::store(found.value, key, credentials).await?;
                 json!({})
             }
             None => match credentials {
@@ -55,20 +55,20 @@ impl Logins {
         self.write(&whole)
     }
 
-    /// Forgets the credentials for `registry`.
+    /// Forgets the credentials for `registry`; those of single folders of it, which no login writes, stay.
     ///
     /// # Errors
     /// [`AuthError::NotLoggedIn`] if there are none; others if the file or the helper fails.
     pub async fn remove(&self, registry: &str) -> Result<(), AuthError> {
         let (mut whole, document) = self.read()?;
-        let server = server_name(registry);
+        let whole_registry = Scope { server: server_name(registry), path: "" };
         let mut known = false;
-        if let Some(name) = document.helper(server) {
-            known = helper::erase(name, key_of(registry)).await?;
+        if let Some(found) = document.helper(registry, "") {
+            known = helper::erase(found.value, key_of(registry)).await?;
         }
         if let Some(auths) = whole.get_mut("auths").and_then(Value::as_object_mut) {
             let before = auths.len();
-            auths.retain(|key, _| host_of(key) != server);
+            auths.retain(|key, _| Scope::of(key) != whole_registry);
             if auths.len() != before {
                 known = true;
                 self.write(&whole)?;
@@ -85,8 +85,9 @@ impl Logins {
         let (mut whole, document) = self.read()?;
         let Some(auths) = whole.get_mut("auths").and_then(Value::as_object_mut) else { return Ok(()) };
         for key in auths.keys() {
-            if let Some(name) = document.helper(host_of(key)) {
-                helper::erase(name, key).await?;
+            let Scope { server, path } = Scope::of(key);
+            if let Some(found) = document.helper(server, path) {
+                helper::erase(found.value, key).await?;
             }
         }
         auths.clear();
@@ -97,8 +98,7 @@ impl Logins {
         let Some(content) = document::read_file(&self.path)? else {
             return Ok((Map::new(), Document::default()));
         };
-        let whole = serde_json::from_slice(content.bytes()).map_err(|error| malformed(&self.path, &error))?;
-        Ok((whole, Document::parse(content.bytes(), &self.path)?))
+        Ok((document::object(content.bytes(), &self.path)?, Document::parse(content.bytes(), &self.path)?))
     }
 
     fn write(&self, whole: &Map<String, Value>) -> Result<(), AuthError> {

@@ -24,9 +24,13 @@ fn sources(authfile: &Path) -> CredentialSources {
 }
 
 fn found(text: &str, registry: &str) -> Result<Option<Credentials>, AuthError> {
+    found_for(text, registry, "any/repository")
+}
+
+fn found_for(text: &str, registry: &str, repository: &str) -> Result<Option<Credentials>, AuthError> {
     let mut sources = sources(Path::new("/nonexistent"));
     sources.pull_secret = Some(Secret::new(text));
-    block(Keychain::load(&sources)?.credentials(registry))
+    block(Keychain::load(&sources)?.credentials(registry, repository))
 }
 
 /// Scenario: the forms in which programs write entries, and keys that are URLs.
@@ -50,6 +54,146 @@ fn entries_are_found() {
     }
     let error = found(text, "bad.example").unwrap_err();
     assert!(error.to_string().contains("bad.example") && !error.to_string().contains("base64!"), "{error}");
+}
+
+/// Scenario: keys of a host, of folders below it and of one repository, with and without the host's own; names that
+/// begin like one of them.
+/// Guarantees: the longest key that covers a repository counts, by whole components; what no key covers is asked for
+/// without a password.
+#[test]
+fn keys_count_for_their_folders_alone() {
+    let user = |name: &str| format!(r#"{{"username":"{name}","password":"x"}}"#);
+    let text = format!(
+        r#"{{"auths":{{"h.example/team-a":{a},"h.example/team-a/deep/gadget":{deep},"https://h.example/v2/":{h},
+        "only.example:5000/team-a/":{a},"https://url.example/team-a":{a},"docker.io/team-a":{a},
+        "named.example/v1":{a}}}}}"#,
+        a = user("a"),
+        deep = user("deep"),
+        h = user("host")
+    );
+    for (registry, repository, expected) in [
+        ("h.example", "team-a", Some("a")),
+        ("h.example", "team-a/gadget", Some("a")),
+        ("h.example", "team-a/deep/gadget", Some("deep")),
+        ("h.example", "team-a/deep/gadget2", Some("a")),
+        ("h.example", "team-b/gadget", Some("host")),
+        ("H.Example", "team-abc/gadget", Some("host")),
+        ("only.example:5000", "team-a/gadget", Some("a")),
+        ("only.example:5000", "team-b/gadget", None),
+        ("only.example:5000", "team-a2", None),
+        ("only.example:5000", "x/team-a", None),
+        ("only.example", "team-a/gadget", None),
+        ("url.example", "team-a/gadget", Some("a")),
+        ("url.example", "team-b/gadget", None),
+        ("docker.io", "team-a/gadget", Some("a")),
+        ("docker.io", "library/gadget", None),
+        ("named.example", "v1/gadget", Some("a")),
+        ("named.example", "gadget", None),
+    ] {
+        let found = found_for(&text, registry, repository).unwrap();
+        assert_eq!(found, expected.map(|user| password(user, "x")), "{registry}/{repository}");
+    }
+}
+
+/// Scenario: a folder's key beside a store for everything, and helpers for a folder alone.
+/// Guarantees: an entry with a longer key goes before the store; a helper of one folder is not asked for another.
+#[test]
+fn helpers_count_for_their_folders_alone() {
+    let text = r#"{"credsStore":"ig-surely-absent","auths":{"h.example/team-a":{"username":"a","password":"x"},
+        "h.example/left":{}}}"#;
+    assert_eq!(found_for(text, "h.example", "team-a/gadget").unwrap(), Some(password("a", "x")));
+    for other in ["left/gadget", "team-b/gadget"] {
+        assert!(matches!(found_for(text, "h.example", other), Err(AuthError::HelperRun { .. })), "{other}");
+    }
+    let text = r#"{"credHelpers":{"h.example/team-a":"ig-surely-absent"}}"#;
+    assert!(matches!(found_for(text, "h.example", "team-a/x"), Err(AuthError::HelperRun { .. })));
+    assert_eq!(found_for(text, "h.example", "team-b/x").unwrap(), None);
+}
+
+/// Scenario: files that are empty, blank, `null`, or have `null` in any place; a login and a logout in such a file.
+/// Guarantees: they say nothing, and what else is in them counts; a login works.
+#[test]
+fn files_that_say_nothing_are_accepted() {
+    for text in [
+        "",
+        " \n",
+        "null",
+        "{}",
+        r#"{"auths":null,"credHelpers":null,"credsStore":null}"#,
+        r#"{"auths":{"h.example":null},"credHelpers":{"h.example":null}}"#,
+        r#"{"auths":{"h.example":{"auth":null,"username":null,"password":null,"identitytoken":null}}}"#,
+    ] {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("config.json");
+        fs::write(&path, text).unwrap();
+        let get = || block(Keychain::load(&sources(&path)).unwrap().credentials("h.example", "x")).unwrap();
+        assert_eq!(get(), None, "{text}");
+        let logins = Logins::in_file(&path);
+        block(logins.add("h.example", &password("a", "b"))).unwrap();
+        assert_eq!(get(), Some(password("a", "b")), "{text}");
+        block(logins.remove("h.example")).unwrap();
+    }
+    let text = r#"{"auths":{"h.example":{"auth":null,"username":"a","password":"b"}}}"#;
+    assert_eq!(found(text, "h.example").unwrap(), Some(password("a", "b")));
+}
+
+/// Scenario: a file has entries for a host and for folders of it; a login and a logout of the host.
+/// Guarantees: the folders' entries stay.
+#[test]
+fn logouts_leave_other_keys() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("config.json");
+    let text = r#"{"auths":{"h.example/team-a":{"username":"a","password":"x"},"https://h.example/v1/":{}}}"#;
+    fs::write(&path, text).unwrap();
+    let logins = Logins::in_file(&path);
+    block(logins.add("h.example", &password("host", "x"))).unwrap();
+    block(logins.remove("h.example")).unwrap();
+    let get = |repository: &str| {
+        block(Keychain::load(&sources(&path)).unwrap().credentials("h.example", repository)).unwrap()
+    };
+    assert_eq!((get("team-a/x"), get("team-b/x")), (Some(password("a", "x")), None));
+}
+
+/// Scenario: a user other than root, who has capabilities only, meets root's file in the default place; then the same
+/// file is named.
+/// Guarantees: the default one is as good as absent and still followed; the named one is an error.
+#[test]
+fn default_files_of_others_are_left_alone() {
+    if !rustix::process::geteuid().is_root() {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let (private, home) = (folder.path().join("private"), folder.path().join("home"));
+    fs::create_dir_all(home.join(".docker")).unwrap();
+    fs::create_dir(&private).unwrap();
+    let file = private.join("config.json");
+    fs::write(&file, r#"{"auths":{"h.example":{"username":"root","password":"x"}}}"#).unwrap();
+    fs::write(
+        home.join(".docker/config.json"),
+        r#"{"auths":{"h.example":{"username":"me","password":"x"}}}"#,
+    )
+    .unwrap();
+    fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    let mut sources = sources(&file);
+    sources.environment.home = Some(home);
+    for (mode, of_file) in [(0o700, 0o644), (0o755, 0o600)] {
+        fs::set_permissions(&private, fs::Permissions::from_mode(mode)).unwrap();
+        fs::set_permissions(&file, fs::Permissions::from_mode(of_file)).unwrap();
+        let (sources, file) = (sources.clone(), file.clone());
+        // Who a thread is concerns that thread alone.
+        let (beside, named) = std::thread::spawn(move || {
+            let nobody = rustix::process::Uid::from_raw(65_534);
+            rustix::thread::set_thread_res_uid(nobody, nobody, nobody).unwrap();
+            (Keychain::load_beside(&sources, &file), Keychain::load(&sources))
+        })
+        .join()
+        .unwrap();
+        let keychain = beside.unwrap();
+        let found = block(keychain.credentials("h.example", "x")).unwrap();
+        assert_eq!(found, Some(password("me", "x")));
+        assert_eq!(keychain.files().len(), 2, "{keychain:?}");
+        assert_eq!(named.unwrap_err().kind(), crate::ErrorKind::PermissionDenied);
+    }
 }
 
 /// Scenario: files that are absent, malformed, too large, pipes; a fault in the middle of a password.
@@ -87,13 +231,14 @@ fn sources_have_an_order() {
     fs::create_dir(&docker).unwrap();
     fs::write(docker.join("config.json"), entry("docker")).unwrap();
     fs::write(folder.path().join("home/.docker/config.json"), entry("home")).unwrap();
-    let user =
-        |sources: &CredentialSources| match block(Keychain::load(sources).unwrap().credentials("h.example"))
-            .unwrap()
-        {
-            Some(Credentials::Password { username, .. }) => username,
-            other => panic!("{other:?}"),
-        };
+    let user = |sources: &CredentialSources| match block(
+        Keychain::load(sources).unwrap().credentials("h.example", "x"),
+    )
+    .unwrap()
+    {
+        Some(Credentials::Password { username, .. }) => username,
+        other => panic!("{other:?}"),
+    };
     let mut sources = sources(Path::new(DEFAULT_AUTHFILE));
     sources.environment.home = Some(folder.path().join("home"));
     if !Path::new(DEFAULT_AUTHFILE).exists() {
@@ -120,7 +265,8 @@ fn logins_are_kept() {
         .unwrap();
     symlink(&real, &link).unwrap();
     let logins = Logins::in_file(&link);
-    let get = |registry: &str| block(Keychain::load(&sources(&link)).unwrap().credentials(registry)).unwrap();
+    let get =
+        |registry: &str| block(Keychain::load(&sources(&link)).unwrap().credentials(registry, "x")).unwrap();
     block(logins.add("h.example", &password("new", "p:w"))).unwrap();
     block(logins.add("docker.io", &password("hub", "x"))).unwrap();
     assert_eq!(get("h.example"), Some(password("new", "p:w")));

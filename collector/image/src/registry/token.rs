@@ -79,7 +79,9 @@ pub(super) async fn authorize(
 async fn credentials(http: &Http, repository: &Repository) -> Result<Option<Credentials>, RegistryError> {
     match &http.credentials {
         CredentialSource::Keychain(_) if repository.plain => Ok(None),
-        CredentialSource::Keychain(keychain) => Ok(keychain.credentials(&repository.host).await?),
+        CredentialSource::Keychain(keychain) => {
+            Ok(keychain.credentials(&repository.host, &repository.path).await?)
+        }
         CredentialSource::Given(credentials) => Ok(Some(credentials.clone())),
     }
 }

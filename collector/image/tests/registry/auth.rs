@@ -225,3 +225,50 @@ fn logins_are_checked() {
     check("s3cret").unwrap();
     assert_eq!(check("other").unwrap_err().kind(), ErrorKind::PermissionDenied);
 }
+
+/// Scenario: a registry with a password has a mirror, which asks for one as well; then a password for the mirror is
+/// configured, and one for another folder of it.
+/// Guarantees: a mirror is shown its own credentials or none, never those of the registry or of another folder.
+#[test]
+fn mirrors_see_their_own_credentials_alone() {
+    let guarded = |request: &Request, _: usize| match request.header("authorization") {
+        Some(_) => Reply::Good,
+        None => Reply::header(401, "WWW-Authenticate", "Basic realm=\"x\""),
+    };
+    let (origin, image, folder, mut options) = secured(guarded);
+    let authority = Authority::new();
+    let mirror = Server::tls(authority.server(2100, None), "localhost", guarded);
+    let own = folder.path().join(mirror.host());
+    std::fs::create_dir_all(&own).unwrap();
+    std::fs::write(own.join("ca.crt"), authority.pem()).unwrap();
+    options.mirrors.add(&origin.host(), &format!("{}/cache", mirror.host())).unwrap();
+    let text = |key: &str| {
+        let entry = |user: &str| format!(r#"{{"username":"{user}","password":"s3cret"}}"#);
+        format!(
+            r#"{{"auths":{{"{}":{},"{}{key}":{}}}}}"#,
+            origin.host(),
+            entry("alice"),
+            mirror.host(),
+            entry("bob")
+        )
+    };
+    let bob = format!("Basic {}", STANDARD.encode("bob:s3cret"));
+    for (key, shown) in [("/other", None), ("/cache", Some(&bob)), ("", Some(&bob))] {
+        let sources = CredentialSources {
+            authfile: "/nonexistent".into(),
+            pull_secret: Some(Secret::new(text(key))),
+            environment: AuthEnvironment::default(),
+        };
+        let before = mirror.log().len();
+        let digest = pull_with(&origin, options.clone(), Keychain::load(&sources).unwrap()).unwrap();
+        assert_eq!(digest, image.digest());
+        let sent: Vec<_> = mirror.log().split_off(before);
+        assert!(!sent.is_empty());
+        let sent: Vec<_> = sent.iter().filter_map(|request| request.header("authorization")).collect();
+        assert!(sent.iter().all(|value| Some(*value) == shown.map(String::as_str)), "{sent:?}");
+        assert_eq!(sent.is_empty(), shown.is_none(), "{key}");
+    }
+    assert!(
+        origin.log().iter().filter_map(|request| request.header("authorization")).all(|sent| sent == basic())
+    );
+}
