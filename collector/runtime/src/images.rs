@@ -1,10 +1,14 @@
 //! Where images come from and which may run, as configuration, flags and the machine's policy file say together.
 
-use std::path::{Path, PathBuf};
+use std::{
+    io,
+    path::{Path, PathBuf},
+};
 
 use ig_config::runtime::{Images, Pull};
+use ig_files::FileVersion;
 use ig_image::{
-    Store, StoreError,
+    ErrorKind, Store, StoreError,
     access::{Access, PullPolicy},
     auth::{AuthEnvironment, AuthError, CredentialSources, DEFAULT_AUTHFILE, Keychain},
     registry::{Mirrors, Registry, RegistryError, RegistryOptions},
@@ -52,6 +56,21 @@ pub enum ImagesError {
     /// The policy cannot be used, or forbids what was asked for.
     #[error(transparent)]
     Policy(#[from] PolicyError),
+}
+
+impl ImagesError {
+    /// The file that could not be used, if one is to blame.
+    pub(crate) fn unread(&self) -> Option<FileVersion> {
+        let (path, kind) = match self {
+            Self::Credentials(error) => (error.path()?, error.kind()),
+            Self::Material(error) => (error.path(), error.kind()),
+            Self::Policy(error) => (error.path()?, error.kind()),
+            _ => return None,
+        };
+        let missing = kind == ErrorKind::NotFound;
+        let failure = if missing { io::ErrorKind::NotFound } else { io::ErrorKind::Other };
+        Some(FileVersion::unread(path, failure))
+    }
 }
 
 /// Opens the store at `store` under the settings of all places.

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use ig_model::Hint;
 
@@ -91,6 +91,16 @@ impl AuthError {
             Self::Malformed { .. } | Self::BadEntry { .. } | Self::HelperName { .. } => {
                 ErrorKind::InvalidInput
             }
+        }
+    }
+}
+
+impl AuthError {
+    /// The file that cannot be used, if one is to blame.
+    pub fn path(&self) -> Option<&Path> {
+        match self {
+            Self::Missing { path } | Self::Io { path, .. } | Self::Malformed { path, .. } => Some(path),
+            _ => None,
         }
     }
 }

@@ -303,10 +303,11 @@ impl Http {
         let host = authority(url);
         let plain = url.scheme() == "http";
         let own = if plain { Own::default() } else { self.certificates.of(&host)? };
-        if let Some((made_with, client)) = lock(&self.clients).get(&(host.clone(), plain))
-            && *made_with == own
-        {
-            return Ok(client.clone());
+        if let Some((made_with, client)) = lock(&self.clients).get(&(host.clone(), plain)) {
+            if *made_with == own {
+                return Ok(client.clone());
+            }
+            tracing::info!(name: "registry.certificates.changed", registry = host, "they count from now on");
         }
         let tls = if plain { Certificates::none()? } else { self.certificates.config(&host, &own)? };
         let mut builder = Client::builder()

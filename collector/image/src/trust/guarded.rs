@@ -14,6 +14,8 @@ use ig_files::{Content, ReadError, open_regular};
 use ig_model::Hint;
 use rustix::fs::StatVfsMountFlags;
 
+use crate::ErrorKind;
+
 /// Who may have written a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Trustee {
@@ -102,6 +104,27 @@ fn check(path: &Path, metadata: &Metadata, user: u32) -> Result<(), GuardError> 
         return Err(GuardError::Writable { path: path.to_owned(), mode });
     }
     Ok(())
+}
+
+impl GuardError {
+    /// What kind of failure this is.
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Io { source, .. } => ErrorKind::of_io(source),
+            Self::Owner { .. } | Self::Writable { .. } => ErrorKind::PermissionDenied,
+            Self::TooLarge { .. } => ErrorKind::InvalidInput,
+        }
+    }
+
+    /// The file or folder.
+    pub fn path(&self) -> &Path {
+        match self {
+            Self::Io { path, .. }
+            | Self::Owner { path, .. }
+            | Self::Writable { path, .. }
+            | Self::TooLarge { path, .. } => path,
+        }
+    }
 }
 
 impl Hint for GuardError {

@@ -330,9 +330,17 @@ impl PolicyError {
     /// What kind of failure this is.
     pub fn kind(&self) -> ErrorKind {
         match self {
-            Self::File(GuardError::Io { source, .. }) => ErrorKind::of_io(source),
-            Self::File(_) | Self::Loosened { .. } => ErrorKind::PermissionDenied,
+            Self::File(error) | Self::Material(MaterialError { source: error, .. }) => error.kind(),
+            Self::Loosened { .. } => ErrorKind::PermissionDenied,
             _ => ErrorKind::InvalidInput,
+        }
+    }
+
+    /// The file that cannot be read, if one is to blame.
+    pub fn path(&self) -> Option<&Path> {
+        match self {
+            Self::File(error) | Self::Material(MaterialError { source: error, .. }) => Some(error.path()),
+            _ => None,
         }
     }
 }

@@ -11,6 +11,7 @@ use ig_files::FileVersion;
 
 use super::guarded::{GuardError, Trustee, read};
 use super::key::OFFICIAL_KEY;
+use crate::ErrorKind;
 
 /// Most bytes of a key, a certificate file or a trust policy.
 const MAX_MATERIAL: u64 = 1 << 20;
@@ -72,6 +73,18 @@ pub struct MaterialError {
     pub(super) origin: Origin,
     #[source]
     pub(super) source: GuardError,
+}
+
+impl MaterialError {
+    /// The file.
+    pub fn path(&self) -> &Path {
+        self.source.path()
+    }
+
+    /// What kind of failure this is.
+    pub fn kind(&self) -> ErrorKind {
+        self.source.kind()
+    }
 }
 
 impl<T> Stated<T> {

@@ -111,6 +111,22 @@ fn certificates_are_verified() {
     assert!(error.hint().unwrap().contains("expired"), "{}", ig_model::chain(&error));
 }
 
+/// Scenario: one client asks a registry; its authority's file is replaced by another authority's, then put back.
+/// Guarantees: each request believes what the file holds at that moment.
+#[test]
+fn a_replaced_authority_counts_at_once() {
+    let (right, wrong) = (Authority::new(), Authority::new());
+    let (server, image) = served(right.server(2100, None));
+    let (folder, options) = trusting(&server, &right);
+    let registry = Registry::new(options, Keychain::default());
+    let file = folder.path().join(server.host()).join("ca.crt");
+    for (authority, is_believed) in [(&right, true), (&wrong, false), (&right, true)] {
+        fs::write(&file, authority.pem()).unwrap();
+        let resolved = block(registry.resolve(&name(&server)));
+        assert_eq!(resolved.ok(), is_believed.then(|| image.digest()));
+    }
+}
+
 /// Scenario: a registry that asks for a client's certificate; it is there, absent, of another authority; its key is
 /// missing or garbage.
 /// Guarantees: the first is let in; each of the others ends with an error that says where to look.

@@ -83,13 +83,12 @@ impl<M: Machine> Driver<M> {
             load(&options.config).await.map_err(|error| StartError::Config(reasons(error.faults)))?;
         warn_of(&loaded.warnings);
         // Before certificates and keys are read.
-        files.also(loaded.referenced.clone(), &loaded.config);
+        files.also(loaded.referenced, &loaded.config);
         let config = loaded.config;
         (options.apply_log)(config.log);
         registry.set_limits(RegistryLimits { series_total: config.limits.series_total });
         let access = machine.open(&config.images).await?;
         files.set_images(access.files());
-        files.also(loaded.referenced, &config);
         let drains = Drains::default();
         let mut outputs = Outputs::new(
             registry.clone(),
@@ -211,6 +210,7 @@ impl<M: Machine> Driver<M> {
         };
         match answer {
             Halt::Refused(faults) => {
+                self.renew_access(request.is_forced).await;
                 request.answer(|| Reloaded::Refused(faults.clone()));
                 self.refuse(faults);
             }
@@ -247,7 +247,7 @@ impl<M: Machine> Driver<M> {
             return Ok(());
         }
         self.seen.clone_from(&loaded.hash);
-        self.files.also(loaded.referenced.clone(), &loaded.config);
+        self.files.also(loaded.referenced, &loaded.config);
         warn_of(&loaded.warnings);
         let started = Instant::now();
         let desired = loaded.config;
@@ -266,9 +266,21 @@ impl<M: Machine> Driver<M> {
         let files = self.files.changed().to_string();
         info!(name: "config.reload.applied", changes = %summary, files, took = ?started.elapsed());
         self.files.set_images(self.gadgets.images().access().files());
-        self.files.also(loaded.referenced, &self.config);
         self.files.applied();
         Ok(())
+    }
+
+    /// After a refused reload everything runs on, but a key that was taken away must let in nothing new: the way to the
+    /// images of the configuration in force is made from the files as they are now. Where these cannot be used, the
+    /// refusal has said so, and the next change of them comes back here.
+    async fn renew_access(&mut self, is_forced: bool) {
+        if !is_forced && !self.files.concern_images(&self.config.images) {
+            return;
+        }
+        if let Ok(access) = self.gadgets.machine().open(&self.config.images).await {
+            self.files.set_images(access.files());
+            self.gadgets.images().use_access(access);
+        }
     }
 
     /// Fetches, prepares and switches the gadgets that `desired` changes.
@@ -276,6 +288,10 @@ impl<M: Machine> Driver<M> {
         let access = if other_access {
             let access = self.gadgets.machine().open(&desired.images).await;
             Some(access.map_err(|error| {
+                // It may come, or be put right.
+                if let Some(file) = error.unread() {
+                    self.files.unread_image(file);
+                }
                 Halt::Refused(vec![Reason::new(ReasonKind::Config, error).at(&desired.images.at)])
             })?)
         } else {

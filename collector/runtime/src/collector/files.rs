@@ -18,7 +18,9 @@ use tracing::error;
 pub(super) struct Files {
     /// `None` if following is impossible; reloads come by signal then.
     subscription: Option<Subscription>,
-    /// What the way to images was made from.
+    /// What was put into the documents, and what they name.
+    named: Vec<Followed>,
+    /// What the way to images was made from, and what kept it from being made.
     images: Vec<FileVersion>,
     changed: Changed,
 }
@@ -40,16 +42,26 @@ impl Files {
 
     /// Follows nothing: reloads come by command alone.
     pub(super) fn not_followed() -> Self {
-        Self { subscription: None, images: Vec::new(), changed: Changed::default() }
+        Self { subscription: None, named: Vec::new(), images: Vec::new(), changed: Changed::default() }
     }
 
     /// Follows what was put in as well, what `config` names, and what the way to images was made from.
-    pub(super) fn also(&self, referenced: Vec<FileVersion>, config: &RuntimeConfig) {
-        let Some(subscription) = &self.subscription else { return };
+    pub(super) fn also(&mut self, referenced: Vec<FileVersion>, config: &RuntimeConfig) {
         let exporters = config.exporters.otlp.values().flat_map(of_exporter);
         let named = exporters.chain(of_images(&config.images)).map(Followed::file);
-        let read = referenced.into_iter().chain(self.images.iter().cloned()).map(Followed::from);
-        subscription.also(named.chain(read));
+        self.named = named.chain(referenced.into_iter().map(|file| self.followed(file))).collect();
+        self.subscribe();
+    }
+
+    fn subscribe(&self) {
+        let Some(subscription) = &self.subscription else { return };
+        let images = self.images.iter().map(|file| self.followed(file.clone()));
+        subscription.also(self.named.iter().cloned().chain(images));
+    }
+
+    /// What is on the list was told already: its old version would be told again and again.
+    fn followed(&self, file: FileVersion) -> Followed {
+        if self.changed.contains(&file.path) { Followed::file(file.path) } else { Followed::from(file) }
     }
 
     /// Waits until something changed, and keeps it on the list.
@@ -86,6 +98,13 @@ impl Files {
     /// What the way to images is made from now.
     pub(super) fn set_images(&mut self, files: Vec<FileVersion>) {
         self.images = files;
+        self.subscribe();
+    }
+
+    /// What keeps the way to images from being made: it may come, or be put right.
+    pub(super) fn unread_image(&mut self, file: FileVersion) {
+        self.images.push(file);
+        self.subscribe();
     }
 
     /// All that changed is in force.
@@ -120,20 +139,50 @@ mod tests {
     use std::{fs, time::Duration};
 
     use ig_config::runtime::load;
+    use ig_files::FileVersion;
 
     use super::Files;
 
-    /// Scenario: a configuration names a secret, a key and a certificate in files of their own; the certificate, then
-    /// the key is replaced, and the certificate stays on the list because the first reload failed.
+    /// Scenario: the way to images was made from a key that is replaced; the reload that follows is refused, and looks at
+    /// all files again. A file that kept another way from being made is absent, then it comes.
+    /// Guarantees: the change is told once, not after each refusal; the file that comes is told.
+    #[tokio::test]
+    async fn what_was_told_is_not_told_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().canonicalize().unwrap().join(name);
+        fs::write(path("config.yaml"), "apiVersion: 1\nkind: runtime-config\n").unwrap();
+        fs::write(path("key.pub"), "1").unwrap();
+        let replace = |name: &str| {
+            fs::write(path("tmp"), "2").unwrap();
+            fs::rename(path("tmp"), path(name)).unwrap();
+        };
+        let mut files = Files::follow(&path("config.yaml"));
+        let config = load(&path("config.yaml")).unwrap().config;
+        files.set_images(vec![FileVersion::of(path("key.pub"), b"1")]);
+        files.also(Vec::new(), &config);
+        let patience = Duration::from_secs(30);
+        replace("key.pub");
+        tokio::time::timeout(patience, files.change()).await.unwrap().unwrap();
+        files.also(Vec::new(), &config);
+        files.unread_image(FileVersion::unread(path("new.pub"), std::io::ErrorKind::NotFound));
+        // Were the key told again, it would be so before what comes after it.
+        replace("new.pub");
+        let subscription = files.subscription.as_mut().unwrap();
+        let told = tokio::time::timeout(patience, subscription.changed()).await.unwrap().unwrap();
+        assert_eq!(told.to_string(), path("new.pub").display().to_string());
+    }
+
+    /// Scenario: a configuration names a secret, a key, credentials and a certificate in files of their own; the
+    /// certificate, the key, then the credentials are replaced, and the certificate stays on the list because the first reload failed.
     /// Guarantees: each change is noticed by the name of its file and concerns what is made from it, and nothing else.
     #[tokio::test]
     async fn a_change_concerns_what_is_made_from_the_file() {
         let folder = tempfile::tempdir().unwrap();
         let path = |name: &str| folder.path().canonicalize().unwrap().join(name);
-        for name in ["secret", "key.pub", "ca.pem"] {
+        for name in ["secret", "key.pub", "auth.json", "ca.pem"] {
             fs::write(path(name), "1").unwrap();
         }
-        let text = "apiVersion: 1\nkind: runtime-config\nimages: {verify: {public-keys: [key.pub]}}\n\
+        let text = "apiVersion: 1\nkind: runtime-config\nimages: {authfile: PATH/auth.json, verify: {public-keys: [key.pub]}}\n\
                     exporters: {otlp: {main: {endpoint: https://h, headers: {a: '${file:secret}'}, \
                     tls: {ca-file: PATH/ca.pem}}}}\n";
         fs::write(path("config.yaml"), text.replace("PATH", path("").to_str().unwrap())).unwrap();
@@ -153,6 +202,10 @@ mod tests {
         replace("key.pub", "2");
         tokio::time::timeout(patience, files.change()).await.unwrap().unwrap();
         assert!(files.concern_exporters(&exporters) && files.concern_images(&images));
+        files.applied();
+        replace("auth.json", "2");
+        tokio::time::timeout(patience, files.change()).await.unwrap().unwrap();
+        assert!(!files.concern_exporters(&exporters) && files.concern_images(&images));
         files.applied();
         replace("secret", "2");
         tokio::time::timeout(patience, files.change()).await.unwrap().unwrap();

@@ -164,6 +164,9 @@ impl<M: Machine> Gadgets<M> {
             return; // the configuration has changed meanwhile
         }
         let gadget = standing.spec.clone();
+        if !self.images.is_current(&delivery) {
+            return self.images.fetch(&gadget); // a key may have been taken away since
+        }
         let image = match delivery.result {
             Ok(image) => Availability::Here(Box::new(image)),
             Err(reason) => Availability::Refused(reason),

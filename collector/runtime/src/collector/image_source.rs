@@ -38,6 +38,8 @@ pub(super) struct ImageSource<A: ImageAccess> {
     deliveries: mpsc::Receiver<Delivery<A::Image>>,
     /// Gadgets whose images are being fetched.
     under_way: BTreeSet<String>,
+    /// How often another way was taken.
+    ways: u64,
 }
 
 /// What came of a fetch in the background.
@@ -46,12 +48,14 @@ pub(super) struct Delivery<I> {
     pub(super) gadget: String,
     pub(super) image: String,
     pub(super) result: Result<I, Reason>,
+    /// Which way it came.
+    way: u64,
 }
 
 impl<A: ImageAccess> ImageSource<A> {
     pub(super) fn new(access: A, tasks: Tasks) -> Self {
         let (sender, deliveries) = mpsc::channel(DELIVERIES);
-        Self { access, pin: None, tasks, sender, deliveries, under_way: BTreeSet::new() }
+        Self { access, pin: None, tasks, sender, deliveries, under_way: BTreeSet::new(), ways: 0 }
     }
 
     /// Takes another way from now on.
@@ -60,6 +64,12 @@ impl<A: ImageAccess> ImageSource<A> {
             self.pin = None;
         }
         self.access = access;
+        self.ways += 1;
+    }
+
+    /// Whether what came was judged by the rules that hold now.
+    pub(super) fn is_current(&self, delivery: &Delivery<A::Image>) -> bool {
+        delivery.way == self.ways
     }
 
     /// The way that is taken now.
@@ -84,7 +94,7 @@ impl<A: ImageAccess> ImageSource<A> {
         }
         info!(name: "image.fetch.started", gadget = gadget.name, image = gadget.image);
         let (access, sender, gadget) = (self.access.clone(), self.sender.clone(), gadget.clone());
-        let tasks = self.tasks.clone();
+        let (tasks, way) = (self.tasks.clone(), self.ways);
         self.tasks.spawn("image-fetch", |stop| async move {
             // Cancel-safe: what was fetched stays for the next try.
             let result = tokio::select! {
@@ -93,7 +103,7 @@ impl<A: ImageAccess> ImageSource<A> {
             };
             let result =
                 result.unwrap_or_else(|panic| Err(located(&gadget, Reason::new(ReasonKind::Image, panic))));
-            let delivery = Delivery { gadget: gadget.name, image: gadget.image, result };
+            let delivery = Delivery { gadget: gadget.name, image: gadget.image, result, way };
             // An error means that the collector is ending.
             drop(sender.send(delivery).await);
         });

@@ -316,3 +316,36 @@ async fn a_stop_waits_for_nothing() {
     assert_eq!(bench.world.log(), "attach a, attach b, detach a, detach b");
     assert!(start.elapsed() < Duration::from_secs(130));
 }
+
+/// Scenario: a reload that asks for the files to be read again is refused, as when the image that runs is signed by a
+/// key that was replaced; tags are looked up afterwards, and one was being looked up meanwhile.
+/// Guarantees: what runs stays, and whatever comes from then on is judged by the files as they are now.
+#[tokio::test(start_paused = true)]
+async fn a_refused_reload_leaves_no_old_rules() {
+    let (bench, parts) = Bench::new(&gadgets(&[A]));
+    let minute = Duration::from_mins(1);
+    bench.world.facts().refresh = Some(minute);
+    let mut driver = Driver::start(parts).await.unwrap();
+    beside(&mut driver, async {
+        sleep(minute / 2).await;
+        bench.world.facts().fetched_by.clear();
+        bench.world.facts().broken.insert("a".to_owned(), ReasonKind::Untrusted);
+        bench.world.facts().moved.insert("one".to_owned());
+        let (answer, _) = bench.reload(&gadgets(&[A])).await;
+        refused(&answer);
+        assert_eq!(bench.state("a"), RUNS);
+        // The reload itself, then the look at the tags.
+        sleep(minute).await;
+        assert_eq!(bench.world.facts().fetched_by, [2, 3]);
+
+        bench.world.facts().remote.insert("one".to_owned(), minute / 2);
+        sleep(minute * 3 / 4).await;
+        bench.world.facts().fetched_by.clear();
+        let (answer, _) = bench.reload(&gadgets(&[A])).await;
+        refused(&answer);
+        sleep(minute * 2).await;
+        let by = bench.world.facts().fetched_by.clone();
+        assert_eq!(by.last(), Some(&5), "{by:?}");
+    })
+    .await;
+}

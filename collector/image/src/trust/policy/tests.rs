@@ -2,6 +2,7 @@ use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt as _;
 
 use super::*;
+use crate::trust::material;
 use crate::trust::testing::{flag, is_writable, key, with_keys};
 
 const REPOSITORY: &str = "registry.example/team/gadget";
@@ -72,6 +73,64 @@ fn a_name_with_a_digest_allows_that_digest_alone() {
             let refusal = policy.may_run(&reference, other).unwrap_err();
             assert!(refusal.to_string().contains(&other.to_string()), "{refusal}");
         }
+    }
+}
+
+/// Scenario: a locked policy names a key, a certificate, a trust policy by file, and a flag names a key by file as well;
+/// each file is then replaced, and all settings are read again.
+/// Guarantees: all of them are told, to be followed; the new key counts and the old one does not; a flag whose file
+/// holds another key than the policy's is refused, though it was not while they were the same.
+#[test]
+fn replaced_files_count_when_settings_are_read_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().canonicalize().unwrap().join(name);
+    let ((_, old), (_, new)) = (key(), key());
+    let certificate = || rcgen::generate_simple_self_signed(vec!["signer".to_owned()]).unwrap().cert.pem();
+    let trust = |name: &str| {
+        format!(
+            r#"{{"version":"1.0","trustPolicies":[{{"name":"{name}","registryScopes":["*"],
+            "signatureVerification":{{"level":"strict"}},"trustStores":["ca:any"],"trustedIdentities":["*"]}}]}}"#
+        )
+    };
+    for (name, text) in [("key", &old), ("flag", &old), ("cert", &certificate()), ("trust", &trust("one"))] {
+        fs::write(path(name), text).unwrap();
+    }
+    let lines = "apiVersion: 1\nkind: image-policy\nlocked: true\npublic-keys: [key]\n\
+                 notation: {certificates: [cert], trust-policy: trust}\n";
+    fs::write(path("policy.yaml"), lines).unwrap();
+    let by_flag = material(path("flag").to_str().unwrap(), Origin::Flag("--public-keys".to_owned())).unwrap();
+    let flags = Settings { public_keys: Some(flag(vec![by_flag])), ..Settings::default() };
+    let read = |flags: &Settings| {
+        let machine = MachinePolicy::read(&path("policy.yaml"), me()).unwrap();
+        Policy::new(machine, [flags.read_again().unwrap()])
+    };
+    let fingerprints =
+        |policy: &Policy| policy.keys.iter().map(|key| key.value.fingerprint()).collect::<Vec<_>>();
+    let before = read(&flags).unwrap();
+    for name in ["policy.yaml", "key", "cert", "trust", "flag"] {
+        assert!(before.files().iter().any(|file| file.path == path(name)), "{name}");
+    }
+    let replace = |name: &str, text: &str| {
+        fs::write(path("tmp"), text).unwrap();
+        fs::rename(path("tmp"), path(name)).unwrap();
+    };
+    replace("key", &new);
+    let error = read(&flags).unwrap_err();
+    assert!(error.to_string().contains("another public key at --public-keys is refused"), "{error}");
+    replace("flag", &new);
+    replace("cert", &certificate());
+    replace("trust", &trust("two"));
+    let after = read(&flags).unwrap();
+    assert_eq!(fingerprints(&after), [PublicKey::from_pem(&new).unwrap().fingerprint()]);
+    assert_ne!(fingerprints(&after), fingerprints(&before));
+    let [old, new] = [&before, &after].map(|policy| policy.notation.as_ref().unwrap());
+    assert_ne!(old.fingerprints(), new.fingerprints());
+    assert_ne!(old.policy(), new.policy());
+    let told = |policy: &Policy, name: &str| {
+        policy.files().iter().find(|file| file.path == path(name)).cloned().unwrap()
+    };
+    for name in ["key", "cert", "trust", "flag"] {
+        assert_ne!(told(&before, name), told(&after, name), "{name}");
     }
 }
 

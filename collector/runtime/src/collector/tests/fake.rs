@@ -33,7 +33,11 @@ use crate::{
 
 /// What the machine was asked to do, and how it answers.
 #[derive(Clone, Debug, Default)]
-pub(super) struct World(Arc<Mutex<Facts>>);
+pub(super) struct World(
+    Arc<Mutex<Facts>>,
+    /// Which opening of the way to images this is.
+    usize,
+);
 
 #[derive(Debug, Default)]
 pub(super) struct Facts {
@@ -51,6 +55,10 @@ pub(super) struct Facts {
     pub(super) fetch_panics: BTreeSet<String>,
     /// When preparations failed.
     pub(super) failed_at: Vec<Instant>,
+    /// How often the way to images was opened.
+    opened: usize,
+    /// Which opening each image was fetched by.
+    pub(super) fetched_by: Vec<usize>,
     /// Whether tags are looked up again.
     pub(super) refresh: Option<Duration>,
 }
@@ -92,6 +100,7 @@ impl ImageAccess for World {
         if let Some(takes) = takes {
             tokio::time::sleep(takes).await;
         }
+        self.facts().fetched_by.push(self.1);
         Ok(self.digest(&gadget.image))
     }
 
@@ -148,7 +157,9 @@ impl Machine for World {
     type Running = Attached;
 
     async fn open(&self, _: &Images) -> Result<World, ImagesError> {
-        Ok(self.clone())
+        let mut facts = self.facts();
+        facts.opened += 1;
+        Ok(Self(Arc::clone(&self.0), facts.opened))
     }
 
     fn session(&self) {}
