@@ -108,7 +108,8 @@ impl Access {
     /// [`AccessError`]; the store is as usable as before.
     ///
     /// # Cancel safety
-    /// Dropping the future leaves what was fetched for another try.
+    /// Dropping the future leaves what was fetched for another try. A wait for the store's lock goes on for up to 30 s
+    /// on a thread of its own, and nothing comes of it.
     pub async fn acquire(
         &self,
         reference: &Reference,
@@ -116,10 +117,10 @@ impl Access {
         progress: &dyn Progress,
     ) -> Result<Acquired, AccessError> {
         let Inner { store, registry, verifier, .. } = self.inner.as_ref();
-        let is_here = match store.resolve(reference) {
+        let is_here = match self.resolve(reference).await {
             Ok(_) => true,
-            Err(error) if error.is_absent() => false,
-            Err(error) => return Err(error.into()),
+            Err(AccessError::Resolve(error)) if error.is_absent() => false,
+            Err(error) => return Err(error),
         };
         let wants_pull = match pull {
             PullPolicy::Missing => !is_here,
@@ -142,7 +143,7 @@ impl Access {
                     && !wants_pull
                     && verifier.policy().may_pull(reference).is_ok() =>
             {
-                let image = store.resolve(reference)?;
+                let image = self.resolve(reference).await?;
                 registry.pull_signatures(reference, image.digest, store, progress).await?;
                 self.read(reference).await
             }
@@ -151,7 +152,8 @@ impl Access {
         .map(|acquired| Acquired { pull_failure, ..acquired })
     }
 
-    /// The gadget called `reference` if it is in the store; no registry is asked.
+    /// The gadget called `reference` if it is in the store; no registry is asked. Blocks while it reads, and for up to
+    /// 2 s where another process keeps the store's lock.
     ///
     /// # Errors
     /// [`AccessError`].
@@ -160,12 +162,23 @@ impl Access {
         self.verified(&image)
     }
 
+    async fn resolve(&self, reference: &Reference) -> Result<ImageDescriptor, AccessError> {
+        self.blocking(reference, |access, reference| Ok(access.inner.store.resolve(reference)?)).await
+    }
+
     async fn read(&self, reference: &Reference) -> Result<Acquired, AccessError> {
-        let access = self.clone();
-        let reference = reference.clone();
+        self.blocking(reference, Self::local).await
+    }
+
+    /// Works on a thread that may be blocked: another process may hold the store's lock, and megabytes are hashed.
+    async fn blocking<T: Send + 'static>(
+        &self,
+        reference: &Reference,
+        work: impl FnOnce(&Self, &Reference) -> Result<T, AccessError> + Send + 'static,
+    ) -> Result<T, AccessError> {
+        let (access, reference) = (self.clone(), reference.clone());
         let named = Box::new(reference.clone());
-        // Megabytes are hashed on the way.
-        tokio::task::spawn_blocking(move || access.local(&reference))
+        tokio::task::spawn_blocking(move || work(&access, &reference))
             .await
             .unwrap_or(Err(AccessError::Panicked(named)))
     }

@@ -9,6 +9,8 @@ use std::collections::BTreeSet;
 use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use crate::manifest::{self, Annotations, Descriptor, Index, to_json};
 use crate::{Digest, Reference};
@@ -27,6 +29,7 @@ mod limits;
 mod list;
 mod load;
 mod location;
+mod lock;
 #[cfg(test)]
 mod tests;
 
@@ -50,6 +53,8 @@ pub struct Store {
     access: Access,
     limits: Limits,
     lease: hold::Lease,
+    /// Whether a reader has waited for the lock in vain.
+    is_held: Arc<AtomicBool>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -74,14 +79,15 @@ pub struct ImageDescriptor {
 }
 
 impl Store {
-    /// Opens the store in `path`, creating it (mode 0700) if it does not exist.
+    /// Opens the store in `path`, creating it (mode 0700) if it does not exist. One of another user than root is opened
+    /// for reading only.
     ///
     /// # Errors
-    /// [`StoreError`] if the folder cannot be created or read, or holds something else.
+    /// [`StoreError`] if the folder cannot be created or read, is writable by everybody, or holds something else.
     pub fn open(path: impl Into<PathBuf>) -> Result<Self, StoreError> {
         let root = path.into();
-        layout::create_or_check(&root)?;
-        Ok(Self::at(root, Access::ReadWrite))
+        let access = layout::create_or_check(&root)?;
+        Ok(Self::at(root, access))
     }
 
     /// Opens a store that may belong to somebody else, without ever writing to it. `index.json` and its lock must
@@ -96,7 +102,8 @@ impl Store {
     }
 
     fn at(root: PathBuf, access: Access) -> Self {
-        Self { root, access, limits: Limits::default(), lease: hold::Lease::default() }
+        let (limits, lease, is_held) = Default::default();
+        Self { root, access, limits, lease, is_held }
     }
 
     /// The same store with other bounds.
@@ -108,6 +115,11 @@ impl Store {
     /// The bounds on what is stored and walked.
     pub fn limits(&self) -> &Limits {
         &self.limits
+    }
+
+    /// The index as it is now.
+    fn index(&self) -> Result<Index, StoreError> {
+        lock::read_index(&self.root, &self.is_held)
     }
 
     fn lease(&self) -> &hold::Lease {
@@ -139,7 +151,7 @@ impl Store {
     /// [`ResolveError::NotFound`] or [`ResolveError::Misnamed`] if no such image is stored; others if the store is
     /// unusable.
     pub fn resolve(&self, reference: &Reference) -> Result<ImageDescriptor, ResolveError> {
-        let index = layout::read_index(&self.root)?;
+        let index = self.index()?;
         let name = reference.to_string();
         let by_name = index.manifests.iter().rev().find(|entry| entry.ref_name() == Some(&name));
         let by_digest = || {

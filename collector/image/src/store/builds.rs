@@ -10,7 +10,7 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::PathBuf;
 
 use super::error::StoreError;
-use super::{Store, blob, layout};
+use super::{Store, blob, layout, lock};
 use crate::Digest;
 
 const FILE: &str = "built-here";
@@ -24,7 +24,7 @@ impl Store {
     /// [`StoreError`] if the list cannot be written.
     pub fn record_build(&self, digest: Digest) -> Result<(), StoreError> {
         self.check_writable()?;
-        let _gate = layout::lock(self.path())?;
+        let _gate = lock::lock(self.path())?;
         let mut builds = self.builds();
         builds.retain(|known| blob::path(self.path(), *known).exists());
         builds.insert(digest);

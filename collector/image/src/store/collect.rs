@@ -18,7 +18,7 @@ use super::entries::{list_nameless, signature_tags, without_name};
 use super::error::{BlobError, ResolveError, WalkError};
 use super::graph::{self, OnDisk, Referrer};
 use super::hold::{self, Held};
-use super::{Limits, Store, StoreError, blob, ingest, layout};
+use super::{Limits, Store, StoreError, blob, ingest, layout, lock};
 use crate::manifest::{Descriptor, Index};
 use crate::{Digest, Reference};
 
@@ -65,7 +65,7 @@ impl Store {
     /// names lead to; others if the store cannot be read or written.
     pub fn remove(&self, reference: &Reference) -> Result<Removed, ResolveError> {
         self.check_writable()?;
-        let _lock = layout::lock(self.path())?;
+        let _lock = lock::lock(self.path())?;
         let before = layout::read_index_locked(self.path())?;
         let (digest, names) = self.find(&before, reference)?;
         let name = reference.to_string();
@@ -102,7 +102,7 @@ impl Store {
     /// document, in which case nothing is removed.
     pub fn collect(&self, grace: Duration, collect: Collect) -> Result<Collected, StoreError> {
         self.check_writable()?;
-        let _lock = layout::lock(self.path())?;
+        let _lock = lock::lock(self.path())?;
         let index = layout::read_index_locked(self.path())?;
         let held = hold::held(self.path())?;
         self.sweep(index.clone(), &index, &held, grace, &BTreeSet::new(), collect)

@@ -16,7 +16,7 @@ impl Store {
     /// # Errors
     /// [`StoreError`] if the index cannot be read.
     pub fn resolve_tag(&self, name: &str) -> Result<Option<Descriptor>, StoreError> {
-        let index = layout::read_index(self.path())?;
+        let index = self.index()?;
         Ok(index.manifests.iter().rev().find(|entry| entry.ref_name() == Some(name)).map(without_name))
     }
 
@@ -64,7 +64,7 @@ impl Store {
     /// subject, what is about those, and what has it in its tag.
     pub(crate) fn with_signatures(&self, image: &Reference) -> Result<Vec<Descriptor>, ResolveError> {
         let resolved = self.resolve(image)?;
-        let index = layout::read_index(self.path())?;
+        let index = self.index()?;
         let name = image.to_string();
         let mut root = Descriptor {
             media_type: resolved.media_type,

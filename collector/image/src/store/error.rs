@@ -30,12 +30,25 @@ pub enum StoreError {
         source: io::Error,
     },
     /// Another process kept the lock for too long.
-    #[error("image store lock `{path}` is held by another process for more than {seconds} s")]
+    #[error(
+        "image store lock `{path}` is held by {} for more than {seconds} s",
+        .holder.as_deref().unwrap_or("another process")
+    )]
     Locked {
         /// The lock file.
         path: PathBuf,
+        /// Who that is, if the kernel tells.
+        holder: Option<String>,
         /// How long it was tried.
         seconds: u64,
+    },
+    /// Anybody may write to the folder.
+    #[error("image store `{path}` is writable by everybody (mode {mode:04o}), so it is not used")]
+    WorldWritable {
+        /// The store's folder.
+        path: PathBuf,
+        /// Its permissions.
+        mode: u32,
     },
     /// The folder holds an OCI layout of another version, or something else.
     #[error("`{path}` does not declare an OCI image layout of version 1.0.0")]
@@ -74,7 +87,7 @@ pub enum StoreError {
         /// The variable's value; empty if it is not set.
         user: String,
     },
-    /// The store was opened for reading only.
+    /// The store was opened for reading only, as one of another user is.
     #[error("image store `{path}` is open for reading only")]
     ReadOnly {
         /// The store's folder.
@@ -175,7 +188,7 @@ impl StoreError {
             | Self::TooLarge { .. }
             | Self::Incomplete { .. } => ErrorKind::Corrupt,
             Self::NoHome | Self::NoSudoUser { .. } => ErrorKind::NotFound,
-            Self::ReadOnly { .. } => ErrorKind::PermissionDenied,
+            Self::ReadOnly { .. } | Self::WorldWritable { .. } => ErrorKind::PermissionDenied,
             Self::Owner { .. } | Self::Misnamed { .. } => ErrorKind::InvalidInput,
             Self::Unreadable { .. } => ErrorKind::Io,
         }
@@ -188,7 +201,14 @@ impl Hint for StoreError {
             Self::Io { .. } if self.kind() == ErrorKind::PermissionDenied => {
                 Some("run as root, or use a store in a folder you may write to".into())
             }
-            Self::Locked { .. } => Some("wait for the other `ig` process to finish, then try again".into()),
+            Self::Locked { .. } => Some("wait for the other process to finish, then try again".into()),
+            Self::WorldWritable { path, .. } => {
+                let path = path.display();
+                Some(format!("run `chmod o-w {path}`, or use a folder in it, such as `{path}/store`").into())
+            }
+            Self::ReadOnly { .. } => {
+                Some("run ig as the user who owns the store, or name a store of your own with --store".into())
+            }
             Self::Io { source, .. } if source.kind() == io::ErrorKind::StorageFull => {
                 Some("free space on the disk, with `ig image remove` for example, then try again".into())
             }

@@ -12,7 +12,7 @@ use std::path::Path;
 use super::error::BlobError;
 use super::graph::{self, OnDisk, Source};
 use super::hold::{self, Held};
-use super::{Limits, Store, StoreError, blob, collect, ingest, layout};
+use super::{Access, Limits, Store, StoreError, blob, collect, ingest, layout, lock};
 use crate::manifest::{Annotations, Descriptor, Index};
 use crate::{Arch, Digest};
 
@@ -40,11 +40,14 @@ impl Store {
     /// [`StoreError`] if the folder is not a store, or cannot be read; with [`Repair::Yes`] also if it cannot be
     /// written.
     pub fn check(path: &Path, limits: &Limits, repair: Repair) -> Result<Report, StoreError> {
+        if layout::access(path)? == Access::ReadOnly && repair == Repair::Yes {
+            return Err(StoreError::ReadOnly { path: path.to_owned() });
+        }
         let mut check = Check { root: path, limits, faults: Vec::new(), damaged: BTreeSet::new() };
         check.layout()?;
         let (blobs, bytes) = check.blobs()?;
-        let exclusive = if repair == Repair::Yes { Some(layout::lock(path)?) } else { None };
-        let shared = if repair == Repair::No { layout::lock_shared(path)? } else { None };
+        let exclusive = if repair == Repair::Yes { Some(lock::lock(path)?) } else { None };
+        let shared = if repair == Repair::No { lock::lock_shared(path)? } else { None };
         let (before, is_damaged) = check.index()?;
         let mut after = before.clone();
         check.entries(&mut after);

@@ -9,7 +9,7 @@ use std::path::Path;
 use serde::Deserialize;
 
 use super::error::{BlobError, WalkError};
-use super::{Limits, Store, StoreError, blob, layout};
+use super::{Limits, Store, StoreError, blob};
 use crate::Digest;
 use crate::manifest::{self, Annotations, Descriptor, Index, null_as_default};
 
@@ -58,7 +58,7 @@ impl Store {
     /// # Errors
     /// [`StoreError`] if the index cannot be read.
     pub fn referrers(&self, digest: Digest) -> Result<Vec<Descriptor>, StoreError> {
-        let index = layout::read_index(self.path())?;
+        let index = self.index()?;
         Ok(referrers(self.path(), &index, digest, self.limits()))
     }
 }

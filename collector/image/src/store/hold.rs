@@ -19,7 +19,7 @@ use std::time::Duration;
 use rustix::fs::FlockOperation;
 use rustix::io::Errno;
 
-use super::{Store, StoreError, layout};
+use super::{Store, StoreError, layout, lock};
 use crate::Digest;
 
 const FOLDER: &str = "pins";
@@ -76,7 +76,7 @@ impl Store {
         if owner.is_empty() || owner.len() > 64 || owner == LEASE || !owner.bytes().all(is_word) {
             return Err(StoreError::Owner { owner: owner.chars().take(64).collect() });
         }
-        let _gate = layout::lock_shared(self.path())?;
+        let _gate = lock::lock_shared(self.path())?;
         let mut pin = Pin { root: self.path().to_owned(), file: HoldFile::create(self.path(), owner)? };
         pin.write(digests)?;
         Ok(pin)
@@ -89,7 +89,7 @@ impl Pin {
     /// # Errors
     /// [`StoreError`] if the store cannot be written.
     pub fn set(&mut self, digests: &[Digest]) -> Result<(), StoreError> {
-        let _gate = layout::lock_shared(&self.root)?;
+        let _gate = lock::lock_shared(&self.root)?;
         self.write(digests)
     }
 
@@ -109,7 +109,7 @@ impl Lease {
         if fresh(&self.lock()) {
             return Ok(());
         }
-        let _gate = layout::lock_shared(root)?;
+        let _gate = lock::lock_shared(root)?;
         let mut leased = self.lock();
         leased.digests.insert(digest, now);
         if leased.file.is_none() {
@@ -126,7 +126,7 @@ impl Lease {
         if !self.lock().digests.keys().any(|digest| listed.contains(digest)) {
             return Ok(());
         }
-        let _gate = layout::lock_shared(root)?;
+        let _gate = lock::lock_shared(root)?;
         let mut leased = self.lock();
         leased.digests.retain(|digest, _| !listed.contains(digest));
         if leased.digests.is_empty() {

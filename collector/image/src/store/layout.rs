@@ -1,44 +1,59 @@
 //! The files of an OCI image layout other than blobs: `oci-layout`, `index.json` and its lock.
 //!
-//! `index.json.lock` is a flock file shared with the Go project. Writers hold it exclusively from reading
-//! `index.json` until its replacement is renamed into place; readers hold it shared where they may, because the Go
-//! project overwrites the file in place.
+//! The lock beside them is in [`super::lock`].
 
 use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
 use std::io::{self, Read as _, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
-use std::thread;
-use std::time::{Duration, Instant};
 
-use rustix::fs::FlockOperation;
 use rustix::io::Errno;
 use serde::Deserialize;
 
-use super::StoreError;
+use super::lock::{LOCK, lock};
+use super::{Access, StoreError};
 use crate::manifest::{Annotations, Index, to_json};
 
 pub(super) const LAYOUT: &str = "oci-layout";
 pub(crate) const LAYOUT_CONTENT: &[u8] = br#"{"imageLayoutVersion":"1.0.0"}"#;
 pub(super) const INDEX: &str = "index.json";
-const LOCK: &str = "index.json.lock";
 const LAYOUT_LIMIT: u64 = 64 << 10;
 const INDEX_LIMIT: u64 = 64 << 20;
-const LOCK_PATIENCE: Duration = Duration::from_secs(30);
-const LOCK_PAUSE: Duration = Duration::from_millis(5);
 
-/// Creates the folder and the layout's files where they are missing, or checks the ones that are there.
-pub(super) fn create_or_check(root: &Path) -> Result<(), StoreError> {
+/// Creates the folder and the layout's files where they are missing, or checks the ones that are there. Says what may
+/// be done with the store.
+pub(super) fn create_or_check(root: &Path) -> Result<Access, StoreError> {
     create_folder(root)?;
+    let access = access(root)?;
     if check(root)? {
-        return Ok(());
+        return Ok(access);
+    }
+    if access == Access::ReadOnly {
+        return Err(StoreError::NotALayout { path: root.join(LAYOUT), source: None });
     }
     let _lock = lock(root)?;
     let index = root.join(INDEX);
     if !index.exists() {
         write_index(root, &Index::of(Vec::new(), Annotations::new()))?;
     }
-    write_layout(root)
+    write_layout(root)?;
+    Ok(access)
+}
+
+/// What may be done with the store in a folder. Nothing in a folder that anybody may write to can be relied upon,
+/// sticky or not; in one of another user the names below it may lead anywhere, so that nothing is written there.
+pub(super) fn access(root: &Path) -> Result<Access, StoreError> {
+    let folder = fs::metadata(root).map_err(StoreError::io("open", root))?;
+    let mode = folder.mode() & 0o7777;
+    if mode & 0o002 != 0 {
+        return Err(StoreError::WorldWritable { path: root.to_owned(), mode });
+    }
+    Ok(if is_trusted(folder.uid()) { Access::ReadWrite } else { Access::ReadOnly })
+}
+
+/// Whether it is this user or root.
+pub(super) fn is_trusted(owner: u32) -> bool {
+    owner == 0 || owner == rustix::process::geteuid().as_raw()
 }
 
 /// Writes `oci-layout`. The caller holds the lock.
@@ -48,6 +63,7 @@ pub(super) fn write_layout(root: &Path) -> Result<(), StoreError> {
 
 /// Checks that a folder is a whole layout with its lock, and changes nothing.
 pub(super) fn check_complete(root: &Path) -> Result<(), StoreError> {
+    access(root)?;
     if !check(root)? {
         return Err(StoreError::NotALayout { path: root.join(LAYOUT), source: None });
     }
@@ -77,12 +93,6 @@ pub(super) fn check(root: &Path) -> Result<bool, StoreError> {
         Ok(_) => Err(StoreError::NotALayout { path, source: None }),
         Err(source) => Err(StoreError::NotALayout { path, source: Some(source) }),
     }
-}
-
-/// Reads the index; a layout without one is empty.
-pub(super) fn read_index(root: &Path) -> Result<Index, StoreError> {
-    let _lock = lock_shared(root)?;
-    read_index_locked(root)
 }
 
 /// Lets `change` edit the index while no other process can.
@@ -198,9 +208,13 @@ fn read(path: &Path, limit: u64) -> Result<Option<Vec<u8>>, StoreError> {
 
 /// Opens a regular file and nothing else: a pipe in its place would block for ever, a link lead out of the store.
 pub(super) fn open_regular(path: &Path) -> io::Result<File> {
+    open_regular_with(OpenOptions::new().read(true), path)
+}
+
+/// The same, in another way.
+pub(super) fn open_regular_with(options: &mut OpenOptions, path: &Path) -> io::Result<File> {
     let flags = rustix::fs::OFlags::NONBLOCK | rustix::fs::OFlags::NOFOLLOW;
-    let opened = OpenOptions::new().read(true).custom_flags(flags.bits().cast_signed()).open(path);
-    let file = match opened {
+    let file = match options.custom_flags(flags.bits().cast_signed()).open(path) {
         Err(error) if Errno::from_io_error(&error) == Some(Errno::LOOP) => {
             return Err(io::Error::new(io::ErrorKind::InvalidData, "it is a symbolic link"));
         }
@@ -217,50 +231,5 @@ pub(super) fn require_file(file: &File) -> io::Result<fs::Metadata> {
         Ok(metadata)
     } else {
         Err(io::Error::new(io::ErrorKind::InvalidData, "it is not a regular file"))
-    }
-}
-
-pub(super) fn lock(root: &Path) -> Result<File, StoreError> {
-    let path = root.join(LOCK);
-    let file = OpenOptions::new()
-        .read(true)
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .mode(0o600)
-        .open(&path)
-        .map_err(StoreError::io("open lock", &path))?;
-    wait(&file, &path, FlockOperation::NonBlockingLockExclusive)?;
-    Ok(file)
-}
-
-/// A shared lock, or none where the lock file does not exist or is not ours to open: reading a store needs no right
-/// to write to it.
-pub(super) fn lock_shared(root: &Path) -> Result<Option<File>, StoreError> {
-    let path = root.join(LOCK);
-    match File::open(&path) {
-        Ok(file) => {
-            wait(&file, &path, FlockOperation::NonBlockingLockShared)?;
-            Ok(Some(file))
-        }
-        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::PermissionDenied) => {
-            Ok(None)
-        }
-        Err(error) => Err(StoreError::io("open lock", &path)(error)),
-    }
-}
-
-fn wait(file: &File, path: &Path, operation: FlockOperation) -> Result<(), StoreError> {
-    let start = Instant::now();
-    loop {
-        match rustix::fs::flock(file, operation) {
-            Ok(()) => return Ok(()),
-            Err(Errno::INTR) => {}
-            Err(Errno::WOULDBLOCK) if start.elapsed() < LOCK_PATIENCE => thread::sleep(LOCK_PAUSE),
-            Err(Errno::WOULDBLOCK) => {
-                return Err(StoreError::Locked { path: path.to_owned(), seconds: LOCK_PATIENCE.as_secs() });
-            }
-            Err(error) => return Err(StoreError::io("lock", path)(error.into())),
-        }
     }
 }

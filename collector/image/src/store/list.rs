@@ -1,7 +1,7 @@
 //! The list of images that people see.
 
 use super::entries::describe;
-use super::{ImageDescriptor, Store, StoreError, layout};
+use super::{ImageDescriptor, Store, StoreError};
 use crate::manifest;
 use crate::{Arch, Digest, Reference};
 
@@ -25,7 +25,7 @@ impl Store {
     /// # Errors
     /// [`StoreError`] if the index cannot be read.
     pub fn list(&self) -> Result<Vec<ListedImage>, StoreError> {
-        let index = layout::read_index(&self.root)?;
+        let index = self.index()?;
         let mut named: Vec<_> = index
             .manifests
             .iter()

@@ -17,6 +17,7 @@ mod hostile;
 mod ingest;
 mod interrupted;
 mod listing;
+mod shared;
 
 const YAML: &[u8] = b"name: x\n";
 const OBJECT: &[u8] = b"\x7fELF pretend";
@@ -55,12 +56,8 @@ fn created(text: &str) -> Annotations {
 }
 
 fn names_in_index(store: &Store) -> Vec<Option<String>> {
-    let mut names: Vec<_> = layout::read_index(store.path())
-        .unwrap()
-        .manifests
-        .iter()
-        .map(|entry| entry.ref_name().map(str::to_owned))
-        .collect();
+    let mut names: Vec<_> =
+        store.index().unwrap().manifests.iter().map(|entry| entry.ref_name().map(str::to_owned)).collect();
     names.sort();
     names
 }
