@@ -53,7 +53,8 @@ pub struct Limits {
     pub series_per_gadget: usize,
     /// Most series of all gadgets together.
     pub series_total: usize,
-    /// How long a series is kept without an update; zero keeps it for ever.
+    /// How long a series is kept without an update, counters and histograms until their last export at least; zero keeps
+    /// them for ever.
     pub stale_after: Duration,
 }
 

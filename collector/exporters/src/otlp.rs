@@ -10,8 +10,9 @@
 //! - *Cumulative:* the queue drops its oldest message; the next one carries the totals anyway.
 //! - *Delta:* a message is written against the values last **accepted**. As long as one is waiting, no other is
 //!   made; what happened since goes into the next, whose points start where the last accepted ones ended. A dropped
-//!   message (retries exhausted, refused) is therefore no lost delta. What can be lost: the unsent delta of a row
-//!   that is evicted after its stale time while the receiver is away, and that of tables that left, past the 64
+//!   message (retries exhausted, refused) is therefore no lost delta. A row waits for its last export before it ends;
+//!   what can be lost is the unsent delta of one that other exporters have taken, once the receiver has been away for
+//!   the stale time and five minutes, and that of tables that left, past the 64
 //!   kept for a receiver.
 //! - A receiver that took a message but whose answer was lost gets it again: OTLP offers at-least-once.
 

@@ -38,7 +38,7 @@ impl Evictor {
     }
 
     /// The position of the next row to evict. `touched` tells when the row at a position was last touched, `None`
-    /// where there is no row.
+    /// where there is no row or one that may not go yet.
     pub(super) fn next(
         &mut self,
         now: u32,

@@ -12,7 +12,9 @@
 //! # Invariants
 //! - Memory is bounded: a table holds at most its limit of rows, all tables of a [`Registry`] together at most
 //!   [`RegistryLimits::series_total`]. Past a limit, values go to one overflow row per table, labelled
-//!   `otel_metric_overflow="true"`, so sums over all rows stay exact.
+//!   `otel_metric_overflow="true"`, so that nothing is left out.
+//! - What each exporter sees as increases, or takes as deltas, adds up to what was counted, whatever ends meanwhile. The
+//!   sum of one page does not: it is without what has ended.
 //! - Integers stay integers. Counters wrap at 2^64 and integer histogram sums at 2^63, as two's complement; the
 //!   scale of an instrument is applied when a value leaves, never while it is accumulated.
 //! - A row keeps its place for life, so a scrape may let go of the lock between two frames.
@@ -57,5 +59,5 @@ pub use shape::{Exposed, Instrument};
 pub use spec::{
     ExporterFilter, InstrumentSpec, LabelKind, LabelSpec, Labeler, NumberKind, Refusal, TableSpec,
 };
-pub use store::{Row, RowView};
+pub use store::{Horizon, Row, RowView};
 pub use table::{Table, TableReader, TableStats, TableWriter};

@@ -162,7 +162,9 @@ impl Registry {
             let has_histograms = shape.instruments.iter().any(|i| i.kind == InstrumentKind::Histogram);
             let labels = Arc::new(LabelPlan::new(&spec.labels, &*self.shared.naming, has_histograms));
             let commons = Arc::clone(&self.shared.commons);
-            let store = Store::new(state.next_id, Arc::new(shape), labels, labeler, limits, commons);
+            let mut store = Store::new(state.next_id, Arc::new(shape), labels, labeler, limits, commons);
+            store.set_now(self.shared.clock.now());
+            store.begin_known();
             let registry = Arc::downgrade(&self.shared);
             let inner = TableInner::new(state.next_id, &spec, fingerprint, settings, store, registry);
             let table = Table { inner: Arc::new(inner), lease: None };
@@ -181,7 +183,8 @@ impl Registry {
         state.entries.iter().map(|entry| entry.table.clone()).collect()
     }
 
-    /// Removes or hides the gauges of all tables that are idle for their stale time. Call it now and then.
+    /// Ends the series of all tables that are idle for their stale time, after their last export. Call it often: it
+    /// walks a table only if a series can be due.
     pub fn sweep(&self) {
         for table in self.tables() {
             table.write().sweep();

@@ -4,9 +4,14 @@
 //! series that a limit keeps out never begins; what it would have counted is in the overflow series, where a retired
 //! series' values go too if nobody has read them.
 //!
-//! # Whose values they are
-//! An exporter that has read a row accounts for it from then on: it finds the final values in the log. A row that no
-//! exporter has read is folded into the overflow series, for the reasons that [`RetireReason::folds`] names.
+//! # What is exact
+//! What each exporter sees of a table as increases, or as deltas, adds up to what was counted. The sum of one page does
+//! not: a series that has ended is no longer on it.
+//! - A counter or histogram ends after its last export: every exporter that has read the table in the stale time, at
+//!   least five minutes, has taken its last values.
+//! - If no exporter has taken any of its values, it may end earlier, and the overflow series takes them, for the reasons
+//!   that [`RetireReason::folds`] names.
+//! - Gauges do not wait: a value that is out of date says nothing.
 
 use std::collections::VecDeque;
 use std::ops::{Index, IndexMut};
@@ -27,7 +32,7 @@ pub enum RetireReason {
     Evicted,
     /// It was absent from the last reading of its source as a whole.
     Absent,
-    /// Its gauges were idle for the stale time.
+    /// It was idle for the stale time.
     Stale,
     /// What its key stands for has ended, such as a container.
     Ended,
@@ -54,13 +59,12 @@ impl RetireReason {
         }
     }
 
-    /// Whether the overflow series takes the values of a row that no exporter has read.
-    ///
-    /// An evicted row's values are dropped: its table is full, and its page shows increases, not the sum of all time.
+    /// Whether the overflow series takes the values of a row that no exporter has read. Otherwise its values go on
+    /// elsewhere or there are none: what is absent are gauges, a table that leaves is read once more.
     pub const fn folds(self) -> bool {
         match self {
-            Self::Ended => true,
-            Self::Evicted | Self::Absent | Self::Stale | Self::Relabelled | Self::Unregistered => false,
+            Self::Evicted | Self::Stale | Self::Ended => true,
+            Self::Absent | Self::Relabelled | Self::Unregistered => false,
         }
     }
 }

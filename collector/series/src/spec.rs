@@ -20,7 +20,8 @@ pub struct TableSpec {
     pub instruments: Vec<InstrumentSpec>,
     /// How many rows the table may hold before new ones go to the overflow row.
     pub limit: usize,
-    /// How long a row must be idle before it may be evicted (counters, histograms) or disappears (gauges).
+    /// How long a row must be idle before it ends: gauges then, counters and histograms after their last export. For ever
+    /// if there is none.
     pub stale_after: Option<Duration>,
     /// The exporters that show this table.
     pub exporters: ExporterFilter,

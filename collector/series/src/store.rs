@@ -1,13 +1,16 @@
 //! The rows of one table, in parts: records, the keys that lead to them, their label text; and what joins these.
 //!
-//! This file finds rows; [`life`] begins and ends them, [`relabel`] corrects their text.
+//! This file finds rows; [`life`] begins and ends them, [`sweep`] ends those that are idle, [`relabel`] corrects their
+//! text.
 
 mod commons;
 mod keys;
 mod life;
 mod meta;
+mod readers;
 mod records;
 mod relabel;
+mod sweep;
 mod texts;
 
 use std::sync::Arc;
@@ -16,6 +19,7 @@ use std::time::Duration;
 pub(crate) use commons::Commons;
 use keys::Keys;
 use life::Life;
+pub use readers::Horizon;
 use records::{ALIAS, FREE, HIDDEN, Records};
 use texts::Texts;
 
@@ -110,7 +114,7 @@ impl Store {
     /// Sets the time of the batch that begins.
     pub(crate) fn set_now(&mut self, now: Moment) {
         self.life.now = now.unix_nanos;
-        self.records.stamp = self.records.stamp & !u64::from(u32::MAX) | u64::from(tick(now.elapsed));
+        self.records.set_tick(tick(now.elapsed));
     }
 
     /// Bytes held by the rows, their index and their text.

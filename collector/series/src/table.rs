@@ -151,7 +151,7 @@ impl Table {
 
     /// Locks the table for reading some rows; hold it as short as a writer.
     pub fn read(&self) -> TableReader<'_> {
-        TableReader { store: self.inner.store() }
+        TableReader { store: self.inner.store(), registry: &self.inner.registry }
     }
 
     /// Renders the label text of `key` anew, because the labeler has learnt something; true if the text has changed.
@@ -172,8 +172,9 @@ impl Table {
     /// Ends the series of every key for which `matches` holds, because what it stands for has ended, such as a
     /// container; returns how many. Walks all rows under the table's lock.
     ///
-    /// What no exporter has read is added to the overflow series. A row that several keys have written to ends with
-    /// the last of them.
+    /// What no exporter has read is added to the overflow series; what has been read ends at the next
+    /// [`Registry::sweep`](crate::Registry::sweep) after its last export, unless the key returns. A row that several keys
+    /// have written to ends with the last of them.
     pub fn retire_where(&self, matches: impl FnMut(&[u8]) -> bool) -> usize {
         self.write().store.retire_where(matches)
     }

@@ -160,3 +160,10 @@ pub fn listing(table: &Table) -> Vec<ListedRow> {
 pub fn sum_of(table: &Table, cell: usize) -> u64 {
     listing(table).iter().filter_map(|row| row.cells.get(cell)).sum()
 }
+
+/// Has an exporter read the whole table and deliver it.
+pub fn export(table: &Table, exporter: &str) {
+    let mut reader = table.read();
+    let horizon = reader.begin_walk();
+    reader.end_walk(exporter, horizon);
+}

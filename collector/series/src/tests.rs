@@ -1,5 +1,6 @@
 //! The store against a plain model, and the cases the model does not reach.
 
+mod exports;
 mod life;
 mod model;
 mod truth;
@@ -8,7 +9,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::testing::{
-    START, Suffixed, counter, folding, gauge, histogram, key, labeler, listing, registry, spec, sum_of, text,
+    START, Suffixed, counter, export, folding, gauge, histogram, key, labeler, listing, registry, spec,
+    sum_of, text,
 };
 use crate::{
     InstrumentSpec, LabelKind, LabelPlan, LabelSpec, Labeler, Registry, RegistryLimits, RetireReason,
@@ -189,10 +191,10 @@ fn gauges_absent_from_the_last_snapshot_disappear() {
     assert_eq!(sum_of(&mixed, 1), 9);
 }
 
-/// Scenario: gauges and counters are left alone for their stale time.
-/// Guarantees: idle gauges go, counters stay.
+/// Scenario: gauges and counters are left alone for their stale time; an exporter has read them.
+/// Guarantees: idle gauges and counters go, those in use stay.
 #[test]
-fn sweeping_removes_idle_gauges_only() {
+fn sweeping_removes_idle_series() {
     let (registry, clock) = registry(100);
     let stale = Some(Duration::from_mins(1));
     let gauges = registry
@@ -206,6 +208,7 @@ fn sweeping_removes_idle_gauges_only() {
     for table in [&gauges, &counters] {
         table.write().row(&key(1));
         table.write().row(&key(2));
+        export(table, "scrape");
     }
     clock.advance(Duration::from_secs(50));
     for table in [&gauges, &counters] {
@@ -213,8 +216,10 @@ fn sweeping_removes_idle_gauges_only() {
     }
     clock.advance(Duration::from_secs(20));
     registry.sweep();
-    assert_eq!((gauges.stats().series, counters.stats().series), (1, 2));
-    assert_eq!(listing(&gauges).first().map(|row| row.text.clone()), Some(text(2)));
+    assert_eq!((gauges.stats().series, counters.stats().series), (1, 1));
+    for table in [&gauges, &counters] {
+        assert_eq!(listing(table).first().map(|row| row.text.clone()), Some(text(2)));
+    }
 }
 
 /// Scenario: an idle counter is evicted for a new one and comes back later.
@@ -235,12 +240,14 @@ fn the_longest_idle_row_makes_room() {
         clock.advance(Duration::from_secs(10));
     }
     assert!(table.write().row(&key(9)).is_overflow(), "nothing is stale yet");
+    export(&table, "scrape");
     clock.advance(Duration::from_secs(45));
     table.write().row(&key(1));
     assert!(!table.write().row(&key(9)).is_overflow());
     let texts: Vec<Vec<u8>> = listing(&table).into_iter().filter(|r| !r.overflow).map(|r| r.text).collect();
     assert_eq!(texts, [text(9), text(1), text(2)]);
     assert_eq!(table.stats().retired[RetireReason::Evicted], 1);
+    export(&table, "scrape");
     clock.advance(Duration::from_mins(1));
     let mut writer = table.write();
     let row = writer.row(&key(0));

@@ -324,7 +324,8 @@ pub(crate) static LIMITS: Object = Object {
             "stale-after",
             Kind::Duration { least: Duration::from_secs(1), most: YEAR, zero: true },
             "5m",
-            "How long a series is kept without an update; 0 keeps it for ever.",
+            "How long a series is kept without an update. A gauge ends then; a counter or histogram once every exporter has \
+             taken its last value. 0 keeps them for ever.",
         ),
     ],
 };

@@ -5,7 +5,7 @@ mod tests;
 
 use bytes::Bytes;
 use ig_model::{InstrumentKind, Temporality};
-use ig_series::{Clock, Directory, Subscription, Table};
+use ig_series::{Clock, Directory, Horizon, Subscription, Table};
 
 use super::delta::Commit;
 use super::encode::{self, Segment, Times};
@@ -43,8 +43,10 @@ pub(super) struct Collection {
     columns: Vec<Column>,
     column: usize,
     position: usize,
-    /// Rows of the table under way that were there when its walk began were born before this.
-    horizon: u64,
+    /// When the walk over the table under way began.
+    horizon: Horizon,
+    /// Tables that were walked to their end.
+    walked: Vec<(Table, Horizon)>,
 }
 
 /// One instrument of one table, in the order of the walk.
@@ -67,7 +69,14 @@ impl Collection {
         for table in left.iter().filter(|table| table.is_shown_by(exporter)) {
             push_columns(&mut columns, table, 0..table.instruments().len());
         }
-        Self { columns, column: 0, position: 0, horizon: 0 }
+        Self { columns, column: 0, position: 0, horizon: Horizon::default(), walked: Vec::new() }
+    }
+
+    /// Tells the tables that `exporter` has delivered all that this walk has read.
+    pub(super) fn delivered(&self, exporter: &str) {
+        for (table, horizon) in &self.walked {
+            table.read().end_walk(exporter, *horizon);
+        }
     }
 
     /// The next message; `None` at the end of the walk. The one before must have been settled if it has a commit.
@@ -84,6 +93,9 @@ impl Collection {
             match progress {
                 Progress::More => {}
                 Progress::Done => {
+                    if column.last {
+                        self.walked.push((column.table.clone(), self.horizon));
+                    }
                     self.column += 1;
                     self.position = 0;
                 }
@@ -136,10 +148,10 @@ impl Draft {
         &mut self,
         column: &Column,
         position: &mut usize,
-        horizon: &mut u64,
+        horizon: &mut Horizon,
         cx: &mut Context<'_>,
     ) -> Progress {
-        let Column { table, instrument, first, last } = column;
+        let Column { table, instrument, first, .. } = column;
         let Some(described) = table.layout().get(*instrument) else { return Progress::Done };
         let bounds = encode::exposed_bounds(described);
         let id = (table.id(), *instrument);
@@ -150,7 +162,7 @@ impl Draft {
             return Progress::Close;
         }
         if *first && *position == 0 {
-            *horizon = reader.next_born();
+            *horizon = reader.begin_walk();
         }
         if delta {
             self.commit.begin(id, described);
@@ -162,7 +174,7 @@ impl Draft {
         while *position < end && self.has_room() {
             let row = reader.row(*position);
             *position += 1;
-            let Some(row) = row else { continue };
+            let Some(row) = row.filter(|row| horizon.includes(row.id)) else { continue };
             if described.is_gauge() && row.hides_gauges {
                 continue;
             }
@@ -191,9 +203,6 @@ impl Draft {
         }
         if *position < reader.positions() {
             return Progress::More;
-        }
-        if *last {
-            reader.mark_read(*horizon);
         }
         Progress::Done
     }

@@ -122,7 +122,7 @@ impl<S: Source, T: Transport> Deliverer<S, T> {
     /// Moves what is left of the round under way into the queue.
     async fn queue_the_rest(&mut self) {
         while let Some((message, receipt)) = self.next_of_round() {
-            self.source.accepted(receipt);
+            self.source.queued(receipt);
             for dropped in self.queue.push(message) {
                 self.give_up(&dropped, DropReason::QueueFull);
             }

@@ -29,8 +29,10 @@ pub(super) struct Metrics {
     /// Tables that have left and whose last values are still to be sent.
     left: Vec<Table>,
     walk: Option<Collection>,
-    /// The walk under way has had a message dropped.
+    /// The walk under way has had a message that was dropped, or is in a queue that may still drop it.
     spoiled: bool,
+    /// Messages that were handed out and of which nothing has been heard.
+    unsettled: usize,
 }
 
 impl Metrics {
@@ -53,12 +55,18 @@ impl Metrics {
             left: Vec::new(),
             walk: None,
             spoiled: false,
+            unsettled: 0,
         }
     }
 
     /// Lets go of what nobody needs after a walk.
     fn end(&mut self) {
-        self.walk = None;
+        if let Some(walk) = self.walk.take()
+            && !self.spoiled
+            && self.unsettled == 0
+        {
+            walk.delivered(&self.exporter);
+        }
         // With deltas, tables that left stay until their last values are accepted: the last message of the walk has
         // been settled by now, because only one is made at a time.
         if self.temporality == Temporality::Cumulative || !self.spoiled {
@@ -97,6 +105,7 @@ impl Source for Metrics {
             self.end();
             return None;
         };
+        self.unsettled += 1;
         Some((Message { bytes: batch.bytes, items: batch.points }, batch.commit))
     }
 
@@ -106,10 +115,17 @@ impl Source for Metrics {
     }
 
     fn accepted(&mut self, commit: Commit) {
+        self.unsettled = self.unsettled.saturating_sub(1);
         self.memory.commit(commit);
     }
 
+    fn queued(&mut self, _: Commit) {
+        self.unsettled = self.unsettled.saturating_sub(1);
+        self.spoiled = true;
+    }
+
     fn dropped(&mut self, _: Commit, _: DropReason) {
+        self.unsettled = self.unsettled.saturating_sub(1);
         self.spoiled = true;
     }
 }

@@ -58,8 +58,13 @@ pub(super) trait Source: Send {
     /// If not, a round is left out as long as a message is unsettled, because the next one depends on what becomes of it.
     fn may_queue(&self) -> bool;
 
-    /// The receiver has taken the message, or a queue that now answers for it.
+    /// The receiver has taken the message.
     fn accepted(&mut self, receipt: Self::Receipt);
+
+    /// A queue has taken the message and answers for it; whether it arrives is not told.
+    fn queued(&mut self, receipt: Self::Receipt) {
+        self.accepted(receipt);
+    }
 
     /// The message has been given up.
     fn dropped(&mut self, receipt: Self::Receipt, reason: DropReason);

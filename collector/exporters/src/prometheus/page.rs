@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use ig_model::InstrumentKind;
-use ig_series::{Directory, Exposed, Family, Instrument, Member, Registry, RowView, escape};
+use ig_series::{Directory, Exposed, Family, Horizon, Instrument, Member, Registry, RowView, escape};
 
 use super::number::{bound, scaled_bound, write_float, write_integer};
 use super::{EXPORTER, Format, names, own};
@@ -49,8 +49,8 @@ pub struct Page {
     source: PageSource,
     format: Format,
     directory: Arc<Directory>,
-    /// Rows of a table born from here on wait for the next page.
-    horizons: HashMap<u64, u64>,
+    /// Rows of a table that came after this wait for the next page.
+    horizons: HashMap<u64, Horizon>,
     stage: Stage,
 }
 
@@ -81,7 +81,8 @@ impl Page {
         let horizons = directory
             .tables
             .iter()
-            .map(|listed| (listed.table.id(), listed.table.read().next_born()))
+            .filter(|listed| listed.table.is_shown_by(EXPORTER))
+            .map(|listed| (listed.table.id(), listed.table.read().begin_walk()))
             .collect();
         Self { source, format, directory, horizons, stage: Stage::Target }
     }
@@ -105,7 +106,7 @@ impl Page {
                     if self.format == Format::OpenMetrics {
                         out.extend_from_slice(b"# EOF\n");
                     }
-                    self.mark_read();
+                    self.end_walks();
                     self.stage = Stage::End;
                 }
                 Stage::End => return false,
@@ -115,12 +116,10 @@ impl Page {
     }
 
     /// The page has shown every row that was there when it began.
-    fn mark_read(&self) {
+    fn end_walks(&self) {
         for table in self.directory.tables.iter().map(|listed| &listed.table) {
-            if let Some(horizon) = self.horizons.get(&table.id())
-                && table.is_shown_by(EXPORTER)
-            {
-                table.read().mark_read(*horizon);
+            if let Some(horizon) = self.horizons.get(&table.id()) {
+                table.read().end_walk(EXPORTER, *horizon);
             }
         }
     }
@@ -144,7 +143,7 @@ impl Page {
         let shown = member.table.is_shown_by(EXPORTER);
         if let (true, Some(described)) = (shown, described) {
             let texts = texts.get_or_insert_with(|| Texts::new(family, member, described, self.format));
-            let horizon = self.horizons.get(&member.table.id()).copied().unwrap_or(0);
+            let horizon = self.horizons.get(&member.table.id()).copied().unwrap_or_default();
             let reader = member.table.read();
             let plan = member.table.label_plan();
             while *position < reader.positions() {
@@ -153,7 +152,7 @@ impl Page {
                 }
                 let row = reader.row(*position);
                 *position += 1;
-                let Some(row) = row.filter(|row| row.id.born < horizon) else { continue };
+                let Some(row) = row.filter(|row| horizon.includes(row.id)) else { continue };
                 if described.is_gauge() && row.hides_gauges {
                     continue;
                 }

@@ -117,7 +117,7 @@ fn a_page_of_nothing_is_a_page() {
     }
 }
 
-/// Scenario: rows come, go and return between the frames of one page.
+/// Scenario: rows that an earlier page has shown come, go and return between the frames of one page.
 /// Guarantees: the page is well formed, no series stands twice, and frames stay small.
 #[test]
 fn a_page_stays_whole_while_rows_change() {
@@ -129,6 +129,7 @@ fn a_page_stays_whole_while_rows_change() {
         table.write().row(&key(n));
     }
     let source = source(&registry);
+    read(&source, Format::Text);
     let mut page = source.page(Format::Text);
     let (mut whole, mut n) = (Vec::new(), 0);
     loop {

@@ -28,8 +28,8 @@ use crate::{
     tasks::Tasks,
 };
 
-/// How often gauges nobody sets any more are looked for.
-const SWEEP_INTERVAL: Duration = Duration::from_secs(30);
+/// How often series that are idle are looked for; a table in which none can be due is not walked.
+const SWEEP_INTERVAL: Duration = Duration::from_secs(1);
 
 /// What a driver is made of.
 pub(super) struct Parts<M> {

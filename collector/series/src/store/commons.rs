@@ -26,6 +26,11 @@ impl Commons {
         self.rows.load(Ordering::Relaxed)
     }
 
+    /// Whether a place is free.
+    pub(super) fn has_room(&self) -> bool {
+        self.rows() < self.limit.load(Ordering::Relaxed)
+    }
+
     /// Takes one place, or none if all are taken.
     pub(super) fn take(&self) -> bool {
         let limit = self.limit.load(Ordering::Relaxed);

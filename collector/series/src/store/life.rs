@@ -1,4 +1,4 @@
-//! How rows begin and end: limits, overflow, eviction, snapshots, sweeps.
+//! How rows begin and end: limits, overflow, eviction. [`sweep`](super::sweep) decides when idle rows end.
 //!
 //! # Invariants
 //! - `live` rows are in the keys' and texts' indices or were; the overflow row is not among them.
@@ -12,7 +12,8 @@ use crate::evict::Evictor;
 use crate::index::Index;
 use crate::retire::{Extent, RetireReason, Retired, Retirements, RowId};
 use crate::store::meta::Meta;
-use crate::store::records::{ALIAS, FREE, HIDDEN, tick_of};
+use crate::store::readers::{Horizon, Readers};
+use crate::store::records::{HIDDEN, order_of, tick_of};
 use crate::store::{Commons, Limits, Row, Store};
 
 /// What has happened in a table.
@@ -35,8 +36,10 @@ pub(crate) struct Life {
     pub(crate) live: usize,
     /// Rows created from now on have a birth not less than this.
     pub(crate) next_born: u64,
-    /// Rows born before have been read by an exporter.
-    pub(super) read_before: u64,
+    /// Who has read the rows.
+    pub(super) readers: Readers,
+    /// No row can be due for a sweep before this tick.
+    pub(super) next_due: u32,
     /// Wall time of the batch under way, nanoseconds.
     pub(super) now: u64,
     pub(super) commons: Arc<Commons>,
@@ -52,7 +55,8 @@ impl Life {
             counts: Counts::default(),
             live: 0,
             next_born: 1,
-            read_before: 0,
+            readers: Readers::default(),
+            next_due: 0,
             now: 0,
             commons,
             evictor: Evictor::new(limits.stale_after),
@@ -63,6 +67,7 @@ impl Life {
     pub(super) fn set_limits(&mut self, limits: Limits) {
         if self.limits.stale_after != limits.stale_after {
             self.evictor = Evictor::new(limits.stale_after);
+            self.next_due = 0;
         }
         self.limits = limits;
     }
@@ -70,6 +75,11 @@ impl Life {
     #[inline]
     pub(super) fn uses_overflow(&self) -> bool {
         self.counts.overflow_events + self.counts.folded > 0
+    }
+
+    /// The stale time in ticks.
+    pub(super) fn stale_ticks(&self) -> Option<u32> {
+        self.evictor.stale_ticks()
     }
 
     pub(super) fn take_born(&mut self) -> u64 {
@@ -93,6 +103,15 @@ impl std::fmt::Debug for Life {
 
 impl Store {
     // ---- beginnings ----
+
+    /// Makes the row of a table whose only label set is known from the start, so that its first event is seen as an
+    /// increase. Its gauges wait for a value.
+    pub(crate) fn begin_known(&mut self) {
+        if self.is_known() && self.life.limits.rows > 0 && self.life.commons.has_room() {
+            let row = self.row(&[], crate::hash::hash(&[]));
+            self.records.set_stamp(row.0, self.records.stamp | HIDDEN);
+        }
+    }
 
     #[cold]
     pub(super) fn create(&mut self, key: &[u8], hash: u64) -> Row {
@@ -192,7 +211,8 @@ impl Store {
 
     fn fold(&mut self, place: u32, reason: RetireReason) -> Option<RowId> {
         let meta = self.records.meta(place);
-        if !reason.folds() || self.records.shape.gauges_only || meta.is_read(self.life.read_before) {
+        if !reason.folds() || self.records.shape.gauges_only || meta.is_read(self.life.readers.begun_before())
+        {
             return None;
         }
         if !self.life.uses_overflow() {
@@ -215,10 +235,15 @@ impl Store {
     }
 
     fn evict_one(&mut self) -> bool {
+        let taken = self.taken_before();
+        let begun = self.life.readers.begun_before();
         let records = &self.records;
         let victim = self.life.evictor.next(records.tick(), records.positions(), |position| {
             let place = records.place(position)?;
-            records.is_row(place).then(|| tick_of(records.stamp_of(place)))
+            let stamp = records.stamp_of(place);
+            let is_taken = order_of(stamp) < taken || !records.meta(place).is_read(begun);
+            let may_go = records.shape.gauges_only || is_taken;
+            (records.is_row(place) && may_go).then(|| tick_of(stamp))
         });
         let Some(place) = victim.and_then(|position| self.records.place(position)) else { return false };
         self.retire(place, RetireReason::Evicted, None);
@@ -234,52 +259,15 @@ impl Store {
         }
     }
 
-    /// Notes that an exporter has read every row born before `horizon`.
-    pub(crate) fn mark_read(&mut self, horizon: u64) {
-        self.life.read_before = self.life.read_before.max(horizon);
+    /// Begins an exporter's walk over all rows.
+    pub(crate) fn begin_walk(&mut self) -> Horizon {
+        let horizon = Horizon { born: self.life.next_born, order: self.records.next_walk() };
+        self.life.readers.begin(horizon);
+        horizon
     }
 
-    // ---- gauges that are out of date ----
-
-    /// Begins a reading of the whole source.
-    pub(crate) fn begin_snapshot(&mut self) {
-        let stamp = self.records.stamp;
-        let number = (stamp >> 32).wrapping_add(1) & 0xffff;
-        self.records.stamp = number << 32 | u64::from(tick_of(stamp));
-    }
-
-    /// Ends it: what was not touched since [`Self::begin_snapshot`] is no longer there.
-    pub(crate) fn end_snapshot(&mut self) {
-        let number = self.records.stamp >> 32;
-        self.retire_gauges(RetireReason::Absent, |stamp| (stamp >> 32) & 0xffff != number);
-    }
-
-    /// Retires the gauges of rows idle for the stale time.
-    pub(crate) fn sweep(&mut self) {
-        let Some(stale) = self.life.evictor.stale_ticks() else { return };
-        let now = self.records.tick();
-        self.retire_gauges(RetireReason::Stale, |stamp| now.wrapping_sub(tick_of(stamp)) >= stale);
-    }
-
-    /// Retires rows of nothing but gauges and hides the gauges of others, where `gone` holds for the stamp.
-    fn retire_gauges(&mut self, reason: RetireReason, gone: impl Fn(u64) -> bool) {
-        if !self.records.shape.has_gauges {
-            return;
-        }
-        for position in 0..self.records.positions() {
-            let Some(place) = self.records.place(position) else { break };
-            let stamp = self.records.stamp_of(place);
-            if stamp & (FREE | ALIAS | HIDDEN) != 0 || !gone(stamp) {
-                continue;
-            }
-            if self.records.shape.gauges_only && position != 0 {
-                self.retire(place, reason, None);
-            } else {
-                if position != 0 || self.life.uses_overflow() {
-                    self.note(place, reason, Extent::Gauges, None);
-                }
-                self.records.set_stamp(place, stamp | HIDDEN);
-            }
-        }
+    /// Notes that an exporter has taken what rows held at `horizon`.
+    pub(crate) fn end_walk(&mut self, exporter: &str, horizon: Horizon) {
+        self.life.readers.finish(exporter, horizon);
     }
 }

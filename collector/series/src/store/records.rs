@@ -7,8 +7,9 @@
 //!
 //! # Invariants
 //! - Record zero is the overflow row; it is in no index.
-//! - A stamp holds the tick of the last touch (low 32 bits), the snapshot it was touched in (16 bits) and flags. A
-//!   touch writes the stamp anew and so clears the flags.
+//! - A stamp holds the tick of the last touch (low 32 bits), the snapshot it was touched in (16 bits), flags (4 bits) and
+//!   how many walks of exporters had begun within that tick (12 bits). A touch writes the stamp anew and so clears the
+//!   flags. Tick and walks together are the *order* of a touch: it tells exactly which walks came after.
 //! - There is one [`Meta`] a record. A record keeps its place for life; freed ones are used again.
 
 use std::sync::Arc;
@@ -27,6 +28,15 @@ pub(crate) const FREE: u64 = 1 << 48;
 pub(crate) const ALIAS: u64 = 1 << 49;
 /// The gauges of the row are out of date and not shown.
 pub(crate) const HIDDEN: u64 = 1 << 50;
+/// What the row stands for has ended; it goes after its last export.
+pub(crate) const LEAVING: u64 = 1 << 51;
+
+/// The snapshot's bits of a stamp.
+const SNAPSHOT: u64 = 0xffff << 32;
+/// Where the walks stand in a stamp, above everything else.
+const WALKS_SHIFT: u32 = 52;
+/// Bits of the walks.
+const WALKS_BITS: u32 = 12;
 
 /// Where an instrument's first cell lies.
 #[derive(Clone, Copy, Debug)]
@@ -44,7 +54,7 @@ pub(super) struct Records {
     pub(super) key_len: usize,
     key_words: usize,
     columns: Box<[Column]>,
-    /// The current stamp: tick and snapshot, no flags.
+    /// The current stamp: tick, snapshot and walks, no flags.
     pub(super) stamp: u64,
     words: Vec<u64>,
     pub(super) meta: Vec<Meta>,
@@ -187,6 +197,30 @@ impl Records {
         tick_of(self.stamp)
     }
 
+    /// Moves the time of touches on; it never goes back.
+    pub(super) fn set_tick(&mut self, tick: u32) {
+        if tick > self.tick() {
+            self.stamp = self.stamp & SNAPSHOT | u64::from(tick);
+        }
+    }
+
+    /// Begins another snapshot.
+    pub(super) fn next_snapshot(&mut self) {
+        self.stamp = self.stamp & !SNAPSHOT | (self.stamp & SNAPSHOT).wrapping_add(1 << 32) & SNAPSHOT;
+    }
+
+    /// Whether a stamp was written in the current snapshot.
+    pub(super) fn is_of_snapshot(&self, stamp: u64) -> bool {
+        (stamp ^ self.stamp) & SNAPSHOT == 0
+    }
+
+    /// Begins another walk: touches from now on have an order not less than the one returned, earlier ones a lesser one.
+    /// Past 4095 walks within a tick, touches of that tick pass for later ones.
+    pub(super) fn next_walk(&mut self) -> u64 {
+        self.stamp = self.stamp.checked_add(1 << WALKS_SHIFT).unwrap_or(self.stamp);
+        order_of(self.stamp)
+    }
+
     /// Whether `place` holds a series (not free, no alias, not the overflow row).
     pub(super) fn is_row(&self, place: u32) -> bool {
         place != 0 && self.stamp_of(place) & (FREE | ALIAS) == 0
@@ -287,4 +321,15 @@ impl Records {
 #[expect(clippy::cast_possible_truncation, reason = "the tick is the low half of a stamp")]
 pub(super) fn tick_of(stamp: u64) -> u32 {
     stamp as u32
+}
+
+/// When the touch that wrote a stamp was, among touches and walks.
+pub(super) fn order_of(stamp: u64) -> u64 {
+    (stamp & u64::from(u32::MAX)) << WALKS_BITS | stamp >> WALKS_SHIFT
+}
+
+/// The tick of an order.
+#[expect(clippy::cast_possible_truncation, reason = "the tick has 32 bits above those of the walks")]
+pub(super) fn tick_of_order(order: u64) -> u32 {
+    (order >> WALKS_BITS) as u32
 }

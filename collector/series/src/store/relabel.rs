@@ -13,7 +13,7 @@ use crate::retire::{Extent, RetireReason, RowId};
 use crate::store::Store;
 use crate::store::keys::Keys;
 use crate::store::meta::Meta;
-use crate::store::records::{FREE, HIDDEN, tick_of};
+use crate::store::records::{FREE, HIDDEN, LEAVING, order_of};
 
 impl Store {
     /// Renders the label text of `key` anew; true if it has changed.
@@ -38,7 +38,7 @@ impl Store {
         changed
     }
 
-    /// Ends the rows of all keys for which `matches` holds; returns how many. A row that other keys write to as well
+    /// Ends the rows of all keys for which `matches` holds, now or after their last export; returns how many. A row that other keys write to as well
     /// ends with the last of them.
     pub(crate) fn retire_where(&mut self, mut matches: impl FnMut(&[u8]) -> bool) -> usize {
         let mut key = Vec::new();
@@ -56,7 +56,7 @@ impl Store {
                 self.keys.forget(place, &mut self.records);
                 left.insert(place);
             } else {
-                self.retire(place, RetireReason::Ended, None);
+                self.end(place);
                 retired += 1;
             }
         }
@@ -78,7 +78,7 @@ impl Store {
             }
         }
         for row in &rows {
-            self.retire(*row, RetireReason::Ended, None);
+            self.end(*row);
         }
         rows.len()
     }
@@ -124,12 +124,12 @@ impl Store {
     /// Adds a row to another that shows what it would; its key leads there from now on.
     fn merge(&mut self, place: u32, key: &[u8], target: u32) {
         let (from, to) = (self.records.stamp_of(place), self.records.stamp_of(target));
-        let from_is_newer = tick_of(from) > tick_of(to);
+        let from_is_newer = order_of(from) > order_of(to);
         let takes_gauges = from & HIDDEN == 0 && (to & HIDDEN != 0 || from_is_newer);
         self.records.add_cells(place, target, takes_gauges);
-        let newer = if from_is_newer { from } else { to };
-        self.records.set_stamp(target, newer & !HIDDEN | from & to & HIDDEN);
-        let read = self.records.meta(place).is_read(self.life.read_before);
+        // Touched now: nobody has read the sum.
+        self.records.set_stamp(target, self.records.stamp | from & to & (HIDDEN | LEAVING));
+        let read = self.records.meta(place).is_read(self.life.readers.begun_before());
         if let Some(meta) = self.records.meta_mut(target)
             && read
         {
@@ -147,13 +147,16 @@ impl Store {
         let Some(span) = self.texts.insert(tag, text, place) else { return };
         let old = self.records.meta(place);
         let mut new = Meta::of_row(span, old.start, self.life.take_born());
-        if old.is_read(self.life.read_before) {
+        if old.is_read(self.life.readers.begun_before()) {
             new.mark_read();
         }
         let successor = RowId { position: self.records.position(place), born: new.born() };
         self.note(place, RetireReason::Relabelled, Extent::Row, Some(successor));
         self.texts.remove(old.text, place);
         self.records.set_meta(place, new);
+        // Touched now: nobody has read the values under this text.
+        let flags = self.records.stamp_of(place) & (HIDDEN | LEAVING);
+        self.records.set_stamp(place, self.records.stamp | flags);
         self.texts.compact(&mut self.records.meta);
     }
 }

@@ -1,8 +1,9 @@
 //! Reading: a few hundred rows under one lock.
 
-use std::sync::MutexGuard;
+use std::sync::{MutexGuard, Weak};
 
-use crate::store::{RowView, Store};
+use crate::registry::Shared;
+use crate::store::{Horizon, RowView, Store};
 
 /// Reads rows of a table; holds its lock.
 ///
@@ -10,6 +11,7 @@ use crate::store::{RowView, Store};
 #[derive(Debug)]
 pub struct TableReader<'a> {
     pub(super) store: MutexGuard<'a, Store>,
+    pub(super) registry: &'a Weak<Shared>,
 }
 
 impl TableReader<'_> {
@@ -25,13 +27,19 @@ impl TableReader<'_> {
         self.store.view(position)
     }
 
-    /// Rows created from now on have a birth not less than this.
-    pub fn next_born(&self) -> u64 {
-        self.store.life.next_born
+    /// Begins an exporter's walk over all rows; rows that come later wait for the next one.
+    ///
+    /// Values read from now on may be taken by the exporter: until it has ended this walk or a later one, rows do not end
+    /// but for the reasons of gauges.
+    pub fn begin_walk(&mut self) -> Horizon {
+        if let Some(registry) = self.registry.upgrade() {
+            self.store.set_now(registry.clock.now());
+        }
+        self.store.begin_walk()
     }
 
-    /// Notes that an exporter has read every row born before `horizon`, and accounts for their values from now on.
-    pub fn mark_read(&mut self, horizon: u64) {
-        self.store.mark_read(horizon);
+    /// Ends a walk: `exporter` has delivered what all rows held when it began, and accounts for it from now on.
+    pub fn end_walk(&mut self, exporter: &str, horizon: Horizon) {
+        self.store.end_walk(exporter, horizon);
     }
 }

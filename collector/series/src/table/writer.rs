@@ -179,7 +179,7 @@ impl TableWriter<'_> {
         self.store.end_snapshot();
     }
 
-    /// Removes or hides gauges idle for the table's stale time; walks all rows.
+    /// Ends rows idle for the table's stale time, after their last export; walks all rows.
     pub fn sweep(&mut self) {
         self.store.sweep();
     }

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use crate::testing::{
-    START, counter, gauge, histogram, key, labeler, listing, number, registry, spec, sum_of, text,
+    START, counter, export, gauge, histogram, key, labeler, listing, number, registry, spec, sum_of, text,
 };
 use crate::{Extent, Labeler, RetireReason, Retired, RowId, Table, TableSpec};
 
@@ -148,10 +148,7 @@ fn ended_keys_are_retired_and_the_unread_ones_folded() {
     let instruments = vec![counter("c"), gauge("g")];
     let table = registry.register(spec("a", instruments, 10), Box::new(names.clone())).unwrap().table;
     add(&table, 1, 100);
-    let mut reader = table.read();
-    let horizon = reader.next_born();
-    reader.mark_read(horizon);
-    drop(reader);
+    export(&table, "scrape");
     for n in [2, 3, 4] {
         add(&table, n, 10);
     }
@@ -177,10 +174,13 @@ fn a_renamed_row_that_was_read_is_not_folded() {
     let names = Names::default();
     let table = registry.register(spec("a", vec![counter("c")], 10), Box::new(names.clone())).unwrap().table;
     add(&table, 1, 5);
-    table.read().mark_read(2);
+    export(&table, "scrape");
     names.learn(1, 1);
     assert!(table.invalidate(&key(1)));
     assert_eq!(table.retire_where(|_| true), 1);
+    assert_eq!(values(&table), [(text(1), 5)], "nobody has read it under its new name");
+    export(&table, "scrape");
+    registry.sweep();
     assert!(listing(&table).is_empty());
 }
 
@@ -210,13 +210,15 @@ fn every_end_has_its_reason() {
     next(&[(RetireReason::Absent, Extent::Row)]);
 
     add(&mixed, 1, 1);
+    export(&mixed, "scrape");
+    add(&mixed, 1, 1);
     clock.advance(Duration::from_mins(2));
     registry.sweep();
     next(&[(RetireReason::Stale, Extent::Row), (RetireReason::Stale, Extent::Gauges)]);
-
+    export(&mixed, "scrape");
     add(&mixed, 2, 1);
     next(&[(RetireReason::Evicted, Extent::Row)]);
-    assert_eq!(sum_of(&mixed, 0), 1, "an evicted row takes its values with it");
+    assert_eq!(sum_of(&mixed, 0), 1, "its values were taken");
 
     mixed.unregister();
     next(&[]);

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashSet};
 use proptest::prelude::*;
 
 use super::life::Names;
-use crate::testing::{counter, histogram, key, listing, number, registry, spec};
+use crate::testing::{counter, export, histogram, key, listing, number, registry, spec};
 use crate::{InstrumentSpec, NumberKind, RetireReason, Subscription, Table};
 
 const LIMIT: usize = 6;
@@ -122,9 +122,8 @@ proptest! {
                     table.retire_where(|key| number(key) % 4 == remainder);
                 }
                 Step::Read => {
-                    let mut reader = table.read();
-                    let horizon = reader.next_born();
-                    reader.mark_read(horizon);
+                    export(&table, "scrape");
+                    registry.sweep();
                 }
             }
             ledger.check(&table, &subscription)?;

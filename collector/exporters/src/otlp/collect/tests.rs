@@ -62,12 +62,17 @@ impl Bench {
     fn collect(&mut self, mut accepts: impl FnMut() -> bool) -> u64 {
         let clock = self.registry.clock();
         let mut collection = Collection::new(&self.registry.directory(), &[], "main");
-        let mut accepted = 0;
+        let (mut accepted, mut delivered) = (0, true);
         while let Some(batch) = collection.next(&mut self.context(&*clock)) {
             if accepts() {
                 accepted += total(&batch.bytes);
                 self.memory.commit(batch.commit);
+            } else {
+                delivered = false;
             }
+        }
+        if delivered {
+            collection.delivered("main");
         }
         accepted
     }
@@ -94,11 +99,14 @@ enum Step {
     Add(u32, u64),
     Learn(u32, u32),
     Invalidate,
+    End(u32),
+    Sweep,
     Collect { accept: bool },
 }
 
 proptest! {
-    /// Scenario: keys count, get names late, rows are renamed and merged, messages are accepted or refused in between.
+    /// Scenario: keys count, get names late and end, rows are renamed and merged, messages are accepted or refused in
+    /// between.
     /// Guarantees: once the last message is accepted, the deltas add up to what was counted: nothing that was sent under
     /// an old text is sent again under the new one, and nothing is left out.
     #[test]
@@ -106,6 +114,8 @@ proptest! {
         4 => (0u32..8, 1u64..100).prop_map(|(key, value)| Step::Add(key, value)),
         2 => (0u32..8, 0u32..4).prop_map(|(key, name)| Step::Learn(key, name)),
         2 => Just(Step::Invalidate),
+        1 => (0u32..4).prop_map(Step::End),
+        1 => Just(Step::Sweep),
         2 => any::<bool>().prop_map(|accept| Step::Collect { accept }),
     ], 0..80)) {
         let mut bench = Bench::new(5);
@@ -120,6 +130,10 @@ proptest! {
                 Step::Invalidate => {
                     bench.table.invalidate_where(|_| true);
                 }
+                Step::End(remainder) => {
+                    bench.table.retire_where(|key| number(key) % 4 == remainder);
+                }
+                Step::Sweep => bench.registry.sweep(),
                 Step::Collect { accept } => accepted += bench.collect(|| accept),
             }
         }
@@ -141,7 +155,7 @@ fn a_merge_within_a_message_closes_it() {
         }
         let clock = bench.registry.clock();
         let collection = Collection::new(&bench.registry.directory(), &[], "main");
-        let (mut draft, mut position, mut horizon) = (Draft::default(), 0, 0);
+        let (mut draft, mut position, mut horizon) = (Draft::default(), 0, Horizon::default());
         let column = &collection.columns[0];
         let progress = draft.fill(column, &mut position, &mut horizon, &mut bench.context(&*clock));
         assert!(matches!(progress, Progress::More));
@@ -176,4 +190,119 @@ fn attributes_of_ended_rows_are_given_up() {
     }
     let held = bench.memory.attributes.bytes();
     assert!(held < 400_000, "{held} bytes for 1000 rows");
+}
+
+/// A push without its delivery.
+struct Push {
+    temporality: Temporality,
+    subscription: Subscription,
+    memory: RowMemory,
+    /// Cumulative: the last value of each series, by its labels and start.
+    known: HashMap<String, u64>,
+    increases: u64,
+}
+
+impl Push {
+    fn new(registry: &Registry, temporality: Temporality) -> Self {
+        let (subscription, memory) = (registry.subscribe(), RowMemory::default());
+        Self { temporality, subscription, memory, known: HashMap::new(), increases: 0 }
+    }
+
+    fn collect(&mut self, registry: &Registry, accept: bool) {
+        let clock = registry.clock();
+        let name = format!("{:?}", self.temporality);
+        let mut collection = Collection::new(&registry.directory(), &[], &name);
+        let mut cx = Context {
+            resource: &[],
+            temporality: self.temporality,
+            clock: &*clock,
+            subscription: &self.subscription,
+            memory: &mut self.memory,
+        };
+        while let Some(batch) = collection.next(&mut cx) {
+            if !accept {
+                continue;
+            }
+            for (series, value) in points(&batch.bytes) {
+                let before = match self.temporality {
+                    Temporality::Cumulative => self.known.insert(series, value).unwrap_or(0),
+                    Temporality::Delta => 0,
+                };
+                self.increases += value - before;
+            }
+            cx.memory.commit(batch.commit);
+        }
+        if accept {
+            collection.delivered(&name);
+        }
+    }
+}
+
+/// Each point of the sums: its labels and start, and its value.
+fn points(message: &[u8]) -> Vec<(String, u64)> {
+    let request = ExportMetricsServiceRequest::decode(message).unwrap();
+    let scopes = request.resource_metrics.iter().flat_map(|resource| &resource.scope_metrics);
+    let mut points = Vec::new();
+    for metric in scopes.flat_map(|scope| &scope.metrics) {
+        let Some(Data::Sum(sum)) = &metric.data else { continue };
+        for point in &sum.data_points {
+            let Some(Value::AsInt(value)) = point.value else { panic!("{point:?}") };
+            points.push((
+                format!("{:?}{}", point.attributes, point.start_time_unix_nano),
+                value.cast_unsigned(),
+            ));
+        }
+    }
+    points
+}
+
+/// Scenario: a page, a cumulative and a delta push, some refused, read a table that is far too small for its keys, each of
+/// which counts for a while and is then idle.
+/// Guarantees: what each of the three has seen as increases adds up to what was counted.
+#[test]
+fn three_exporters_see_every_increase() {
+    let (registry, clock) = registry(100_000);
+    let stale_after = Some(std::time::Duration::from_secs(2));
+    let spec = ig_series::TableSpec { stale_after, ..spec("a", vec![counter("c")], 8) };
+    let table = registry.register(spec, ig_series::testing::labeler()).unwrap().table;
+    let source = crate::prometheus::PageSource::new(registry.clone(), Vec::new(), None);
+    let mut pushes = [Temporality::Cumulative, Temporality::Delta].map(|kind| Push::new(&registry, kind));
+    let (mut shown, mut seen) = (HashMap::new(), 0);
+    let mut scrape = || {
+        let (page, _) = crate::prometheus::tests::read(&source, crate::prometheus::Format::Text);
+        let before = std::mem::take(&mut shown);
+        for line in page.lines().filter(|line| line.starts_with("c_total{")) {
+            let (series, value) = line.rsplit_once(' ').unwrap();
+            let value: u64 = value.parse().unwrap();
+            seen += value - before.get(series).copied().unwrap_or(0);
+            shown.insert(series.to_owned(), value);
+        }
+        seen
+    };
+    for round in 0..240u32 {
+        for n in 0..5 {
+            let mut writer = table.write();
+            let row = writer.row(&key(round * 4 + n));
+            writer.add_int(row, 0, 1000);
+            drop(writer);
+            clock.advance(std::time::Duration::from_millis(100));
+        }
+        clock.advance(std::time::Duration::from_millis(500));
+        registry.sweep();
+        if round.is_multiple_of(3) {
+            scrape();
+        }
+        for push in &mut pushes {
+            push.collect(&registry, round % 4 != 1);
+        }
+    }
+    assert_eq!(scrape(), 1_200_000);
+    for push in &mut pushes {
+        push.collect(&registry, true);
+        assert_eq!(push.increases, 1_200_000, "{:?}", push.temporality);
+    }
+    let stats = table.stats();
+    let ended =
+        stats.retired[ig_series::RetireReason::Evicted] + stats.retired[ig_series::RetireReason::Stale];
+    assert!(ended > 100, "{stats:?}");
 }
