@@ -131,6 +131,10 @@ impl Measure {
     /// Starts a fetch: gauges that it does not mention will vanish at its end.
     pub fn begin_fetch(&mut self) {
         self.flush();
+        // What a fetch that was given up has counted.
+        if let Some(counts) = &mut self.fetch {
+            counts.clear();
+        }
         self.table.write().begin_snapshot();
     }
 
@@ -139,8 +143,12 @@ impl Measure {
         self.flush();
         let mut writer = self.table.write();
         if let Some(counts) = &mut self.fetch {
+            // Several keys may lead to one row.
+            let mut rows: HashMap<Row, u64> = HashMap::with_capacity(counts.len());
             for (key, count) in counts.drain() {
-                let row = writer.row(&key);
+                *rows.entry(writer.row(&key)).or_default() += count;
+            }
+            for (row, count) in rows {
                 for (index, value) in self.values.iter().enumerate() {
                     if matches!(value, BoundValue::CountOfFetch) {
                         writer.set_int(row, index, i64::try_from(count).unwrap_or(i64::MAX));

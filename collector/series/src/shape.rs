@@ -39,6 +39,8 @@ pub struct Instrument {
     pub number: NumberKind,
     /// Factor from raw to exposed value.
     pub scale: f64,
+    /// Of a gauge: values of several keys add up.
+    pub(crate) adds_up: bool,
     /// Words from the start of the record to the first cell.
     pub(crate) offset: usize,
     pub(crate) bounds: Bounds,
@@ -144,6 +146,7 @@ impl Shape {
                 kind: wanted.kind,
                 number: wanted.number,
                 scale: wanted.scale,
+                adds_up: wanted.adds_up,
                 offset,
                 bounds: Bounds::new(raw).map_err(refused)?,
             };

@@ -68,6 +68,9 @@ pub struct InstrumentSpec {
     pub number: NumberKind,
     /// Factor from raw to exposed value.
     pub scale: f64,
+    /// Of a gauge: values of several keys make one by addition, as numbers of records do. The overflow series shows
+    /// no other gauge.
+    pub adds_up: bool,
     /// Upper bounds of a histogram's buckets, in raw values (before `scale`), strictly growing and finite; other
     /// kinds have none.
     pub bounds: Arc<[f64]>,
@@ -83,14 +86,16 @@ impl InstrumentSpec {
             kind,
             number: NumberKind::Int,
             scale: 1.0,
+            adds_up: false,
             bounds: Arc::default(),
         }
     }
 
     /// Whether both measure the same thing, so that their values may be continued; descriptions may differ.
     pub(crate) fn same_identity(&self, other: &Self) -> bool {
-        let Self { name, description: _, unit, kind, number, scale, bounds } = self;
-        (name, unit, kind, number) == (&other.name, &other.unit, &other.kind, &other.number)
+        let Self { name, description: _, unit, kind, number, scale, adds_up, bounds } = self;
+        (name, unit, kind, number, adds_up)
+            == (&other.name, &other.unit, &other.kind, &other.number, &other.adds_up)
             && scale.total_cmp(&other.scale).is_eq()
             && *bounds == other.bounds
     }

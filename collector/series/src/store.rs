@@ -34,7 +34,7 @@ use crate::spec::{Labeler, NumberKind};
 /// A row of a table, found by [`TableWriter::row`](crate::TableWriter::row).
 ///
 /// It is good for as long as the writer that returned it; used later, values may land in another row.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Row(u32);
 
 impl Row {
@@ -56,7 +56,7 @@ pub struct RowView<'a> {
     pub text: &'a [u8],
     /// It stands for what a limit kept out.
     pub overflow: bool,
-    /// The gauges are out of date.
+    /// The gauges are out of date; [`RowView::hides`] tells which are not to be shown.
     pub hides_gauges: bool,
     /// Wall time at which the values began, nanoseconds.
     pub start: u64,
@@ -68,6 +68,13 @@ impl<'a> RowView<'a> {
     #[inline]
     pub fn cells(&self, instrument: &Instrument) -> &'a [u64] {
         self.record.get(instrument.offset..instrument.offset + instrument.width()).unwrap_or_default()
+    }
+
+    /// Whether the row has nothing to show of an instrument: of a gauge that is out of date, and, in the overflow row,
+    /// of one whose values of several keys make no sense together.
+    #[inline]
+    pub fn hides(&self, instrument: &Instrument) -> bool {
+        instrument.is_gauge() && (self.hides_gauges || (self.overflow && !instrument.adds_up))
     }
 }
 

@@ -153,7 +153,7 @@ impl Page {
                 let row = reader.row(*position);
                 *position += 1;
                 let Some(row) = row.filter(|row| horizon.includes(row.id)) else { continue };
-                if described.is_gauge() && row.hides_gauges {
+                if row.hides(described) {
                     continue;
                 }
                 if !*headed {

@@ -327,6 +327,7 @@ fn plan_instrument(
         kind: request.kind,
         number,
         scale,
+        adds_up: value == Value::CountOfFetch,
         bounds: bounds.into(),
     };
     Ok(Instrument { spec, value })

@@ -63,6 +63,10 @@ struct Bench {
 
 impl Bench {
     fn new(source: &DataSource, requests: &[MetricRequest]) -> Self {
+        Self::with_limit(source, requests, 1000)
+    }
+
+    fn with_limit(source: &DataSource, requests: &[MetricRequest], limit: usize) -> Self {
         let registry = Registry::new(RegistryLimits { series_total: 10_000 }, Arc::new(Verbatim));
         let plans = MeasurePlan::from_requests(source, &columns(source), requests);
         assert!(plans.errors.is_empty(), "{:?}", plans.errors);
@@ -73,7 +77,7 @@ impl Bench {
                 let place = TablePlace {
                     gadget: "g".into(),
                     scope: "g".into(),
-                    limit: 1000,
+                    limit,
                     stale_after: None,
                     exporters: ExporterFilter::All,
                 };
@@ -101,7 +105,7 @@ impl Bench {
             let reader = table.read();
             for row in (0..reader.positions()).filter_map(|position| reader.row(position)) {
                 for (spec, instrument) in table.instruments().iter().zip(table.layout()) {
-                    if instrument.is_gauge() && row.hides_gauges {
+                    if row.hides(instrument) {
                         continue;
                     }
                     let labels = std::str::from_utf8(row.text).unwrap().trim_end_matches(',');
@@ -182,6 +186,42 @@ fn gauges_count_the_latest_fetch() {
     }
     let samples = bench.samples();
     assert_eq!(samples, BTreeMap::from([("alive{comm=\"b\"}".to_owned(), vec![2])]));
+}
+
+/// Scenario: keys that share a series: past the limit, and texts that are shown alike; a fetch that was given up before.
+/// Guarantees: a counting gauge is the sum over the keys of the last fetch; a gauge of a field is not in the overflow
+/// series, where no value would be true.
+#[test]
+fn counting_gauges_add_up_over_keys_that_share_a_series() {
+    let source = source(SourceKind::Array);
+    let requests = [
+        request("alive", InstrumentKind::Gauge, None, &["comm"]),
+        request("level", InstrumentKind::Gauge, Some("delta"), &["comm"]),
+    ];
+    let mut bench = Bench::with_limit(&source, &requests, 1);
+    let record_of = |byte: u8, delta: i32| {
+        let mut bytes = record("", 0, 0, delta, [0; 4]);
+        bytes[0] = byte;
+        bytes
+    };
+    for end in [false, true] {
+        bench.measures[0].begin_fetch();
+        // Bytes that are no text are shown alike; the others do not fit.
+        for (byte, times) in [(0xff, 1), (0xfe, 10), (0xfd, 100), (b'a', 1), (b'b', 10), (b'c', 100)] {
+            for _ in 0..times {
+                bench.take(&record_of(byte, 5));
+            }
+        }
+        if end {
+            bench.measures[0].end_fetch();
+        }
+    }
+    let samples = bench.samples();
+    let alike = "{comm=\"\u{fffd}\"}";
+    assert_eq!(samples.get(&format!("alive{alike}")), Some(&vec![111]), "{samples:?}");
+    assert_eq!(samples.get(&format!("level{alike}")), Some(&vec![5]));
+    assert_eq!(samples.get("alive{}"), Some(&vec![111]), "{samples:?}");
+    assert_eq!(samples.get("level{}"), None);
 }
 
 /// Scenario: metrics that cannot be made of the data source.
