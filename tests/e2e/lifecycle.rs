@@ -103,3 +103,62 @@ fn conflicting_metrics_never_break_the_scrape() {
     let samples = collector.samples();
     assert!(samples.iter().any(|sample| sample.name == "process_open_fds"));
 }
+
+/// A command that runs `ig` with a limit of open descriptors, `SOFT:HARD`.
+fn limited(limit: &str) -> std::process::Command {
+    let mut command = std::process::Command::new("prlimit");
+    command.arg(format!("--nofile={limit}")).arg(ig_tests::ig());
+    command
+}
+
+fn spawn_limited(limit: &str, sections: &str) -> Collector {
+    let folder = tempfile::tempdir().unwrap();
+    let config = folder.path().join("runtime-config.yaml");
+    let address = std::net::SocketAddr::from(([127, 0, 0, 1], ig_tests::free_port()));
+    std::fs::write(&config, ig_tests::collector::document(address, sections)).unwrap();
+    Collector::spawn_by(limited(limit), folder, config, address)
+}
+
+/// Scenario: a collector with more gadgets than its descriptors suffice for; those that run are then taken away.
+/// Guarantees: the others are refused for a reason that passes, which is named with its remedy, and run once they can.
+#[test]
+fn want_of_descriptors_is_told_and_passes() {
+    let sections = |gadgets: &[String]| {
+        let entries = gadgets.iter().map(|gadget| format!("{{name: {gadget}, image: trace_oomkill}}"));
+        format!("gadgets: [{}]\n", entries.collect::<Vec<_>>().join(", "))
+    };
+    let idle = Collector::start(&sections(&[]));
+    let open = std::fs::read_dir(format!("/proc/{}/fd", idle.pid())).unwrap().count();
+    drop(idle);
+    // Each gadget keeps three, so that some of forty cannot run and any three can.
+    let gadgets: Vec<String> = (0..40).map(|number| format!("g{number:02}")).collect();
+    let limit = open + 40;
+    let collector = spawn_limited(&format!("{limit}:{limit}"), &sections(&gadgets));
+    let refused = wait_for("some gadgets to be refused", || {
+        let page = ig_tests::http::get(collector.address(), "/readyz", &[]).ok()?.text();
+        let lines = page.lines().filter(|line| line.contains(": refused")).map(str::to_owned);
+        Some(lines.collect::<Vec<_>>()).filter(|lines| lines.len() >= 3)
+    });
+    for line in &refused {
+        assert!(line.contains("Too many open files") && line.contains("LimitNOFILE"), "{line}");
+        assert!(!line.contains("the verifier refused") && !line.contains("not mounted"), "{line}");
+    }
+    assert!(collector.sum("ig_gadget_reason", &[("reason", "transient")]) >= 3.0);
+    assert_eq!(collector.sum("ig_gadget_reason", &[("reason", "verifier")]), 0.0);
+
+    let names =
+        refused.iter().filter_map(|line| Some(line.strip_prefix("gadget ")?.split_once(':')?.0.to_owned()));
+    collector.write_config(&sections(&names.take(3).collect::<Vec<_>>()));
+    wait_for("the others to run", || {
+        (collector.sum("ig_gadget_state", &[("state", "running")]) == 3.0).then_some(())
+    });
+}
+
+/// Scenario: a soft limit that is far below the hard one, as shells and services have it.
+/// Guarantees: the collector uses all it may have.
+#[test]
+fn the_soft_limit_of_descriptors_is_raised() {
+    let collector = spawn_limited("64:4096", "gadgets: []\n");
+    collector.wait_ready();
+    assert_eq!(collector.sum("process_max_fds", &[]), 4096.0);
+}

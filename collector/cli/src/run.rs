@@ -52,6 +52,10 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     if !ig_kernel::sys::memory::raise_memlock() {
         tracing::debug!(name: "memlock.raise.failed", "the limit on locked memory stays");
     }
+    match ig_kernel::sys::memory::raise_nofile() {
+        Ok(limit) => tracing::debug!(name: "nofile.raise.done", limit),
+        Err(error) => tracing::debug!(name: "nofile.raise.failed", error = &error as &dyn std::error::Error),
+    }
     ig_kernel::sys::memory::keep_at_most(KEPT_HEAP);
     ig_kernel::sys::memory::share_one_heap();
     crate::install_tls();

@@ -24,7 +24,7 @@ mod tests;
 
 pub use header::Kind;
 pub use index::essential_name;
-pub use modules::{module, module_names};
+pub use modules::{FOLDER, module, module_names};
 pub use resolve::MAX_DEPTH;
 pub use types::{
     Array, Composite, Datasec, DeclTag, Enum, Float, Func, FuncLinkage, FuncProto, Fwd, Int, Member, Members,

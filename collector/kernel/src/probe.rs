@@ -207,8 +207,11 @@ fn judge_traced(result: io::Result<()>, needs: &'static str) -> Probe {
 fn kprobe() -> Probe {
     match pmu("kprobe", "CONFIG_KPROBE_EVENTS") {
         Probe::Supported => Probe::Supported,
-        _ if tracefs::has_kprobe_events() => Probe::Supported,
-        answer => answer,
+        answer => match tracefs::has_kprobe_events() {
+            Ok(true) => Probe::Supported,
+            Ok(false) => answer,
+            Err(error) => Probe::Inconclusive(io::Error::other(error)),
+        },
     }
 }
 
@@ -280,7 +283,7 @@ mod tests {
     /// Guarantees: the kprobe answer agrees with the PMU or tracefs, and no probe of a readable kernel is left open.
     #[test]
     fn optional_features_get_a_clear_answer() {
-        let kprobes = pmu_type("kprobe").is_ok() || has_kprobe_events();
+        let kprobes = pmu_type("kprobe").is_ok() || has_kprobe_events().unwrap();
         assert_eq!(probe(Feature::Kprobe).is_supported(), kprobes);
         let fentry = probe(Feature::Fentry);
         assert!(!matches!(fentry, Probe::Inconclusive(_)), "{fentry:?}");

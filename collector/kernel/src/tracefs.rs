@@ -8,7 +8,7 @@ use std::fs::File;
 use std::io::{self, Read as _};
 use std::os::fd::OwnedFd;
 
-use ig_model::Hint;
+use ig_model::{Hint, Shortage};
 use rustix::fs::{CWD, Mode, OFlags, openat};
 use rustix::mount::{FsMountFlags, FsOpenFlags, MountAttrFlags, fsconfig_create, fsmount, fsopen};
 
@@ -28,6 +28,9 @@ pub enum TracefsError {
         "tracefs is not mounted on /sys/kernel/tracing or /sys/kernel/debug/tracing and cannot be opened"
     )]
     NotMounted(#[source] io::Error),
+    /// Tracefs may be there, but it could not be read for want of descriptors or memory.
+    #[error("failed to read tracefs")]
+    Open(#[source] io::Error),
     /// The kernel has no such tracepoint.
     #[error("this kernel has no tracepoint `{group}:{name}`")]
     NoEvent {
@@ -99,26 +102,28 @@ pub fn event_id(group: &str, name: &str) -> Result<u64, TracefsError> {
 /// Names of the kernel functions that can be traced, one a line, as `available_filter_functions` lists them.
 ///
 /// # Errors
-/// [`TracefsError::NotMounted`], also when the kernel was built without function tracing.
+/// [`TracefsError::NotMounted`], also when the kernel was built without function tracing; [`TracefsError::Open`].
 pub fn traceable_functions() -> Result<String, TracefsError> {
     /// A hundred thousand functions of fifty bytes are five megabytes.
     const MAX_LIST: u64 = 64 << 20;
     let file = File::from(open_entry("available_filter_functions", OFlags::RDONLY)?);
     let mut text = String::new();
-    file.take(MAX_LIST).read_to_string(&mut text).map_err(TracefsError::NotMounted)?;
+    file.take(MAX_LIST).read_to_string(&mut text).map_err(TracefsError::Open)?;
     Ok(text)
 }
 
 /// Opens a file or directory of tracefs.
 ///
 /// # Errors
-/// [`TracefsError::NotMounted`].
+/// [`TracefsError::NotMounted`]; [`TracefsError::Open`] when whether it is mounted cannot be told now.
 fn open_entry(name: &str, how: OFlags) -> Result<OwnedFd, TracefsError> {
     let flags = how | OFlags::CLOEXEC;
     for mount in MOUNT_POINTS {
-        // An empty directory at the mount point means: not mounted.
-        if let Ok(entry) = openat(CWD, format!("{mount}/{name}"), flags, Mode::empty()) {
-            return Ok(entry);
+        match openat(CWD, format!("{mount}/{name}"), flags, Mode::empty()) {
+            Ok(entry) => return Ok(entry),
+            Err(errno) if is_shortage(errno) => return Err(TracefsError::Open(errno.into())),
+            // An empty directory at the mount point means: not mounted.
+            Err(_) => {}
         }
     }
     let detached = || -> rustix::io::Result<OwnedFd> {
@@ -127,7 +132,17 @@ fn open_entry(name: &str, how: OFlags) -> Result<OwnedFd, TracefsError> {
         let root = fsmount(&context, FsMountFlags::FSMOUNT_CLOEXEC, MountAttrFlags::empty())?;
         openat(&root, name, flags, Mode::empty())
     };
-    detached().map_err(|errno| TracefsError::NotMounted(errno.into()))
+    detached().map_err(|errno| {
+        if is_shortage(errno) {
+            TracefsError::Open(errno.into())
+        } else {
+            TracefsError::NotMounted(errno.into())
+        }
+    })
+}
+
+fn is_shortage(errno: rustix::io::Errno) -> bool {
+    Shortage::of_errno(errno.raw_os_error()).is_some()
 }
 
 /// Names come from gadgets: they must not lead out of the directory.

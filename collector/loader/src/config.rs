@@ -1,11 +1,12 @@
 //! Values of `.kconfig` externs: the kernel's release, its configuration, and a few facts libbpf invented names for.
 
 use std::collections::HashMap;
-use std::io::Read as _;
+use std::io::{self, Read as _};
 
 use ig_kernel::btf::{Btf, Type, TypeId};
 use ig_kernel::release::KernelRelease;
 use ig_kernel::symbols::{self, Symbol};
+use ig_model::Shortage;
 
 use crate::error::LoadError;
 use crate::object::{Extern, ExternKind};
@@ -25,7 +26,7 @@ pub(crate) fn fill(btf: &Btf, externs: &[Extern], size: u32) -> Result<Vec<u8>, 
         .collect();
     let options = if wanted.iter().any(|(found, ..)| found.name.starts_with("CONFIG_")) {
         let names: Vec<_> = wanted.iter().map(|(found, ..)| found.name.as_str()).collect();
-        read_config(&names)
+        read_config(&names)?
     } else {
         HashMap::new()
     };
@@ -37,7 +38,7 @@ pub(crate) fn fill(btf: &Btf, externs: &[Extern], size: u32) -> Result<Vec<u8>, 
         };
         let number = match found.name.as_str() {
             "LINUX_KERNEL_VERSION" => Some(u64::from(KernelRelease::running().code())),
-            "LINUX_HAS_SYSCALL_WRAPPER" => Some(u64::from(has_syscall_wrapper())),
+            "LINUX_HAS_SYSCALL_WRAPPER" => Some(u64::from(has_syscall_wrapper()?)),
             "LINUX_HAS_BPF_COOKIE" => {
                 Some(u64::from(KernelRelease::running() >= KernelRelease::new(5, 15, 0)))
             }
@@ -57,27 +58,35 @@ pub(crate) fn fill(btf: &Btf, externs: &[Extern], size: u32) -> Result<Vec<u8>, 
     Ok(bytes)
 }
 
-fn has_syscall_wrapper() -> bool {
+fn has_syscall_wrapper() -> Result<bool, LoadError> {
     let names = ["__x64_sys_bpf", "__arm64_sys_bpf", "__s390x_sys_bpf", "__riscv_sys_bpf"];
-    symbols::lookup(names).is_ok_and(|found| found.values().any(|symbol| !matches!(symbol, Symbol::Absent)))
+    let found = symbols::lookup(names).map_err(LoadError::KernelSymbols)?;
+    Ok(found.values().any(|symbol| !matches!(symbol, Symbol::Absent)))
 }
 
 /// The options asked for, from `/proc/config.gz` or `/boot/config-RELEASE`.
-fn read_config(names: &[&str]) -> HashMap<String, String> {
-    let packed = std::fs::File::open("/proc/config.gz").ok().and_then(|file| {
+///
+/// # Errors
+/// [`LoadError::KernelConfig`] when neither can be read for want of descriptors or memory; else a file that cannot be
+/// read tells nothing.
+fn read_config(names: &[&str]) -> Result<HashMap<String, String>, LoadError> {
+    let packed = || {
         let mut text = String::new();
-        flate2::read::GzDecoder::new(file).take(MAX_CONFIG).read_to_string(&mut text).ok().map(|_| text)
-    });
-    let text = packed.or_else(|| {
-        let release = std::fs::read_to_string("/proc/sys/kernel/osrelease").ok()?;
-        std::fs::read_to_string(format!("/boot/config-{}", release.trim())).ok()
-    });
-    let text = text.unwrap_or_default();
+        let file = std::fs::File::open("/proc/config.gz")?;
+        flate2::read::GzDecoder::new(file).take(MAX_CONFIG).read_to_string(&mut text)?;
+        Ok(text)
+    };
+    let in_boot = |_absent: io::Error| {
+        let release = std::fs::read_to_string("/proc/sys/kernel/osrelease")?;
+        std::fs::read_to_string(format!("/boot/config-{}", release.trim()))
+    };
+    let text = match packed().or_else(in_boot) {
+        Err(source) if Shortage::of(&source).is_some() => return Err(LoadError::KernelConfig(source)),
+        text => text.unwrap_or_default(),
+    };
     let lines = text.lines().filter_map(|line| line.split_once('='));
-    lines
-        .filter(|(name, _)| names.contains(name))
-        .map(|(name, value)| (name.to_owned(), value.to_owned()))
-        .collect()
+    let wanted = lines.filter(|(name, _)| names.contains(name));
+    Ok(wanted.map(|(name, value)| (name.to_owned(), value.to_owned())).collect())
 }
 
 /// `y`, `n`, `m`, a number or a quoted text, as the type wants it.

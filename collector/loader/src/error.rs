@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::io;
 
 use ig_kernel::btf::BtfError;
-use ig_model::Hint;
+use ig_model::{Hint, Shortage};
 
 /// What a caller can do about an error.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -32,13 +32,16 @@ pub enum ErrorKind {
 }
 
 impl ErrorKind {
+    /// Want of descriptors or memory, whatever the step it was met at.
+    fn of_shortage(error: &(dyn std::error::Error + 'static)) -> Option<Self> {
+        Shortage::of(error).map(|_| Self::Retryable)
+    }
+
     fn of_io(error: &io::Error) -> Self {
         match error.raw_os_error() {
             Some(libc::EPERM | libc::EACCES) => Self::PermissionDenied,
             Some(libc::ENOENT) => Self::NotFound,
-            Some(libc::ENOMEM | libc::EAGAIN | libc::EBUSY | libc::EINTR | libc::EMFILE | libc::ENFILE) => {
-                Self::Retryable
-            }
+            Some(libc::EBUSY) => Self::Retryable,
             // 524 is the kernel's own ENOTSUPP.
             Some(libc::ENOSYS | libc::EOPNOTSUPP | 524) => {
                 Self::UnsupportedKernel { needs: "a newer kernel or another configuration".to_owned() }
@@ -191,6 +194,15 @@ pub enum LoadError {
     /// The kernel's types cannot be read.
     #[error("the types of this kernel cannot be read")]
     KernelBtf(#[source] BtfError),
+    /// The kernel's table of symbols cannot be read.
+    #[error("the symbols of this kernel cannot be read")]
+    KernelSymbols(#[source] io::Error),
+    /// The kernel's configuration cannot be read now.
+    #[error("the configuration of this kernel cannot be read")]
+    KernelConfig(#[source] io::Error),
+    /// The object's own types could not be loaded.
+    #[error("failed to load the types of the object")]
+    ObjectBtf(#[source] io::Error),
     /// The kernel has no such hook.
     #[error("program `{program}` needs `{hook}`, which this kernel does not have")]
     MissingHook {
@@ -275,6 +287,10 @@ fn known_filters(known: &[String]) -> String {
 impl LoadError {
     /// What a caller can do about it.
     pub fn kind(&self) -> ErrorKind {
+        ErrorKind::of_shortage(self).unwrap_or_else(|| self.kind_of_step())
+    }
+
+    fn kind_of_step(&self) -> ErrorKind {
         match self {
             Self::UnknownVariable(_)
             | Self::UnknownMap(_)
@@ -295,6 +311,9 @@ impl LoadError {
                 ErrorKind::UnsupportedKernel { needs: "Linux 5.4 with CONFIG_DEBUG_INFO_BTF".to_owned() }
             }
             Self::Verifier { .. } => ErrorKind::Verifier,
+            Self::KernelSymbols(source) | Self::KernelConfig(source) | Self::ObjectBtf(source) => {
+                ErrorKind::of_io(source)
+            }
             Self::CreateMap { source, .. }
             | Self::FillMap { source, .. }
             | Self::LoadProgram { source, .. } => match source.raw_os_error() {
@@ -319,6 +338,9 @@ impl LoadError {
 
 impl Hint for LoadError {
     fn hint(&self) -> Option<Cow<'_, str>> {
+        if let Some(shortage) = Shortage::of(self) {
+            return Some(shortage.hint().into());
+        }
         match self {
             Self::KernelBtf(_) => Some("the kernel needs CONFIG_DEBUG_INFO_BTF and sysfs on /sys".into()),
             Self::Verifier { .. } => Some("the whole log of the verifier is shown with -v".into()),
@@ -422,6 +444,10 @@ impl AttachError {
 
     /// What a caller can do about it.
     pub fn kind(&self) -> ErrorKind {
+        ErrorKind::of_shortage(self).unwrap_or_else(|| self.kind_of_step())
+    }
+
+    fn kind_of_step(&self) -> ErrorKind {
         match self {
             Self::UnknownProgram(_) | Self::MissingHook { .. } => ErrorKind::NotFound,
             Self::Disabled(_) | Self::Unsupported { .. } | Self::Target { .. } => ErrorKind::InvalidInput,
@@ -440,10 +466,56 @@ impl AttachError {
 
 impl Hint for AttachError {
     fn hint(&self) -> Option<Cow<'_, str>> {
+        if let Some(shortage) = Shortage::of(self) {
+            return Some(shortage.hint().into());
+        }
         let of_cause = match self {
             Self::Tracefs { source, .. } => source.hint(),
             _ => None,
         };
         of_cause.or_else(|| (self.kind() == ErrorKind::PermissionDenied).then_some(PERMISSION_HINT.into()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use ig_kernel::tracefs::TracefsError;
+    use ig_model::Hint as _;
+
+    use super::{AttachError, ErrorKind, LoadError};
+
+    /// Scenario: each step of a load and an attachment fails for want of a descriptor, of memory, or because of a signal.
+    /// Guarantees: each may be tried again and says what to do about it; none is taken for what the step would mean.
+    #[test]
+    fn a_shortage_is_one_at_every_step() {
+        for number in [libc::EMFILE, libc::ENFILE, libc::ENOMEM, libc::EAGAIN, libc::EINTR] {
+            let source = || io::Error::from_raw_os_error(number);
+            let name = String::new;
+            let read = ig_kernel::btf::BtfError::Read { path: name(), source: source() };
+            for error in [
+                LoadError::KernelBtf(read),
+                LoadError::KernelSymbols(source()),
+                LoadError::KernelConfig(source()),
+                LoadError::ObjectBtf(source()),
+                LoadError::CreateMap { map: name(), source: source() },
+                LoadError::LoadProgram { program: name(), source: source() },
+            ] {
+                assert_eq!(error.kind(), ErrorKind::Retryable, "{number}: {error}");
+                assert!(error.hint().is_some_and(|hint| hint.contains("tried again")), "{error}");
+            }
+            let open = TracefsError::Open(source());
+            let read = TracefsError::Read { group: name(), name: name(), source: source() };
+            for error in [
+                AttachError::Tracefs { program: name(), source: open },
+                AttachError::Tracefs { program: name(), source: read },
+                AttachError::Io { program: name(), hook: name(), source: source() },
+            ] {
+                assert_eq!(error.kind(), ErrorKind::Retryable, "{number}: {error}");
+                assert!(!error.is_missing_hook());
+                assert!(error.hint().is_some_and(|hint| hint.contains("tried again")), "{error}");
+            }
+        }
     }
 }

@@ -2,12 +2,13 @@
 //!
 //! Modules are read only when something is not found without them: there may be hundreds, and most gadgets need none.
 
-use std::cell::OnceCell;
+use std::cell::{OnceCell, RefCell};
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
-use ig_kernel::btf::{self, Btf, Kind, TypeId, essential_name};
+use ig_kernel::btf::{self, Btf, BtfError, Kind, TypeId, essential_name};
 use ig_kernel::sys::bpf;
+use ig_model::Shortage;
 
 use crate::core_relo::types_compatible;
 
@@ -38,17 +39,19 @@ pub(crate) enum Miss {
 pub(crate) struct KernelTypes {
     vmlinux: Option<Arc<Btf>>,
     modules: OnceCell<Vec<Module>>,
+    /// Why modules could not be read that may be readable later.
+    shortage: RefCell<Option<BtfError>>,
 }
 
 impl KernelTypes {
     /// The running kernel's.
     pub(crate) fn running(vmlinux: Arc<Btf>) -> Self {
-        Self { vmlinux: Some(vmlinux), modules: OnceCell::new() }
+        Self { vmlinux: Some(vmlinux), ..Self::default() }
     }
 
     /// Types from elsewhere; the running kernel's modules do not belong to them.
     pub(crate) fn given(vmlinux: Arc<Btf>) -> Self {
-        Self { vmlinux: Some(vmlinux), modules: OnceCell::from(Vec::new()) }
+        Self { vmlinux: Some(vmlinux), modules: OnceCell::from(Vec::new()), ..Self::default() }
     }
 
     pub(crate) fn vmlinux(&self) -> Option<&Btf> {
@@ -59,18 +62,33 @@ impl KernelTypes {
     pub(crate) fn modules(&self) -> &[Module] {
         self.modules.get_or_init(|| {
             let Some(base) = &self.vmlinux else { return Vec::new() };
-            let names = btf::module_names().unwrap_or_default();
+            let names = btf::module_names().unwrap_or_else(|source| {
+                self.unreadable(BtfError::Read { path: btf::FOLDER.to_owned(), source });
+                Vec::new()
+            });
             let read = names.into_iter().filter_map(|name| match btf::module(&name, Arc::clone(base)) {
                 Ok(btf) => Some(Module { name, btf }),
                 Err(error) => {
                     tracing::debug!(
                         name: "module.btf.unreadable", module = name, error = &error as &dyn std::error::Error
                     );
+                    self.unreadable(error);
                     None
                 }
             });
             read.collect()
         })
+    }
+
+    /// What kept modules from being read for now: what was not found may well be there.
+    pub(crate) fn shortage(&self) -> Option<BtfError> {
+        self.shortage.take()
+    }
+
+    fn unreadable(&self, error: BtfError) {
+        if Shortage::of(&error).is_some() {
+            self.shortage.replace(Some(error));
+        }
     }
 
     /// Finds what a program attaches to; `module:function` looks in one module only.
@@ -177,7 +195,7 @@ mod tests {
         let second = btf(&[wide, &[13, kind(Kind::Func, 1), 4]], b"\0there\0", Some(Arc::clone(&vmlinux)));
         let modules = [("first", first), ("second", second)];
         let modules: Vec<Module> = modules.map(|(name, btf)| Module { name: name.to_owned(), btf }).into();
-        KernelTypes { vmlinux: Some(vmlinux), modules: OnceCell::from(modules) }
+        KernelTypes { vmlinux: Some(vmlinux), modules: OnceCell::from(modules), ..KernelTypes::default() }
     }
 
     /// Guarantees: vmlinux goes first, modules follow, a module can be named, and declarations are compared.

@@ -12,6 +12,7 @@ use std::sync::{Arc, Mutex};
 use ig_kernel::btf::{Btf, vmlinux};
 use ig_kernel::map::{Map, MapFlags};
 use ig_kernel::sys::bpf::AttachType;
+use ig_model::Shortage;
 
 use crate::error::LoadError;
 use crate::insn::Insn;
@@ -252,6 +253,7 @@ impl<'o> Loader<'o> {
         ig_kernel::sys::memory::raise_memlock();
         let btf_fd = match kernel_btf::load(self.object) {
             Ok(fd) => fd,
+            Err(error) if Shortage::of(&error).is_some() => return Err(LoadError::ObjectBtf(error)),
             Err(error) => {
                 tracing::debug!(name: "object.btf.refused", error = &error as &dyn std::error::Error);
                 None
@@ -261,7 +263,11 @@ impl<'o> Loader<'o> {
         let created = self.create_maps(btf_fd)?;
         let kernel = self.kernel_types()?;
         let Outcome { programs, skipped, refused } =
-            self.load_programs(&kernel, btf_fd, &created, first_refusal);
+            self.load_programs(&kernel, btf_fd, &created, first_refusal)?;
+        // What was left out or refused then may be there after all.
+        if let Some(error) = kernel.shortage() {
+            return Err(LoadError::KernelBtf(error));
+        }
         if !first_refusal || refused.is_empty() {
             self.fill_slots(&created, &programs)?;
         }
@@ -288,7 +294,7 @@ impl<'o> Loader<'o> {
         match vmlinux() {
             Ok(btf) => Ok(KernelTypes::running(btf)),
             // Optional programs are left out: a kernel without types has no typed hooks.
-            Err(_) if !needed => Ok(KernelTypes::default()),
+            Err(error) if !needed && Shortage::of(&error).is_none() => Ok(KernelTypes::default()),
             Err(error) => Err(LoadError::KernelBtf(error)),
         }
     }

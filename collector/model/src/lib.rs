@@ -17,6 +17,7 @@ pub mod position;
 pub mod reason;
 pub mod retry;
 pub mod secret;
+pub mod shortage;
 pub mod text;
 
 pub use chain::{causes, chain};
@@ -32,3 +33,4 @@ pub use position::Position;
 pub use reason::{Reason, ReasonKind};
 pub use retry::{Backoff, RetryPolicy};
 pub use secret::Secret;
+pub use shortage::Shortage;

@@ -4,7 +4,7 @@
 
 use std::{error::Error, fmt, sync::Arc};
 
-use crate::{Hint, Position, chain};
+use crate::{Hint, Position, Shortage, chain};
 
 /// What kind of reason it is; a closed set, so that it can be a label.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -79,14 +79,22 @@ pub struct Reason {
 
 impl Reason {
     /// A reason from an error, or from a message where there is none.
+    ///
+    /// `kind` is that of the step that failed; want of descriptors or memory is [`ReasonKind::Transient`] at any step.
     pub fn new(kind: ReasonKind, error: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
-        Self { kind, position: None, gadget: None, image: None, hint: None, error: Arc::from(error.into()) }
+        let error: Arc<dyn Error + Send + Sync> = Arc::from(error.into());
+        let shortage = Shortage::of(error.as_ref());
+        let kind = shortage.map_or(kind, |_| ReasonKind::Transient);
+        let hint = shortage.map(|shortage| shortage.hint().to_owned());
+        Self { kind, position: None, gadget: None, image: None, hint, error }
     }
 
     /// A reason from an error that may know a remedy.
     pub fn hinted(kind: ReasonKind, error: impl Hint + Send + Sync + 'static) -> Self {
         let hint = error.hint().map(std::borrow::Cow::into_owned);
-        Self { hint, ..Self::new(kind, error) }
+        let reason = Self::new(kind, error);
+        // What was short says more than the step.
+        Self { hint: reason.hint.or(hint), ..reason }
     }
 
     /// Adds what to do about it.
@@ -200,6 +208,21 @@ mod tests {
         let expected =
             "run.yaml:3:5: gadget `x`: image `img`: failed to load `a`: not permitted (run as root)";
         assert_eq!(located.text(), expected);
+    }
+
+    /// Scenario: the same error for want of descriptors, which the step that failed takes for a lack of permission.
+    /// Guarantees: the reason may pass, and its remedy is that of the shortage.
+    #[test]
+    fn want_of_descriptors_may_pass_at_any_step() {
+        let error = || Load(rustix::io::Errno::MFILE.into());
+        for kind in [ReasonKind::Verifier, ReasonKind::Kernel, ReasonKind::Config] {
+            assert_eq!(Reason::new(kind, error()).kind, ReasonKind::Transient);
+        }
+        let reason = Reason::hinted(ReasonKind::Permission, error());
+        assert!(reason.kind.may_pass());
+        let text = reason.text();
+        assert!(text.starts_with("failed to load `a`: Too many open files"), "{text}");
+        assert!(text.contains("LimitNOFILE"), "{text}");
     }
 
     /// Scenario: a reason in words alone.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::{Btf, BtfError};
 
 /// Where the kernel shows the BTF of everything that has one.
-const FOLDER: &str = "/sys/kernel/btf";
+pub const FOLDER: &str = "/sys/kernel/btf";
 
 /// Names of the loaded modules that have BTF.
 ///

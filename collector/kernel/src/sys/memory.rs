@@ -1,4 +1,4 @@
-//! Memory of this process: limits and what the allocator keeps.
+//! What this process may have: limits, and what the allocator keeps.
 
 /// Gives memory that the allocator holds but nobody uses back to the kernel.
 ///
@@ -56,4 +56,40 @@ pub fn raise_memlock() -> bool {
         unsafe { libc::setrlimit(libc::RLIMIT_MEMLOCK, &raw const limit) };
     }
     limit.rlim_cur == libc::RLIM_INFINITY
+}
+
+/// Raises the limit of open descriptors as far as this process may; what it is then.
+///
+/// The soft limit is low for the sake of programs that use select(2), which this one does not: a gadget takes some ten
+/// descriptors, a sampler one for each CPU.
+///
+/// # Errors
+/// When the limit cannot be read or raised.
+pub fn raise_nofile() -> std::io::Result<u64> {
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: the pointer is to a live `rlimit` that the kernel fills.
+    if unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit) } != 0 {
+        return Err(std::io::Error::last_os_error());
+    }
+    if limit.rlim_cur < limit.rlim_max {
+        limit.rlim_cur = limit.rlim_max;
+        // SAFETY: the pointer is to a live `rlimit` that the kernel only reads.
+        if unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit) } != 0 {
+            return Err(std::io::Error::last_os_error());
+        }
+    }
+    Ok(limit.rlim_cur)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::raise_nofile;
+
+    /// Guarantees: a second call finds nothing more to raise, and the answer is a limit one can work with.
+    #[test]
+    fn the_limit_of_descriptors_is_as_high_as_it_may_be() {
+        let raised = raise_nofile().unwrap();
+        assert_eq!(raise_nofile().unwrap(), raised);
+        assert!(raised > 0);
+    }
 }

@@ -27,8 +27,15 @@ pub struct KprobeEvent {
 }
 
 /// Whether kernel probes can be defined here.
-pub fn has_kprobe_events() -> bool {
-    open_entry(LIST, OFlags::RDONLY).is_ok()
+///
+/// # Errors
+/// [`TracefsError::Open`] when it cannot be told now.
+pub fn has_kprobe_events() -> Result<bool, TracefsError> {
+    match open_entry(LIST, OFlags::RDONLY) {
+        Ok(_) => Ok(true),
+        Err(error @ TracefsError::Open(_)) => Err(error),
+        Err(_) => Ok(false),
+    }
 }
 
 impl KprobeEvent {

@@ -10,6 +10,7 @@ use ig_kernel::probe::{Feature, Probe, probe};
 use ig_kernel::release::KernelRelease;
 use ig_kernel::symbols::{self, Symbol};
 use ig_kernel::sys::bpf::{self, ProgLoad, ProgramFlags, ProgramType};
+use ig_model::Shortage;
 
 use super::maps::CreatedMaps;
 use super::{Loader, Program, Refused, Skipped};
@@ -86,10 +87,10 @@ impl Loader<'_> {
         btf_fd: Option<BorrowedFd<'_>>,
         maps: &CreatedMaps,
         first_refusal: bool,
-    ) -> Outcome {
+    ) -> Result<Outcome, LoadError> {
         let reasons = self.skip_reasons(kernel);
         let (functions, failures) = self.relocated(kernel);
-        let supplies = self.supplies(kernel);
+        let supplies = self.supplies(kernel)?;
         let filtered = self.filtered(&functions);
         let modules = ModuleFds::default();
         let mut prepared =
@@ -109,7 +110,7 @@ impl Loader<'_> {
                 break;
             }
         }
-        outcome
+        Ok(outcome)
     }
 
     fn load_one(
@@ -176,11 +177,15 @@ impl Loader<'_> {
     }
 
     /// Asks the kernel for everything the object takes from it by name.
-    fn supplies<'k>(&self, kernel: &'k KernelTypes) -> Vec<Result<Supply<'k>, Unsupplied>> {
+    fn supplies<'k>(
+        &self,
+        kernel: &'k KernelTypes,
+    ) -> Result<Vec<Result<Supply<'k>, Unsupplied>>, LoadError> {
         let externs = &self.object.externs;
         let by_address = externs.iter().filter(|found| found.kind == ExternKind::Address);
-        let addresses = symbols::lookup(by_address.map(|found| found.name.as_str())).unwrap_or_default();
-        externs.iter().map(|found| self.supply(found, kernel, &addresses)).collect()
+        let addresses =
+            symbols::lookup(by_address.map(|found| found.name.as_str())).map_err(LoadError::KernelSymbols)?;
+        Ok(externs.iter().map(|found| self.supply(found, kernel, &addresses)).collect())
     }
 
     fn supply<'k>(
@@ -416,7 +421,8 @@ fn explain(program: &str, request: &ProgLoad<'_>, source: io::Error) -> Result<O
             }
         }
     }
-    if text.trim().is_empty() {
+    // A log there is also when the kernel had no descriptor left for what it had verified.
+    if text.trim().is_empty() || Shortage::of(&source).is_some() {
         return Err(LoadError::LoadProgram { program: program.to_owned(), source });
     }
     let summary = verifier::summarise(&text);
