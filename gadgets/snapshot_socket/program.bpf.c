@@ -13,7 +13,7 @@
 struct socket_entry {
 	struct gadget_l4endpoint_t src;
 	struct gadget_l4endpoint_t dst;
-	__u32 state;
+	enum gadget_socket_state state_raw;
 	__u32 ino;
 	gadget_netns_id netns_id;
 };
@@ -39,7 +39,7 @@ static __always_inline void emit(struct seq_file *seq, struct sock_common *sk,
 	__builtin_memset(&entry, 0, sizeof(entry));
 	if (!gadget_endpoints_from_sock(sk, proto, &entry.src, &entry.dst))
 		return;
-	entry.state = BPF_CORE_READ(sk, skc_state);
+	entry.state_raw = BPF_CORE_READ(sk, skc_state);
 	entry.ino = full ? inode_of(full) : 0;
 	entry.netns_id = BPF_CORE_READ(sk, skc_net.net, ns.inum);
 	bpf_seq_write(seq, &entry, sizeof(entry));

@@ -18,6 +18,9 @@
 /* The packet goes on to whatever else is attached. */
 #define TC_ACT_UNSPEC (-1)
 
+/* Number of the loopback interface in each network namespace. */
+#define LOOPBACK_IFINDEX 1
+
 enum direction {
 	EGRESS,
 	INGRESS,
@@ -54,6 +57,9 @@ static __always_inline int handle(struct __sk_buff *skb, enum direction directio
 	struct gadget_process *proc = &event.proc;
 	__u64 len = skb->len;
 
+	/* There each packet that goes out comes in: it is shown once, then. */
+	if (direction == EGRESS && skb->ifindex == LOOPBACK_IFINDEX)
+		return TC_ACT_UNSPEC;
 	if (!gadget_pf_matches(skb, (void *)(long)skb->data,
 			       (void *)(long)skb->data_end))
 		return TC_ACT_UNSPEC;

@@ -71,15 +71,9 @@ enum direction { SENT, RECEIVED };
 
 static struct traffic_t no_traffic;
 
-static __always_inline bool is_wanted(struct sock *sk)
+static __always_inline bool is_wanted(void)
 {
-	__u16 family = BPF_CORE_READ(sk, __sk_common.skc_family);
-
 	if (target_pid != 0 && target_pid != bpf_get_current_pid_tgid() >> 32)
-		return false;
-	if (target_family == 4 && family != AF_INET)
-		return false;
-	if (target_family == 6 && family != AF_INET6)
 		return false;
 	return !gadget_filter_by_mntns ||
 	       !gadget_should_discard_mntns_id(gadget_get_current_mntns_id());
@@ -91,12 +85,15 @@ static __always_inline void count(struct sock *sk, enum direction direction, lon
 	struct traffic_t *traffic;
 	struct ip_key_t key;
 
-	if (bytes <= 0 || !is_wanted(sk))
+	if (bytes <= 0 || !is_wanted())
 		return;
 
 	/* Keys are compared as a whole, with the gaps between their members. */
 	__builtin_memset(&key, 0, sizeof(key));
 	if (!gadget_endpoints_from_sock(&sk->__sk_common, IPPROTO_TCP, &key.src, &key.dst))
+		return;
+	/* The version on the wire: an IPv6 socket may use IPv4. */
+	if (target_family != ANY_FAMILY && target_family != key.src.version)
 		return;
 	key.mntns_id = gadget_get_current_mntns_id();
 	key.pid = pid_tgid >> 32;
@@ -149,7 +146,7 @@ static __always_inline int call_begins(struct sock *sk)
 	__u32 tid = bpf_get_current_pid_tgid();
 	struct call call = {};
 
-	if (!is_wanted(sk))
+	if (!is_wanted())
 		return 0;
 	call.sk = (__u64)sk;
 	call.copied_seq = copied_seq(sk);

@@ -11,6 +11,8 @@
 #include "record.h"
 
 #define ECONNABORTED 103
+/* Of task_struct.flags. */
+#define PF_KTHREAD 0x00200000
 
 struct connection {
 	struct gadget_process proc;
@@ -41,6 +43,14 @@ static __always_inline void remember(struct sock *sk, const struct gadget_proces
 static __always_inline bool held_by_current(struct sock *sk)
 {
 	return BPF_CORE_READ(sk, sk_lock.owned) != 0;
+}
+
+/* Kernel threads work on sockets of others: MPTCP closes its subflows there. */
+static __always_inline bool current_is_kernel(void)
+{
+	struct task_struct *task = (struct task_struct *)bpf_get_current_task();
+
+	return BPF_CORE_READ(task, flags) & PF_KTHREAD;
 }
 
 static __always_inline bool discard_process(struct gadget_process *p)
@@ -84,7 +94,7 @@ static __always_inline void connection_closes(void *ctx, struct sock *sk,
 	if (unwanted(close) || (failure_only && error == 0))
 		return;
 
-	if (held_by_current(sk)) {
+	if (held_by_current(sk) && !(connection && current_is_kernel())) {
 		gadget_process_populate(&proc);
 		/* An exiting process has no mount namespace any more. */
 		if (proc.mntns_id == 0 && connection &&

@@ -78,7 +78,8 @@ static __always_inline void attempt_begins(struct sock *sk)
 	if (accept_only || gadget_should_discard_data_current())
 		return;
 	call = bpf_map_lookup_elem(&calls, &tid);
-	if (call && call->sk == (__u64)sk) {
+	/* A call on an MPTCP socket makes a TCP connection of its own. */
+	if (call && (call->sk == (__u64)sk || is_mptcp((struct sock *)call->sk))) {
 		call->seen = true;
 		fd = call->fd;
 	}
@@ -149,6 +150,8 @@ static __always_inline void read_destination(struct gadget_l4endpoint_t *dst,
 		dst->version = 6;
 		__builtin_memcpy(dst->addr_raw.v6, &to.sin6_addr,
 				 sizeof(dst->addr_raw.v6));
+		if (__gadget_is_mapped(dst))
+			__gadget_unmap(dst);
 	} else {
 		return;
 	}
@@ -216,6 +219,7 @@ static __always_inline int accept_ends(void *ctx, long ret)
 		sk = tcp_sock_of_fd(ret);
 		if (!sk)
 			return 0;
+		sk = flow_of(sk);
 		remember(sk, &proc, ret);
 		if (failure_only)
 			return 0;

@@ -64,7 +64,31 @@ static __always_inline bool is_tcp(struct sock *sk)
 	       BPF_CORE_READ_BITFIELD_PROBED(sk, sk_protocol) == IPPROTO_TCP;
 }
 
-/* The TCP socket behind a descriptor of the current task, or NULL. */
+/* sk_protocol has room for this number since 5.6, which brought the protocol. */
+static __always_inline bool is_mptcp(struct sock *sk)
+{
+	return BPF_CORE_READ_BITFIELD_PROBED(sk, sk_protocol) == IPPROTO_MPTCP;
+}
+
+struct mptcp_sock___gadget {
+	struct sock *first;
+} __attribute__((preserve_access_index));
+
+/*
+ * The TCP socket that carries a connection: of MPTCP's that of its first subflow,
+ * whose states are told; the socket itself if there is none.
+ */
+static __always_inline struct sock *flow_of(struct sock *sk)
+{
+	struct mptcp_sock___gadget *msk = (void *)sk;
+	struct sock *first = 0;
+
+	if (is_mptcp(sk) && bpf_core_field_exists(msk->first))
+		first = BPF_CORE_READ(msk, first);
+	return first ?: sk;
+}
+
+/* The TCP or MPTCP socket behind a descriptor of the current task, or NULL. */
 static __always_inline struct sock *tcp_sock_of_fd(int fd)
 {
 	struct file *file = get_struct_file_for_fd(fd);
@@ -78,7 +102,7 @@ static __always_inline struct sock *tcp_sock_of_fd(int fd)
 		return 0;
 	socket = BPF_CORE_READ(file, private_data);
 	sk = BPF_CORE_READ(socket, sk);
-	return sk && is_tcp(sk) ? sk : 0;
+	return sk && (is_tcp(sk) || is_mptcp(sk)) ? sk : 0;
 }
 
 /*

@@ -10,7 +10,8 @@ use std::{
     collections::BTreeMap,
     fs,
     io::{Read as _, Write as _},
-    net::{TcpListener, TcpStream, UdpSocket},
+    net::{SocketAddr, TcpListener, TcpStream, UdpSocket},
+    os::fd::AsRawFd as _,
     path::{Path, PathBuf},
     process::{Command, Stdio},
 };
@@ -21,6 +22,7 @@ use ig_tests::{
     exposition::Sample,
     gadgets, root, unique, wait_for,
 };
+use rustix::net::{AddressFamily, SocketType, ipproto};
 
 /// A collector with one gadget and one counter with these labels. `more` has to keep others' events away where labels
 /// are many: a busy machine makes more series than a gadget may have.
@@ -176,6 +178,74 @@ fn trace_tcp_sees_the_life_of_a_connection() {
     );
 }
 
+/// Scenario: an MPTCP listener, which is what servers in Go have, takes a connection by TCP and one by MPTCP.
+/// Guarantees: trace_tcp has both sides of each, with the descriptors that the program knows, and its close.
+#[test]
+fn trace_tcp_sees_mptcp() {
+    if fs::read_to_string("/proc/sys/net/mptcp/enabled").ok().as_deref().map(str::trim) != Some("1") {
+        #[expect(clippy::print_stderr, reason = "a test that is skipped says so")]
+        {
+            eprintln!("SKIPPED: this kernel has no MPTCP");
+        }
+        return;
+    }
+    let collector = watch("trace_tcp", &own_pid(), "proc.pid, type, src.endpoint, dst.endpoint, fd, error");
+    let socket =
+        |protocol| rustix::net::socket(AddressFamily::INET, SocketType::STREAM, Some(protocol)).unwrap();
+    let loopback = SocketAddr::from(([127, 0, 0, 1], 0));
+    let listener = socket(ipproto::MPTCP);
+    rustix::net::bind(&listener, &loopback).unwrap();
+    rustix::net::listen(&listener, 4).unwrap();
+    let listener = TcpListener::from(listener);
+    let server = listener.local_addr().unwrap();
+    for protocol in [ipproto::TCP, ipproto::MPTCP] {
+        let client = socket(protocol);
+        rustix::net::connect(&client, &server).unwrap();
+        let client = TcpStream::from(client);
+        let (accepted, _) = listener.accept().unwrap();
+        let (server, from) = (server.to_string(), client.local_addr().unwrap().to_string());
+        let me = std::process::id().to_string();
+        let (made, taken) = (client.as_raw_fd().to_string(), listener.as_raw_fd().to_string());
+        let by_me = |kind, src, dst, fd| {
+            let labels = [
+                ("proc_pid", me.as_str()),
+                ("type", kind),
+                ("src_endpoint", src),
+                ("dst_endpoint", dst),
+                ("fd", fd),
+            ];
+            seen(&collector, &labels);
+        };
+        by_me("connect", from.as_str(), server.as_str(), made.as_str());
+        by_me("accept", &server, &from, &taken);
+        drop(client);
+        drop(accepted);
+        by_me("close", &from, &server, "-1");
+    }
+}
+
+/// Scenario: a listener on an IPv6 socket takes an IPv4 connection, another an IPv6 one.
+/// Guarantees: the first is IPv4 at both ends, and the second has brackets around its addresses.
+#[test]
+fn endpoints_are_what_is_on_the_wire() {
+    let collector = watch("trace_tcp", &own_pid(), "type, src.endpoint, src.version, dst.endpoint");
+    let listener = TcpListener::bind("[::]:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    for (host, version) in [("127.0.0.1", "4"), ("[::1]", "6")] {
+        let server = format!("{host}:{port}");
+        let client = TcpStream::connect(&server).unwrap();
+        let from = client.local_addr().unwrap().to_string();
+        drop(listener.accept().unwrap());
+        let labels = [
+            ("type", "accept"),
+            ("src_endpoint", server.as_str()),
+            ("dst_endpoint", &from),
+            ("src_version", version),
+        ];
+        seen(&collector, &labels);
+    }
+}
+
 /// A memory cgroup with a limit; removed when dropped.
 struct MemoryLimit(PathBuf);
 
@@ -316,9 +386,9 @@ fn snapshot_socket_has_endpoints_and_states() {
 "
     ));
     for labels in [
-        &[("src_endpoint", server.as_str()), ("src_proto", "TCP"), ("state", "10")][..],
-        &[("src_endpoint", &from), ("dst_endpoint", &server), ("state", "1")],
-        &[("src_endpoint", &datagrams), ("src_proto", "UDP")],
+        &[("src_endpoint", server.as_str()), ("src_proto", "TCP"), ("state", "LISTEN")][..],
+        &[("src_endpoint", &from), ("dst_endpoint", &server), ("state", "ESTABLISHED")],
+        &[("src_endpoint", &datagrams), ("src_proto", "UDP"), ("state", "CLOSE")],
     ] {
         wait_for(&format!("{labels:?}"), || (collector.sum("sockets", labels) == 1.0).then_some(()));
     }
@@ -357,7 +427,7 @@ fn configurations_of_the_pages_run() {
         assert!(!snippets.is_empty(), "the page of {gadget} has no configuration");
         for snippet in snippets {
             let folder = tempfile::tempdir().unwrap();
-            let address = std::net::SocketAddr::from(([127, 0, 0, 1], ig_tests::free_port()));
+            let address = SocketAddr::from(([127, 0, 0, 1], ig_tests::free_port()));
             let config = folder.path().join("runtime-config.yaml");
             fs::write(&config, snippet.replace("127.0.0.1:2224", &address.to_string())).unwrap();
             let collector = Collector::spawn_with(folder, config, address);
@@ -380,7 +450,7 @@ fn example_configurations_run() {
     for example in ["quickstart", "metrics"] {
         let text = fs::read_to_string(root().join(format!("config/examples/{example}.yaml"))).unwrap();
         let folder = tempfile::tempdir().unwrap();
-        let address = std::net::SocketAddr::from(([127, 0, 0, 1], ig_tests::free_port()));
+        let address = SocketAddr::from(([127, 0, 0, 1], ig_tests::free_port()));
         let config = folder.path().join("runtime-config.yaml");
         let text = if text.contains("127.0.0.1:2224") {
             text.replace("127.0.0.1:2224", &address.to_string())

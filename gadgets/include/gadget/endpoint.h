@@ -20,6 +20,9 @@
 #ifndef IPPROTO_UDP
 #define IPPROTO_UDP 17
 #endif
+#ifndef IPPROTO_MPTCP
+#define IPPROTO_MPTCP 262
+#endif
 
 /*
  * States of a TCP socket. Where vmlinux.h knows them as enumerators of the same
@@ -38,9 +41,45 @@
 #define TCP_CLOSING 11
 #define TCP_NEW_SYN_RECV 12
 
+/* The same with the names that people know, for fields of records. */
+enum gadget_socket_state {
+	ESTABLISHED = TCP_ESTABLISHED,
+	SYN_SENT = TCP_SYN_SENT,
+	SYN_RECV = TCP_SYN_RECV,
+	FIN_WAIT1 = TCP_FIN_WAIT1,
+	FIN_WAIT2 = TCP_FIN_WAIT2,
+	TIME_WAIT = TCP_TIME_WAIT,
+	CLOSE = TCP_CLOSE,
+	CLOSE_WAIT = TCP_CLOSE_WAIT,
+	LAST_ACK = TCP_LAST_ACK,
+	LISTEN = TCP_LISTEN,
+	CLOSING = TCP_CLOSING,
+	NEW_SYN_RECV = TCP_NEW_SYN_RECV,
+};
+
+/* An IPv4 address that an IPv6 socket uses: ::ffff:a.b.c.d. */
+static __always_inline bool __gadget_is_mapped(const struct gadget_l4endpoint_t *end)
+{
+	const __u32 *words = (const __u32 *)&end->addr_raw;
+
+	return words[0] == 0 && words[1] == 0 && words[2] == bpf_htonl(0xffff);
+}
+
+/* Turns an end that an IPv6 socket has into what is on the wire. */
+static __always_inline void __gadget_unmap(struct gadget_l4endpoint_t *end)
+{
+	__u32 *words = (__u32 *)&end->addr_raw;
+	__u32 v4 = words[3];
+
+	__builtin_memset(&end->addr_raw, 0, sizeof(end->addr_raw));
+	end->addr_raw.v4 = v4;
+	end->version = 4;
+}
+
 /*
- * Both ends of a connection as "sk" sees them: src is the local one. All kinds of
- * socket structures (full, request, time-wait) begin with sock_common and keep
+ * Both ends of a connection as "sk" sees them: src is the local one. IPv4 through
+ * an IPv6 socket is IPv4, its end without address included. All kinds of socket
+ * structures (full, request, time-wait) begin with sock_common and keep
  * addresses and ports in it. False, with both cleared, for other families.
  */
 static __always_inline bool gadget_endpoints_from_sock(const struct sock_common *sk,
@@ -62,6 +101,10 @@ static __always_inline bool gadget_endpoints_from_sock(const struct sock_common 
 		BPF_CORE_READ_INTO(&src->addr_raw.v6, sk,
 				   skc_v6_rcv_saddr.in6_u.u6_addr8);
 		BPF_CORE_READ_INTO(&dst->addr_raw.v6, sk, skc_v6_daddr.in6_u.u6_addr8);
+		if (__gadget_is_mapped(src) || __gadget_is_mapped(dst)) {
+			__gadget_unmap(src);
+			__gadget_unmap(dst);
+		}
 		break;
 	default:
 		return false;

@@ -134,9 +134,7 @@ impl Render {
             Self::Address => address_text(input, out),
             Self::Endpoint => {
                 let (address, port) = input.split_at(input.len().saturating_sub(2));
-                address_text(address, out);
-                out.push(':');
-                out.push_str(&u16_of(port).to_string());
+                endpoint_text(address, u16_of(port), out);
             }
             Self::Protocol => format::protocol(u16_of(input), out),
             Self::Enum(form, enumerators) => {
@@ -188,6 +186,16 @@ fn address_text(input: &[u8], out: &mut String) {
     let Some((version, address)) = input.split_last() else { return };
     // An unknown version is no address and has no text.
     let _known = format::address(address, *version, out);
+}
+
+/// The same with a port, which stands alone behind what is no address.
+fn endpoint_text(input: &[u8], port: u16, out: &mut String) {
+    let known =
+        input.split_last().is_some_and(|(version, address)| format::endpoint(address, *version, port, out));
+    if !known {
+        out.push(':');
+        out.push_str(&port.to_string());
+    }
 }
 
 fn u16_of(input: &[u8]) -> u16 {

@@ -194,7 +194,7 @@ fn endpoints_are_one_column() {
         ("192.0.2.1".into(), "TCP".into())
     );
     record[20] = 6;
-    assert_eq!(value(&columns, "src.endpoint", &record), "c000:201:::443");
+    assert_eq!(value(&columns, "src.endpoint", &record), "[c000:201::]:443");
     record[20] = 9;
     assert_eq!(value(&columns, "src.addr", &record), "");
 }

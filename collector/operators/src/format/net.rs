@@ -27,10 +27,18 @@ pub fn address(address: &[u8], version: u8, out: &mut String) -> bool {
     true
 }
 
-/// Appends `address:port`, IPv6 addresses without brackets; refuses what [`address`] refuses.
+/// Appends `address:port`, IPv6 addresses in brackets; refuses what [`address`] refuses.
+///
+/// # Source
+/// RFC 5952, section 6.
 pub fn endpoint(bytes: &[u8], version: u8, port: u16, out: &mut String) -> bool {
+    let start = out.len();
     let known = address(bytes, version, out);
     if known {
+        if out.get(start..).is_some_and(|address| address.contains(':')) {
+            out.insert(start, '[');
+            out.push(']');
+        }
         push(out, format_args!(":{port}"));
     }
     known
@@ -71,7 +79,19 @@ mod tests {
         assert_eq!(shown("::ffff:192.0.2.1"), "192.0.2.1");
         assert_eq!(shown("::192.0.2.1"), "::c000:201");
         let bytes = Ipv6Addr::LOCALHOST.octets();
-        assert_eq!(text(|out| assert!(endpoint(&bytes, 6, 0, out))), "::1:0");
+        assert_eq!(text(|out| assert!(endpoint(&bytes, 6, 0, out))), "[::1]:0");
+    }
+
+    /// Scenario: IPv6 with a port, behind other text; IPv4 that stands in IPv6.
+    /// Guarantees: the port can be told from the address: brackets are around IPv6 and nothing else.
+    #[test]
+    fn ports_stand_apart_from_addresses() {
+        let bytes = |address: &str| address.parse::<Ipv6Addr>().unwrap().octets();
+        let mut out = "from ".to_owned();
+        assert!(endpoint(&bytes("2001:db8::1"), 6, 443, &mut out));
+        assert_eq!(out, "from [2001:db8::1]:443");
+        assert_eq!(text(|out| assert!(endpoint(&bytes("::"), 6, 80, out))), "[::]:80");
+        assert_eq!(text(|out| assert!(endpoint(&bytes("::ffff:192.0.2.1"), 6, 80, out))), "192.0.2.1:80");
     }
 
     /// Scenario: versions that do not exist, and too few bytes.
