@@ -1,8 +1,12 @@
 //! The command line as scripts use it.
 
-use std::process::{Command, Output};
+use std::{
+    net::SocketAddr,
+    process::{Command, Output, Stdio},
+};
 
-use ig_tests::{ig, root, store};
+use ig_tests::{ig, root, store, wait_for};
+use rustix::process::{Pid, Signal, kill_process};
 
 fn run(arguments: &[&str]) -> Output {
     Command::new(ig()).args(arguments).output().unwrap()
@@ -155,4 +159,43 @@ fn the_authors_example_works() {
     // libc's mkdir may be the system call mkdirat on some machines; the shell's is the plain one here.
     assert!(Command::new("mkdir").arg(folder.path().join("made-too")).status().unwrap().success());
     assert!(collector.sum("mkdirs_total", &[]) > before);
+}
+
+/// Scenario: whoever reads the rows and the log of a collector goes away, as `tee` does at Ctrl-C; then it is told to
+/// reload, which it logs, and to stop.
+/// Guarantees: it goes on serving, drains, and ends with status 0.
+#[test]
+fn a_collector_outlives_the_readers_of_its_output() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("config.yaml");
+    let address = SocketAddr::from(([127, 0, 0, 1], ig_tests::free_port()));
+    let text = format!(
+        "apiVersion: 1\nkind: runtime-config\nexporters:\n  prometheus: {{listen: \"{address}\"}}\ngadgets:\n  \
+         - {{name: open, image: trace_open}}\n"
+    );
+    std::fs::write(&file, text).unwrap();
+    let mut child = Command::new(ig())
+        .args(["run", "-o", "json", "--store", store().to_str().unwrap(), "-f"])
+        .arg(&file)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let get = |path: &str| ig_tests::http::get(address, path, &[]).ok();
+    wait_for("the collector to be ready", || {
+        assert_eq!(child.try_wait().unwrap(), None);
+        get("/readyz").filter(|answer| answer.status == 200)
+    });
+    drop((child.stdout.take(), child.stderr.take()));
+    let pid = Pid::from_raw(i32::try_from(child.id()).unwrap()).unwrap();
+    kill_process(pid, Signal::HUP).unwrap();
+    wait_for("the reload", || {
+        assert_eq!(child.try_wait().unwrap(), None);
+        let page = get("/metrics")?;
+        page.text().contains("ig_config_reloads_total{result=\"success\"} 1").then_some(())
+    });
+    kill_process(pid, Signal::TERM).unwrap();
+    let status = wait_for("the collector to end", || child.try_wait().unwrap());
+    assert_eq!(status.code(), Some(0));
 }

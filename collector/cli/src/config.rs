@@ -8,7 +8,7 @@ use std::{
 use clap::{Args, Subcommand, ValueEnum};
 use ig_config::runtime::{LoadError, Loaded, check_str, load};
 
-use crate::failure::Failure;
+use crate::{failure::Failure, print};
 
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
@@ -42,14 +42,8 @@ enum Output {
 
 pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     match &arguments.command {
-        Command::Schema => {
-            println!("{}", ig_config::schema::json_schema());
-            Ok(())
-        }
-        Command::Default => {
-            print!("{}", include_str!("../../../config/default.yaml"));
-            Ok(())
-        }
+        Command::Schema => print::out(format!("{}\n", ig_config::schema::json_schema())),
+        Command::Default => print::out(include_str!("../../../config/default.yaml")),
         Command::Check { file, output } => check(file, *output),
     }
 }
@@ -81,22 +75,23 @@ fn check(file: &Path, output: Output) -> Result<(), Failure> {
                 "faults": faults,
                 "warnings": warnings,
             });
-            println!("{report}");
+            print::out(format!("{report}\n"))?;
         }
         Output::Text => {
             for warning in warnings {
-                eprintln!("warning: {warning}");
+                warning!("{warning}");
             }
             for fault in faults {
                 let line = if io::stderr().is_terminal() { fault.long() + "\n" } else { fault.to_string() };
-                eprintln!("{line}");
+                say!("{line}");
             }
         }
     }
     match result {
         Ok(loaded) => {
             if output == Output::Text {
-                println!("{}: ok, {} gadget(s)", file.display(), loaded.config.gadgets.len());
+                let gadgets = loaded.config.gadgets.len();
+                print::out(format!("{}: ok, {gadgets} gadget(s)\n", file.display()))?;
             }
             Ok(())
         }

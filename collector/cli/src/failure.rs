@@ -4,6 +4,8 @@ use std::{error::Error, process::ExitCode};
 
 use ig_model::Hint;
 
+use crate::print;
+
 /// A failed command.
 #[derive(Debug)]
 pub(crate) struct Failure {
@@ -49,10 +51,7 @@ impl Failure {
 
     /// Tells the user and gives the exit status.
     pub(crate) fn report(self) -> ExitCode {
-        eprintln!("error: {}", self.message);
-        if let Some(hint) = self.hint {
-            eprintln!("hint: {hint}");
-        }
+        print::notice(print::Kind::Error, &self.message, self.hint.as_deref());
         ExitCode::from(self.status)
     }
 }

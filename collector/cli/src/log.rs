@@ -4,8 +4,7 @@
 //! for machines.
 
 use std::{
-    fmt,
-    io::{self, IsTerminal as _},
+    fmt, io,
     sync::{
         OnceLock,
         atomic::{AtomicBool, Ordering},
@@ -31,6 +30,8 @@ use tracing_subscriber::{
     reload,
     util::SubscriberInitExt as _,
 };
+
+use crate::print;
 
 /// Changes the filter of the running process; set once by [`start`].
 static SET_LEVEL: OnceLock<SetLevel> = OnceLock::new();
@@ -70,10 +71,27 @@ pub(crate) fn start(verbose: u8, format: Format) {
     }
     // Relaxed: read for each line on its own.
     JSON.store(format == Format::Json, Ordering::Relaxed);
-    let colour =
-        format == Format::Auto && io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
-    let lines = tracing_subscriber::fmt::layer().with_writer(io::stderr).event_format(Line { colour });
+    let colour = format == Format::Auto && print::has_colour(&io::stderr());
+    // A line that cannot be written is nobody's: to complain about it on the same stream would be a panic.
+    let lines = tracing_subscriber::fmt::layer()
+        .with_writer(io::stderr)
+        .log_internal_errors(false)
+        .event_format(Line { colour });
     tracing_subscriber::registry().with(filter).with(lines).init();
+}
+
+/// Whether lines are JSON objects.
+pub(crate) fn is_json() -> bool {
+    // Relaxed: read for each line on its own.
+    JSON.load(Ordering::Relaxed)
+}
+
+/// The time as lines have it.
+pub(crate) fn now() -> String {
+    let mut time = String::new();
+    // Writing to a string cannot fail.
+    SystemTime.format_time(&mut Writer::new(&mut time)).unwrap_or_default();
+    time
 }
 
 /// Puts the `log` section of a configuration in force.
@@ -153,11 +171,10 @@ where
         let mut fields = Fields::default();
         event.record(&mut fields);
         let metadata = event.metadata();
-        let mut time = String::new();
-        SystemTime.format_time(&mut Writer::new(&mut time))?;
+        let time = now();
         // Events of libraries have no name of their own, only a place in a source file.
         let name = if metadata.name().starts_with("event ") { metadata.target() } else { metadata.name() };
-        if JSON.load(Ordering::Relaxed) {
+        if is_json() {
             let mut object = Map::new();
             object.insert("time".to_owned(), Value::String(time));
             object.insert("level".to_owned(), Value::from(metadata.level().as_str().to_lowercase()));

@@ -13,6 +13,7 @@ use ig_image::{
 
 use crate::{
     failure::Failure,
+    print,
     registry::{Authfile, Certificates, of_auth, of_registry, wait_for},
 };
 
@@ -71,7 +72,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let credentials = credentials(arguments)?;
     let mut options = arguments.certificates.options();
     if arguments.plain_http {
-        eprintln!("warning: the password goes to `{registry}` unencrypted");
+        warning!("the password goes to `{registry}` unencrypted");
         options.insecure.push(registry.clone());
     }
     wait_for(async {
@@ -88,8 +89,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
         let logins = Logins::in_file(&arguments.authfile.authfile);
         logins.add(registry, &credentials).await.map_err(|error| of_auth(&error))
     })?;
-    println!("Login Succeeded");
-    Ok(())
+    print::out("Login Succeeded\n")
 }
 
 fn credentials(arguments: &Arguments) -> Result<Credentials, Failure> {
@@ -97,7 +97,7 @@ fn credentials(arguments: &Arguments) -> Result<Credentials, Failure> {
         Some(read_password()?)
     } else {
         if arguments.password.is_some() {
-            eprintln!("warning: --password can be seen by other users of this machine; use --password-stdin");
+            warning!("--password can be seen by other users of this machine; use --password-stdin");
         }
         arguments.password.clone()
     };

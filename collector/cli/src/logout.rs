@@ -5,6 +5,7 @@ use ig_image::{auth::Logins, registry::Registry};
 
 use crate::{
     failure::Failure,
+    print,
     registry::{Authfile, of_auth, wait_for},
 };
 
@@ -32,6 +33,5 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
         };
         result.map_err(|error| of_auth(&error))
     })?;
-    println!("Logout Succeeded");
-    Ok(())
+    print::out("Logout Succeeded\n")
 }

@@ -3,7 +3,8 @@
 //! Data goes to standard output, everything else to standard error. Exit status 0 is success, 1 failure, 2 wrong
 //! usage or a wrong configuration.
 
-#![expect(clippy::print_stdout, clippy::print_stderr, reason = "the one crate that talks to people")]
+#[macro_use]
+mod print;
 
 mod config;
 mod failure;
@@ -21,9 +22,11 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory as _, Parser, Subcommand};
 
+use failure::Failure;
+
 /// Keeps eBPF gadgets running and turns what they see into metrics.
 #[derive(Debug, Parser)]
-#[command(name = "ig", version, disable_help_subcommand = true, max_term_width = 100, after_help = EXAMPLES)]
+#[command(name = "ig", version, max_term_width = 100, after_help = EXAMPLES)]
 struct Arguments {
     /// Log more: -v for debugging, -vv for everything
     #[arg(short, long, global = true, action = clap::ArgAction::Count)]
@@ -65,9 +68,16 @@ enum Command {
 }
 
 fn main() -> ExitCode {
-    let arguments = Arguments::parse();
+    let result = Arguments::try_parse().map_or_else(|error| print::usage(&error), run);
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => failure.report(),
+    }
+}
+
+fn run(arguments: Arguments) -> Result<(), Failure> {
     log::start(arguments.verbose, arguments.log_format);
-    let result = match arguments.command {
+    match arguments.command {
         Command::Run(arguments) => run::run(&arguments),
         Command::Config(arguments) => config::run(&arguments),
         Command::Image(arguments) => image::run(&arguments),
@@ -76,14 +86,7 @@ fn main() -> ExitCode {
         Command::Object(command) => object::run(&command, arguments.verbose),
         Command::Completion(given) => pages::completion(&given, Arguments::command()),
         Command::Man(given) => pages::man(&given, Arguments::command()),
-        Command::Version => {
-            println!("v{}", env!("CARGO_PKG_VERSION"));
-            Ok(())
-        }
-    };
-    match result {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(failure) => failure.report(),
+        Command::Version => print::out(concat!("v", env!("CARGO_PKG_VERSION"), "\n")),
     }
 }
 

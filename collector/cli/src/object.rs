@@ -9,7 +9,7 @@ use std::sync::Arc;
 use clap::{Args, Subcommand, ValueEnum};
 use ig_kernel::btf::{Btf, BtfError, vmlinux};
 
-use crate::failure::Failure;
+use crate::{failure::Failure, print};
 
 mod check;
 pub(crate) mod hooks;
@@ -78,11 +78,11 @@ fn check(arguments: &CheckArguments, verbose: u8) -> Result<(), Failure> {
             let list: Vec<_> =
                 reports.iter().map(|report| report::json(report, &target, verbose > 0)).collect();
             let text = serde_json::to_string_pretty(&list).map_err(|error| Failure::new(&error))?;
-            println!("{text}");
+            print::out(format!("{text}\n"))?;
         }
         Output::Text => {
             for report in &reports {
-                print!("{}", report::text(report, verbose > 0));
+                print::out(report::text(report, verbose > 0))?;
             }
         }
     }

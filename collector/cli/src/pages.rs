@@ -1,11 +1,11 @@
 //! `ig completion` and `ig man`: made from the same definitions that parse the command line.
 
-use std::{io, path::PathBuf};
+use std::path::PathBuf;
 
 use clap::{Args, Command};
 use clap_complete::Shell;
 
-use crate::failure::Failure;
+use crate::{failure::Failure, print};
 
 #[derive(Debug, Args)]
 #[command(
@@ -28,7 +28,7 @@ pub(crate) struct ManArguments {
 pub(crate) fn completion(arguments: &CompletionArguments, mut command: Command) -> Result<(), Failure> {
     let mut script = Vec::new();
     clap_complete::generate(arguments.shell, &mut command, "ig", &mut script);
-    write_out(&script)
+    print::out(script)
 }
 
 /// Writes the manual pages.
@@ -36,17 +36,9 @@ pub(crate) fn man(arguments: &ManArguments, command: Command) -> Result<(), Fail
     let Some(folder) = &arguments.folder else {
         let mut page = Vec::new();
         clap_mangen::Man::new(command).render(&mut page).map_err(|error| Failure::new(&error))?;
-        return write_out(&page);
+        return print::out(page);
     };
     std::fs::create_dir_all(folder)
         .and_then(|()| clap_mangen::generate_to(command, folder))
         .map_err(|error| Failure::text(format!("failed to write to `{}`: {error}", folder.display())))
-}
-
-/// A pipe that closes has read all it wanted.
-fn write_out(bytes: &[u8]) -> Result<(), Failure> {
-    match io::Write::write_all(&mut io::stdout().lock(), bytes) {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(Failure::new(&error)),
-        _ => Ok(()),
-    }
 }

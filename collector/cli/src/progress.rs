@@ -53,7 +53,15 @@ impl Transfer {
         match &self.bars {
             // Where the terminal is gone, so is whoever would have read the line.
             Some(bars) => drop(bars.println(text)),
-            None => eprintln!("{text}"),
+            None => say!("{text}"),
+        }
+    }
+
+    fn warn(&self, text: &str) {
+        if self.bars.is_some() {
+            self.line(&format!("warning: {text}"));
+        } else {
+            warning!("{text}");
         }
     }
 }
@@ -79,7 +87,7 @@ impl Progress for Transfer {
             TransferEvent::Retrying { reason, wait } => {
                 self.line(&format!("{}; trying again in {}", printable(&reason), seconds(wait)));
             }
-            TransferEvent::Warning { text } => self.line(&format!("warning: {}", printable(&text))),
+            TransferEvent::Warning { text } => self.warn(&printable(&text)),
             _ => {}
         }
     }

@@ -149,8 +149,11 @@ fn every_fault_is_kept_away_by_a_test_that_exists() {
             "expected `file` `test` pairs at the end of {line:?}"
         );
         for pair in named.chunks_exact(2) {
-            let declared =
-                if pair[0].ends_with(".rs") { format!("fn {}(", pair[1]) } else { pair[1].to_owned() };
+            let declared = if Path::new(pair[0]).extension().is_some_and(|extension| extension == "rs") {
+                format!("fn {}(", pair[1])
+            } else {
+                pair[1].to_owned()
+            };
             assert!(read(pair[0]).contains(&declared), "no `{}` in {}", pair[1], pair[0]);
         }
     }

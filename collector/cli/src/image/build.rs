@@ -70,7 +70,7 @@ fn vmlinux(text: &str) -> Result<(Arch, PathBuf), String> {
 
 pub(super) fn run(store: &Store, arguments: &Arguments) -> Result<(), Failure> {
     if arguments.builder_image.is_some() || arguments.builder_image_pull.is_some() {
-        eprintln!("note: gadgets are built with the compiler of this machine; no builder image is used");
+        say!("note: gadgets are built with the compiler of this machine; no builder image is used");
     }
     let output = arguments.output.as_deref().map(existing_folder).transpose()?;
     let tag = arguments
@@ -94,22 +94,22 @@ pub(super) fn run(store: &Store, arguments: &Arguments) -> Result<(), Failure> {
         ..BuildRequest::new(&arguments.path)
     };
     let built = build(store, &request, &mut |step| match step {
-        Progress::KernelTypes { btf } => eprintln!("reading the kernel's types from {}", btf.display()),
+        Progress::KernelTypes { btf } => say!("reading the kernel's types from {}", btf.display()),
         Progress::Compiling { source, arch } => {
-            eprintln!("compiling {} for {arch}", arguments.path.join(source).display());
+            say!("compiling {} for {arch}", arguments.path.join(source).display());
         }
         Progress::CompilingWasm { source } => {
-            eprintln!("compiling {} to WASM", arguments.path.join(source).display());
+            say!("compiling {} to WASM", arguments.path.join(source).display());
         }
         Progress::CuttingTypes { file, number, count } => {
-            eprintln!("cutting types {number}/{count}: {}", file.display());
+            say!("cutting types {number}/{count}: {}", file.display());
         }
-        Progress::Diagnostics { text } => eprintln!("{text}"),
-        Progress::Warning { text } => eprintln!("warning: {text}"),
+        Progress::Diagnostics { text } => say!("{text}"),
+        Progress::Warning { text } => warning!("{text}"),
         _ => {}
     })
     .map_err(|error| Failure::hinted(&error))?;
-    eprintln!("Successfully built {built}");
+    say!("Successfully built {built}");
     Ok(())
 }
 

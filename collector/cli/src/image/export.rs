@@ -25,6 +25,6 @@ pub(super) fn run(store: &Store, arguments: &Arguments) -> Result<(), Failure> {
     let images: Vec<Reference> =
         arguments.images.iter().map(|image| parse(image)).collect::<Result<_, _>>()?;
     store.export(&images, &arguments.file).map_err(|error| Failure::hinted(&error))?;
-    eprintln!("Successfully exported images to {}", arguments.file.display());
+    say!("Successfully exported images to {}", arguments.file.display());
     Ok(())
 }

@@ -29,10 +29,10 @@ pub(super) fn run(store: &Store, arguments: &Arguments) -> Result<(), Failure> {
     let Collected { files, bytes, kept } =
         store.collect(arguments.older_than, how).map_err(|error| Failure::hinted(&error))?;
     let done = if arguments.dry_run { "would remove" } else { "removed" };
-    eprintln!("{done} {files} files of {bytes} bytes");
+    say!("{done} {files} files of {bytes} bytes");
     if kept > 0 {
         let time = humantime::format_duration(arguments.older_than);
-        eprintln!("note: nothing leads to {kept} more blobs, but they are younger than {time}");
+        say!("note: nothing leads to {kept} more blobs, but they are younger than {time}");
     }
     Ok(())
 }

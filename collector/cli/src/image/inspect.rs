@@ -83,7 +83,7 @@ pub(super) fn run(store: &Store, arguments: &Arguments) -> Result<(), Failure> {
     let reference = parse(image)?;
     let facts = Facts::gather(store, &reference, arch.unwrap_or_else(Arch::host))?;
     for warning in &facts.warnings {
-        eprintln!("warning: {}", printable(warning));
+        warning!("{}", printable(warning));
     }
     let form = output.map_or(Some(Form::Jsonpretty), Output::form);
     if *show_datasources {

@@ -71,8 +71,8 @@ fn generate(arguments: &Generate) -> Result<(), Failure> {
     create(&private, pair.private.as_bytes(), 0o600)?;
     create(&public, pair.public.as_bytes(), 0o644)?;
     let how = if password.is_some() { "encrypted" } else { "not encrypted" };
-    eprintln!("Private key written to {} ({how})", private.display());
-    eprintln!("Public key written to {}", public.display());
+    say!("Private key written to {} ({how})", private.display());
+    say!("Public key written to {}", public.display());
     Ok(())
 }
 

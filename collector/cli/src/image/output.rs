@@ -2,13 +2,11 @@
 //!
 //! Much of it was written by whoever built an image, so nothing reaches a terminal that does things to it.
 
-use std::io::{ErrorKind, Write as _};
-
 use clap::ValueEnum;
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::failure::Failure;
+use crate::{failure::Failure, print as streams};
 
 /// The form of a document on standard output.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -37,11 +35,7 @@ pub(super) fn print(document: &impl Serialize, form: Form) -> Result<(), Failure
 
 /// Writes to standard output. A reader who has seen enough is not a failure.
 pub(super) fn write(text: &str) -> Result<(), Failure> {
-    let mut out = std::io::stdout().lock();
-    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
-        Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(Failure::new(&error)),
-        _ => Ok(()),
-    }
+    streams::out(text)
 }
 
 /// Text of others as it can stand in a line on a terminal.

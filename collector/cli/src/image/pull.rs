@@ -25,7 +25,7 @@ pub(super) fn run(store: &Store, arguments: &Arguments) -> Result<(), Failure> {
     let reference = reference(&arguments.image)?;
     let registry = arguments.connection.registry()?;
     super::verify::machine_policy()?.may_pull(&reference).map_err(|refusal| Failure::hinted(&refusal))?;
-    eprintln!("Pulling {}...", arguments.image);
+    say!("Pulling {}...", arguments.image);
     let transfer = Transfer::on_stderr();
     let pulled = wait_for(async {
         registry
@@ -33,7 +33,7 @@ pub(super) fn run(store: &Store, arguments: &Arguments) -> Result<(), Failure> {
             .await
             .map_err(|error| of_registry(&error))
     })?;
-    eprintln!("Successfully pulled {}", described(&reference, pulled.digest));
+    say!("Successfully pulled {}", described(&reference, pulled.digest));
     Ok(())
 }
 

@@ -35,13 +35,13 @@ pub(super) struct Arguments {
 pub(super) fn run(store: &Store, arguments: &Arguments) -> Result<(), Failure> {
     let reference = reference(&arguments.image)?;
     let registry = arguments.connection.registry()?;
-    eprintln!("Pushing {}...", arguments.image);
+    say!("Pushing {}...", arguments.image);
     let transfer = Transfer::on_stderr();
     let mut options = PushOptions::default();
     options.signatures = arguments.signatures;
     let pushed = wait_for(async {
         registry.push(&reference, store, options, &transfer).await.map_err(|error| of_registry(&error))
     })?;
-    eprintln!("Successfully pushed {}", described(&reference, pushed.digest));
+    say!("Successfully pushed {}", described(&reference, pushed.digest));
     Ok(())
 }

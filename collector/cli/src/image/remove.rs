@@ -17,9 +17,9 @@ pub(super) fn run(store: &Store, arguments: &Arguments) -> Result<(), Failure> {
     for image in &arguments.images {
         let removed = store.remove(&parse(image)?).map_err(|error| Failure::hinted(&error))?;
         if removed == Removed::KeptInUse {
-            eprintln!("note: a running collector needs {image}, so it stays in the store without a name");
+            say!("note: a running collector needs {image}, so it stays in the store without a name");
         }
-        eprintln!("Successfully removed {image}");
+        say!("Successfully removed {image}");
     }
     Ok(())
 }

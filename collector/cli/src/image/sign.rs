@@ -59,7 +59,7 @@ pub(super) fn run(store: &Store, arguments: &Arguments) -> Result<(), Failure> {
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
     let signed = sign(store, &image, &key, format, i64::try_from(now).unwrap_or_default())
         .map_err(|error| Failure::hinted(&error))?;
-    eprintln!("Successfully signed {} with key {}", describe(&image), signed.key);
+    say!("Successfully signed {} with key {}", describe(&image), signed.key);
     Ok(())
 }
 

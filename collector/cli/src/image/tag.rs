@@ -21,6 +21,6 @@ pub(super) fn run(store: &Store, arguments: &Arguments) -> Result<(), Failure> {
         return Err(Failure::config(message).hint("write a name and a tag, such as trace_exec:v1"));
     }
     let image = store.tag(&source, &target).map_err(|error| Failure::hinted(&error))?;
-    eprintln!("Successfully tagged with {}", describe(&image));
+    say!("Successfully tagged with {}", describe(&image));
     Ok(())
 }

@@ -14,6 +14,7 @@ use ig_operators::spec::split_escaped;
 use super::output::{Form, print, printable, write};
 use super::parse;
 use crate::failure::Failure;
+use crate::print::{Kind, notice};
 use crate::progress::Transfer;
 use crate::registry::{Connection, wait_for};
 
@@ -168,10 +169,8 @@ fn fetch(store: &Store, image: &ImageDescriptor, connection: &Connection) -> Res
     wait_for(async {
         let fetched = registry.pull_signatures(&image.reference, image.digest, store, &transfer).await;
         if let Err(error) = fetched {
-            eprintln!("warning: signatures were not fetched: {}", ig_model::chain(&error));
-            if let Some(hint) = error.hint() {
-                eprintln!("hint: {hint}");
-            }
+            let text = format!("signatures were not fetched: {}", ig_model::chain(&error));
+            notice(Kind::Warning, &text, error.hint().as_deref());
         }
         Ok(())
     })
@@ -179,7 +178,7 @@ fn fetch(store: &Store, image: &ImageDescriptor, connection: &Connection) -> Res
 
 fn report(proof: &Proof, output: Option<Form>) -> Result<(), Failure> {
     if let Basis::None { rule } = &proof.basis {
-        eprintln!("warning: no signature was looked for: {} switches verification off", printable(rule));
+        warning!("no signature was looked for: {} switches verification off", printable(rule));
     }
     match output {
         Some(form) => print(proof, form),

@@ -48,12 +48,12 @@ pub(super) async fn collect(
         greet(&file.display().to_string(), &collector);
     }
     collector.run().await;
-    eprintln!("stopping: draining for up to {} s (again to end at once)", STOP_PATIENCE.as_secs());
+    say!("stopping: draining for up to {} s (again to end at once)", STOP_PATIENCE.as_secs());
     let left = collector.stop(STOP_PATIENCE).await;
     if left.tasks > 0 || left.otlp_bytes > 0 {
         warn!(name: "collector.stop.incomplete", tasks = left.tasks, otlp_bytes = left.otlp_bytes, "left behind");
     }
-    eprintln!("stopped");
+    say!("stopped");
     Ok(())
 }
 
@@ -70,11 +70,13 @@ fn greet(file: &str, collector: &Collector) {
         .values()
         .filter(|gadget| matches!(gadget.state, State::Running | State::Degraded))
         .count();
-    eprintln!("{running} of {} gadgets of {file} are running", board.gadgets.len());
-    eprint!("{}", table(&board));
+    say!("{running} of {} gadgets of {file} are running", board.gadgets.len());
+    for line in table(&board).lines() {
+        say!("{line}");
+    }
     match collector.metrics_address() {
-        Some(address) => eprintln!("metrics on http://{address}/metrics, health on /healthz and /readyz"),
-        None => eprintln!("no Prometheus endpoint is configured"),
+        Some(address) => say!("metrics on http://{address}/metrics, health on /healthz and /readyz"),
+        None => say!("no Prometheus endpoint is configured"),
     }
 }
 

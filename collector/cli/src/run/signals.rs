@@ -85,7 +85,7 @@ impl Stops {
 
 #[expect(clippy::exit, reason = "the user asked twice")]
 fn end_at_once() {
-    eprintln!("stopped at once");
+    say!("stopped at once");
     std::process::exit(1);
 }
 

@@ -20,7 +20,7 @@ use super::{
     rows::{Label, Rows},
     signals,
 };
-use crate::{failure::Failure, image::access};
+use crate::{failure::Failure, image::access, print};
 
 /// Time a last drain may take before what is left is given up.
 const STOP_PATIENCE: Duration = Duration::from_secs(5);
@@ -71,7 +71,7 @@ pub(super) async fn watch(
     let parsed = flags::parse(image, arguments, &gadget_flags(&described), fields_help(&described));
     let mut parsed = match parsed {
         Ok(parsed) => parsed,
-        Err(error) => return answer(&error),
+        Err(error) => return print::usage(&error),
     };
     flags::read_files(&mut parsed.params)?;
     check_flags(&parsed, &described)?;
@@ -189,17 +189,6 @@ fn report_losses(ledger: &BTreeMap<String, Arc<SourceStats>>, dropped: u64) {
     if dropped > 0 {
         tracing::warn!(name: "rows.dropped", count = dropped, "{dropped} rows were dropped because standard output was too slow");
     }
-}
-
-/// What clap has to say: help is success, all else wrong usage.
-fn answer(error: &clap::Error) -> Result<(), Failure> {
-    if error.use_stderr() {
-        let text = error.render().to_string();
-        return Err(Failure::config(text.trim_start_matches("error: ").trim_end().to_owned()));
-    }
-    // A pipe that closed has read all it wanted of the help.
-    error.print().ok();
-    Ok(())
 }
 
 fn refusal(reasons: &[Reason]) -> Failure {
