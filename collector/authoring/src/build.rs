@@ -45,7 +45,7 @@ pub struct BuildRequest {
     pub folder: PathBuf,
     /// A build.yaml other than the folder's own.
     pub file: Option<PathBuf>,
-    /// The name to store the image under; without one it is stored unnamed.
+    /// The name to store the image under; without one it is the folder's.
     pub tag: Option<Reference>,
     /// The architectures to build for; empty means this machine's.
     pub archs: Vec<Arch>,
@@ -70,7 +70,7 @@ pub struct BuildRequest {
 }
 
 impl BuildRequest {
-    /// Builds `folder` for this machine, unnamed.
+    /// Builds `folder` for this machine, under its own name.
     pub fn new(folder: impl Into<PathBuf>) -> Self {
         Self {
             folder: folder.into(),
@@ -136,18 +136,16 @@ pub enum Progress<'a> {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BuiltImage {
     /// The name it was stored under.
-    pub tag: Option<Reference>,
+    pub tag: Reference,
     /// Digest of its index.
     pub digest: Digest,
 }
 
 impl fmt::Display for BuiltImage {
-    /// `<repository>:<tag>@sha256:<hex>`, or `@sha256:<hex>` for an unnamed image.
+    /// `<repository>:<tag>@sha256:<hex>`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if let Some(tag) = &self.tag {
-            write!(f, "{}:{}", tag.repository(), tag.tag().unwrap_or_default())?;
-        }
-        write!(f, "@{}", self.digest)
+        let tag = &self.tag;
+        write!(f, "{}:{}@{}", tag.repository(), tag.tag().unwrap_or_default(), self.digest)
     }
 }
 
@@ -183,6 +181,7 @@ pub fn build(
     progress: &mut dyn FnMut(Progress<'_>),
 ) -> Result<BuiltImage, BuildError> {
     let folder = inputs::folder(&request.folder)?;
+    let tag = request.tag.clone().map_or_else(|| inputs::name_of(&folder), Ok)?;
     let mut inputs = Inputs::read(&folder, request.file.as_deref(), &request.builder_version)?;
     for text in &inputs.warnings {
         progress(Progress::Warning { text });
@@ -199,8 +198,8 @@ pub fn build(
     if let Some(output) = &request.output {
         parts.write(output)?;
     }
-    let digest = assemble(store, &inputs, &archs(request), &parts, request.tag.as_ref())?;
-    Ok(BuiltImage { tag: request.tag.clone(), digest })
+    let digest = assemble(store, &inputs, &archs(request), &parts, &tag)?;
+    Ok(BuiltImage { tag, digest })
 }
 
 fn archs(request: &BuildRequest) -> Vec<Arch> {

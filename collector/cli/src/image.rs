@@ -22,6 +22,7 @@ mod pull;
 mod push;
 mod remove;
 mod sign;
+mod similar;
 mod tag;
 pub(crate) mod verify;
 
@@ -105,6 +106,16 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
 /// An image's name as it was typed.
 fn parse(name: &str) -> Result<Reference, Failure> {
     Reference::parse(name).map_err(|error| Failure::config(error.to_string()))
+}
+
+/// A name for an image, as it was typed. An image has the digest that it has.
+fn new_name(name: &str) -> Result<Reference, Failure> {
+    let reference = parse(name)?;
+    if reference.digest().is_some() {
+        let message = format!("`{name}` names a digest, which an image cannot be given");
+        return Err(Failure::config(message).hint("write a name and a tag, such as trace_exec:v1"));
+    }
+    Ok(reference)
 }
 
 /// An image as messages name it: `repository:tag@digest`.

@@ -109,12 +109,18 @@ pub enum BuildError {
         path: PathBuf,
     },
     /// The folder has nothing an image could be made of.
-    #[error("`{folder}` has nothing to build: no eBPF source `{source_name}`, no metadata, no WASM module")]
+    #[error("`{folder}` has nothing to build: no eBPF source `{source_name}` and no WASM module")]
     Nothing {
         /// The gadget's folder.
         folder: PathBuf,
         /// The eBPF source looked for.
         source_name: String,
+    },
+    /// Nobody gave the image a name, and the folder's own cannot be one.
+    #[error("the name of `{folder}` cannot be that of an image")]
+    NoName {
+        /// The gadget's folder.
+        folder: PathBuf,
     },
     /// A program that the build runs is not installed.
     #[error("`{tool}` is not installed: {} not found in PATH", tool.candidates().join(", "))]
@@ -186,6 +192,11 @@ impl Hint for BuildError {
                 "boot a kernel with CONFIG_DEBUG_INFO_BTF=y, or name a vmlinux.h made on another machine"
                     .into(),
             ),
+            Self::Nothing { .. } => Some(
+                "name the source as `ebpfsource` in build.yaml; only a gadget.yaml with an `operator` needs none"
+                    .into(),
+            ),
+            Self::NoName { .. } => Some("give it one with `-t NAME`".into()),
             Self::WasmSource { .. } => {
                 Some("compile the module yourself and name the `.wasm` file in build.yaml".into())
             }

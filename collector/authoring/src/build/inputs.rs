@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::UNIX_EPOCH;
 
 use ig_config::yaml::{self, Node};
+use ig_image::Reference;
 use ig_image::manifest::{Annotations, BUILDER_VERSION, CREATED};
 use ig_image::store::Part;
 
@@ -56,7 +57,7 @@ impl Inputs {
             warnings,
         };
         inputs.read_metadata(builder)?;
-        if inputs.metadata.is_none() && inputs.wasm.is_none() && !has_source {
+        if !has_source && inputs.wasm.is_none() && !inputs.is_filled_by_operators()? {
             return Err(BuildError::Nothing { folder: folder.to_owned(), source_name: plan.source });
         }
         Ok(inputs)
@@ -72,10 +73,28 @@ impl Inputs {
         Ok(())
     }
 
+    /// Whether the collector itself makes the records, as `operator` of the `gadget.yaml` says; such a gadget has no
+    /// program.
+    fn is_filled_by_operators(&self) -> Result<bool, BuildError> {
+        let Some(content) = &self.metadata else { return Ok(false) };
+        let document = document(&self.metadata_path, content)?;
+        let operators = document.as_ref().and_then(|document| document.root.get("operator"));
+        Ok(operators.and_then(Node::as_mapping).is_some_and(|entries| !entries.is_empty()))
+    }
+
     /// The text of the `gadget.yaml`; it was checked when it was read.
     pub(super) fn metadata_text(&self) -> Option<&str> {
         self.metadata.as_deref().and_then(|content| std::str::from_utf8(content).ok())
     }
+}
+
+/// The image's name where nobody gives it one: that of the folder.
+pub(super) fn name_of(folder: &Path) -> Result<Reference, BuildError> {
+    let whole = fs::canonicalize(folder).map_err(BuildError::io("find", folder))?;
+    let name = whole.file_name().unwrap_or_default().to_string_lossy();
+    let is_plain = |reference: &Reference| reference.digest().is_none() && !name.contains([':', '/']);
+    let reference = Reference::parse(&name).ok().filter(is_plain);
+    reference.ok_or_else(|| BuildError::NoName { folder: whole.clone() })
 }
 
 /// Reads a file that becomes `part` of an image, within the part's bounds.

@@ -42,7 +42,7 @@ pub(super) fn assemble(
     inputs: &Inputs,
     archs: &[Arch],
     parts: &Parts,
-    tag: Option<&Reference>,
+    tag: &Reference,
 ) -> Result<Digest, StoreError> {
     let config = if let Some(content) = &inputs.metadata {
         store.put_blob(manifest::METADATA, content)?
@@ -70,7 +70,7 @@ pub(super) fn assemble(
             ..entry
         });
     }
-    let digest = store.put_index(&Index::of(entries, inputs.annotations.clone()), tag)?;
+    let digest = store.put_index(&Index::of(entries, inputs.annotations.clone()), Some(tag))?;
     store.record_build(digest)?;
     Ok(digest)
 }

@@ -191,14 +191,15 @@ fn embedded_headers_are_found() {
     assert!(!steps.iter().any(|step| step.starts_with("Diagnostics")), "{steps:?}");
 }
 
-/// Scenario: a gadget without eBPF, a gadget with a ready-made WASM module, and neither metadata nor program.
-/// Guarantees: the first two are images; the third is an error that says what was looked for.
+/// Scenario: a gadget whose records the collector makes, a gadget with a ready-made WASM module; folders without a
+/// program, with and without a description of one.
+/// Guarantees: the first two are images; the others are errors that say what was looked for and what would help.
 #[test]
 fn parts_are_optional() {
-    let bench = Bench::new(&[("gadget.yaml", "")]);
+    let bench = Bench::new(&[("gadget.yaml", "operator: {process: {emitstats: true}}")]);
     bench.build(&bench.request()).unwrap();
     let gadget = bench.load();
-    assert!(gadget.ebpf.is_none() && gadget.metadata.as_deref() == Some(""));
+    assert!(gadget.ebpf.is_none() && gadget.metadata.is_some());
 
     let bench = Bench::new(&[("build.yaml", "wasm: m.wasm\nfuture: 1\n"), ("m.wasm", "\0asm\u{1}\0\0\0")]);
     let (_, steps) = bench.build(&bench.request()).unwrap();
@@ -207,8 +208,35 @@ fn parts_are_optional() {
     assert!(gadget.metadata.is_none() && gadget.wasm.is_some());
     assert_eq!(gadget.annotations.len(), 1, "only the time of the build");
 
-    let bench = Bench::new(&[]);
-    assert!(bench.error().to_string().contains("has nothing to build: no eBPF source `program.bpf.c`"));
+    for files in
+        [&[][..], &[("gadget.yaml", METADATA)], &[("gadget.yaml", "operator: {}")], &[("gadget.yaml", "")]]
+    {
+        let error = Bench::new(files).error();
+        assert!(
+            error.to_string().contains("has nothing to build: no eBPF source `program.bpf.c`"),
+            "{error}"
+        );
+        assert!(error.hint().unwrap().contains("`ebpfsource`"));
+    }
+}
+
+/// Scenario: a build without a name, in a folder whose name can be an image's and in ones whose cannot.
+/// Guarantees: the image has the folder's name; otherwise nothing is stored and the hint says how to name it.
+#[test]
+fn images_without_a_name_get_that_of_the_folder() {
+    let bench = Bench::new(&[("gadget.yaml", "operator: {process: {emitstats: true}}")]);
+    let request = |folder: &Path| BuildRequest { tag: None, folder: folder.to_owned(), ..bench.request() };
+    let (built, _) = bench.build(&request(&bench.gadget())).unwrap();
+    assert_eq!(built.tag, Reference::parse("gadget").unwrap());
+    assert_eq!(bench.store.resolve(&built.tag).unwrap().digest, built.digest);
+    for name in ["My Gadget", "a:b", "-x", "x@sha256"] {
+        let folder = bench.folder.path().join(name);
+        fs::create_dir(&folder).unwrap();
+        fs::copy(bench.gadget().join("gadget.yaml"), folder.join("gadget.yaml")).unwrap();
+        let error = bench.build(&request(&folder)).unwrap_err();
+        assert!(error.hint().unwrap().contains("-t NAME"), "{error}");
+    }
+    assert_eq!(bench.store.list().unwrap().len(), 1);
 }
 
 /// Scenario: faults in the two documents, option-like names, missing files, sources of WASM, wrong modules.
@@ -296,7 +324,7 @@ fn metadata_is_made_and_checked() {
     fs::write(&path, "name: x\ndatasources: {sen: {}}\n").unwrap();
     let (_, steps) = bench.build(&bench.request()).unwrap();
     assert!(steps.iter().any(|step| step.contains("did you mean")), "{steps:?}");
-    let empty = Bench::new(&[("gadget.yaml", "name: x\n")]);
+    let empty = Bench::new(&[("gadget.yaml", "operator: {process: {emitstats: true}}\n")]);
     let request = BuildRequest { update_metadata: true, ..empty.request() };
     assert!(matches!(empty.build(&request), Err(BuildError::NoObject { .. })));
 }

@@ -8,7 +8,10 @@ use ig_image::{
 };
 use ig_runtime::images::ImageFlags;
 
-use super::verify::{Trust, from_environment};
+use super::{
+    similar,
+    verify::{Trust, from_environment},
+};
 use crate::{failure::Failure, progress::Transfer, registry::Connection};
 
 /// Where images come from and which may run.
@@ -88,9 +91,18 @@ pub(crate) async fn acquire(
     reference: &Reference,
     pull: PullPolicy,
 ) -> Result<Acquired, Failure> {
+    let near = similar::to(reference, access.store());
+    if let Some(near) = &near
+        && pull != PullPolicy::Never
+    {
+        // A registry may take its time to say that it has none.
+        say!("note: there is no image `{}` here; did you mean `{near}`?", reference.short());
+    }
     let transfer = Transfer::on_stderr();
-    let acquired =
-        access.acquire(reference, pull, &transfer).await.map_err(|error| Failure::hinted(&error))?;
+    let acquired = access.acquire(reference, pull, &transfer).await.map_err(|error| match &near {
+        Some(near) => Failure::new(&error).hint(format!("did you mean `{near}`?")),
+        None => Failure::hinted(&error),
+    })?;
     if let Some(error) = &acquired.pull_failure {
         tracing::warn!(
             name: "image.pull.failed",

@@ -7,8 +7,9 @@ use std::{
 
 use clap::{ArgAction, Args};
 use ig_authoring::build::{BuildRequest, Progress, build, source_date_epoch, source_tree};
-use ig_image::{Arch, Reference, Store};
+use ig_image::{Arch, Store};
 
+use super::new_name;
 use crate::failure::Failure;
 
 #[derive(Debug, Args)]
@@ -24,7 +25,7 @@ use crate::failure::Failure;
 pub(super) struct Arguments {
     /// The gadget's folder
     path: PathBuf,
-    /// Name of the image, such as trace_exec or registry.example/name:tag
+    /// Name of the image, such as trace_exec or registry.example/name:tag [default: the folder's]
     #[arg(short, long)]
     tag: Option<String>,
     /// A build file other than PATH/build.yaml
@@ -73,12 +74,7 @@ pub(super) fn run(store: &Store, arguments: &Arguments) -> Result<(), Failure> {
         say!("note: gadgets are built with the compiler of this machine; no builder image is used");
     }
     let output = arguments.output.as_deref().map(existing_folder).transpose()?;
-    let tag = arguments
-        .tag
-        .as_deref()
-        .map(Reference::parse)
-        .transpose()
-        .map_err(|error| Failure::config(error.to_string()))?;
+    let tag = arguments.tag.as_deref().map(new_name).transpose()?;
     let epoch = source_date_epoch().map_err(|error| Failure::config(error.to_string()))?;
     let request = BuildRequest {
         file: arguments.file.clone(),

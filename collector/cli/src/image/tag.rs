@@ -3,7 +3,7 @@
 use clap::Args;
 use ig_image::Store;
 
-use super::{describe, parse};
+use super::{describe, new_name, parse};
 use crate::failure::Failure;
 
 #[derive(Debug, Args)]
@@ -15,11 +15,7 @@ pub(super) struct Arguments {
 }
 
 pub(super) fn run(store: &Store, arguments: &Arguments) -> Result<(), Failure> {
-    let (source, target) = (parse(&arguments.source)?, parse(&arguments.target)?);
-    if target.digest().is_some() {
-        let message = format!("`{}` names a digest, which an image cannot be given", arguments.target);
-        return Err(Failure::config(message).hint("write a name and a tag, such as trace_exec:v1"));
-    }
+    let (source, target) = (parse(&arguments.source)?, new_name(&arguments.target)?);
     let image = store.tag(&source, &target).map_err(|error| Failure::hinted(&error))?;
     say!("Successfully tagged with {}", describe(&image));
     Ok(())
