@@ -13,6 +13,7 @@ use std::{
 
 use clap::ValueEnum;
 use ig_config::runtime::LogFormat;
+use ig_model::text::{printable, printable_lines};
 use serde_json::{Map, Value};
 use tracing::{
     Event, Level, Subscriber,
@@ -196,13 +197,51 @@ where
         for (key, value) in &fields.rest {
             match value {
                 Value::String(text) if text.contains([' ', '"', '\n']) => write!(writer, " {key}={text:?}")?,
-                Value::String(text) => write!(writer, " {key}={text}")?,
+                Value::String(text) => write!(writer, " {key}={}", printable(text))?,
                 other => write!(writer, " {key}={other}")?,
             }
         }
         if !fields.message.is_empty() {
-            write!(writer, ": {}", fields.message)?;
+            write!(writer, ": {}", printable_lines(&fields.message))?;
         }
         writeln!(writer)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, Mutex};
+
+    use super::*;
+
+    #[derive(Clone, Default)]
+    struct Written(Arc<Mutex<Vec<u8>>>);
+
+    impl io::Write for Written {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().write(bytes)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    /// Scenario: registries, images and files put sequences that terminals act upon into values and messages.
+    /// Guarantees: none of them is written; a message of several lines stays one.
+    #[test]
+    fn escape_sequences_reach_no_text_log() {
+        let written = Written::default();
+        let writer = written.clone();
+        let lines = tracing_subscriber::fmt::layer()
+            .with_writer(move || writer.clone())
+            .event_format(Line { colour: false });
+        tracing::subscriber::with_default(tracing_subscriber::registry().with(lines), || {
+            let (bare, spaced) = ("a\u{1b}[2J\u{9b}x", "a b\u{1b}[2J\u{202e}");
+            tracing::info!(name: "a.test", bare, spaced, "first \u{1b}]0;x\u{7}\nsecond");
+        });
+        let text = String::from_utf8(written.0.lock().unwrap().clone()).unwrap();
+        assert!(!text.contains(['\u{1b}', '\u{9b}', '\u{7}', '\u{202e}']), "{text:?}");
+        assert!(text.contains("bare=a\\u{1b}[2J\\u{9b}x") && text.ends_with("\nsecond\n"), "{text:?}");
     }
 }

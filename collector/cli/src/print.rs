@@ -4,14 +4,16 @@
 //! status is what the command came to, so that `ig … | head` also works under `set -o pipefail`. Data that cannot be
 //! written for another reason, such as a full disk, is a failure.
 //!
-//! Standard error takes what is said beside the data. Where it cannot be written, there is nobody to say it to, and the
-//! command goes on. Where the log is JSON, so is what is said: one object a line.
+//! Standard error takes what is said beside the data. Nothing in it acts on a terminal, for images, registries and files
+//! have a say in it. Where it cannot be written, there is nobody to say it to, and the command goes on. Where the log is
+//! JSON, so is what is said: one object a line.
 
 use std::{
     env,
     io::{self, ErrorKind, IsTerminal, Write as _},
 };
 
+use ig_model::text::printable_lines;
 use serde_json::{Map, Value};
 
 use crate::{failure::Failure, log};
@@ -113,11 +115,11 @@ fn text_lines(kind: Kind, text: &str, hint: Option<&str>, colour: bool) -> Strin
     let plain = if colour { "\x1b[0m" } else { "" };
     let labelled = |label: &str, sequence: &str, text: &str| {
         let sequence = if colour { sequence } else { "" };
-        format!("{sequence}{label}{plain}{text}\n")
+        format!("{sequence}{label}{plain}{}\n", printable_lines(text))
     };
     let mut lines = match kind.label() {
         Some((label, sequence)) => labelled(label, sequence, text),
-        None => format!("{text}\n"),
+        None => format!("{}\n", printable_lines(text)),
     };
     if let Some(hint) = hint {
         lines.push_str(&labelled("hint: ", "\x1b[1;36m", hint));

@@ -7,11 +7,11 @@ use std::{
     time::Duration,
 };
 
-use crate::image::output::printable;
 use ig_image::{
     Digest,
     registry::{Progress, TransferEvent},
 };
+use ig_model::text::printable;
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
 /// Bars on standard error, one for each blob that moves.

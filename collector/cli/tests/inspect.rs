@@ -134,6 +134,9 @@ fn people_get_a_page() {
     ] {
         assert!(page.contains(expected), "`{expected}` in\n{page}");
     }
+    // Built here and signed by nobody: no word of a signature that was verified.
+    let line = page.lines().find(|line| line.trim_start().starts_with("signature ")).unwrap();
+    assert!(line.contains("built on this machine") && !line.contains("verified"), "{line}");
     let missing = bench.ig(&["inspect", "nothing"]);
     assert_eq!(missing.status.code(), Some(1));
     assert!(String::from_utf8_lossy(&missing.stderr).contains("nothing"));
@@ -146,7 +149,7 @@ fn builder_flags_are_understood() {
     let bench = Bench { folder: tempfile::tempdir().unwrap() };
     let gadget = bench.folder.path().join("gadget");
     std::fs::create_dir(&gadget).unwrap();
-    std::fs::write(gadget.join("gadget.yaml"), "name: x\n").unwrap();
+    std::fs::write(gadget.join("gadget.yaml"), "name: x\noperator: {process: {emitstats: true}}\n").unwrap();
     let gadget = gadget.to_str().unwrap();
     let built = bench.ig(&[
         "build",
@@ -164,6 +167,66 @@ fn builder_flags_are_understood() {
             .complaint(&["build", gadget, "--local", "--builder-image", "x"])
             .contains("cannot be used with")
     );
+    assert!(said.contains("Successfully built ghcr.io/inspektor-gadget/gadget/gadget:latest@"), "{said}");
+    let digest = format!("x@sha256:{}", "a".repeat(64));
+    assert!(bench.complaint(&["build", gadget, "-t", &digest]).contains("which an image cannot be given"));
     assert!(bench.complaint(&["build", gadget, "--btfgen"]).contains("--btfhub-archive"));
     assert!(bench.complaint(&["build", gadget, "-o", "/nowhere"]).contains("does not exist"));
+}
+
+/// Scenario: an image whose description, parameters and field descriptions hold sequences that terminals act upon, and a
+/// name on the command line that does.
+/// Guarantees: no such character reaches the page, the list, the help of the gadget, or an error.
+#[test]
+fn escape_sequences_of_images_reach_no_terminal() {
+    let bench = Bench { folder: tempfile::tempdir().unwrap() };
+    let gadget = bench.folder.path().join("gadget");
+    std::fs::create_dir(&gadget).unwrap();
+    let evil = r#""evil\e[2J\e]0;title\a\u202e""#;
+    let metadata = format!(
+        "name: {evil}\ndescription: {evil}\noperator: {{process: {{emitstats: true}}}}\ndatasources:\n  processes:\n    \
+         fields:\n      comm:\n        annotations: {{description: {evil}}}\nannotations: {{note: {evil}}}\n"
+    );
+    std::fs::write(gadget.join("gadget.yaml"), metadata).unwrap();
+    bench.answer(&["build", gadget.to_str().unwrap(), "-t", "evil", "--validate-metadata=false"]);
+    let help = Command::new(env!("CARGO_BIN_EXE_ig"))
+        .args(["run", "evil", "--help"])
+        .env("IG_STORE", bench.store())
+        .output()
+        .unwrap();
+    let help = String::from_utf8(help.stdout).unwrap();
+    assert!(help.contains("evil\\u{1b}[2J"), "{help}");
+    let page = bench.answer(&["inspect", "evil", "-o", "text"]);
+    assert!(page.contains("evil\\u{1b}[2J"), "{page}");
+    let error = bench.complaint(&["inspect", "evil\u{1b}[2J"]);
+    for text in [help, page, error, bench.answer(&["list"]), bench.answer(&["inspect", "evil", "-o", "yaml"])]
+    {
+        assert!(!text.contains(['\u{1b}', '\u{7}', '\u{202e}']), "{text:?}");
+    }
+}
+
+/// Scenario: the name of an image that is here is mistyped, with a registry that would take its time.
+/// Guarantees: before the registry is waited for, the right name is suggested.
+#[test]
+fn slips_are_told_before_a_registry_is_asked() {
+    let bench = Bench { folder: tempfile::tempdir().unwrap() };
+    let gadget = bench.folder.path().join("gadget");
+    std::fs::create_dir(&gadget).unwrap();
+    std::fs::write(gadget.join("gadget.yaml"), "operator: {process: {emitstats: true}}\n").unwrap();
+    // A registry that takes the connection and never answers.
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let host = silent.local_addr().unwrap().to_string();
+    bench.answer(&["build", gadget.to_str().unwrap(), "-t", &format!("{host}/team/trace_mine")]);
+    let mut child = Command::new(env!("CARGO_BIN_EXE_ig"))
+        .args(["run", &format!("{host}/team/trace_mnie:v1"), "--insecure-registries", &host])
+        .env("IG_STORE", bench.store())
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut said = String::new();
+    let mut stderr = std::io::BufReader::new(child.stderr.take().unwrap());
+    std::io::BufRead::read_line(&mut stderr, &mut said).unwrap();
+    assert!(said.contains(&format!("did you mean `{host}/team/trace_mine`?")), "{said}");
+    child.kill().unwrap();
+    child.wait().unwrap();
 }

@@ -1,5 +1,6 @@
 //! Small pieces of text that several crates must spell alike.
 
+use std::borrow::Cow;
 use std::fmt::Write as _;
 
 const SECONDS_PER_DAY: i64 = 86_400;
@@ -45,6 +46,38 @@ impl DateTime {
     }
 }
 
+/// Text of others (images, registries, files) as it can stand in a line on a terminal: with control characters, line
+/// breaks and changes of direction spelled out.
+pub fn printable(text: &str) -> Cow<'_, str> {
+    spelled(text, is_printable)
+}
+
+/// The same for text of several lines, whose line breaks and tabs stay.
+pub fn printable_lines(text: &str) -> Cow<'_, str> {
+    spelled(text, |c| is_printable(c) || matches!(c, '\n' | '\t'))
+}
+
+fn spelled(text: &str, stays: impl Fn(char) -> bool) -> Cow<'_, str> {
+    if text.chars().all(&stays) {
+        return Cow::Borrowed(text);
+    }
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        if stays(c) {
+            out.push(c);
+        } else {
+            out.extend(c.escape_default());
+        }
+    }
+    Cow::Owned(out)
+}
+
+/// Neither a control character nor one that changes the direction of what follows.
+pub fn is_printable(c: char) -> bool {
+    !c.is_control()
+        && !matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
 /// `seconds` after the epoch as RFC 3339 in UTC: `2026-01-02T03:04:05Z`.
 pub fn rfc3339_utc(seconds: i64) -> String {
     let mut out = String::with_capacity(20);
@@ -73,6 +106,16 @@ fn civil(days: i64) -> (i64, i64, i64) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Scenario: text with escape sequences, C1 controls, line separators, tabs and changes of direction.
+    /// Guarantees: all of it is spelled out, in text of several lines but for its breaks and tabs; other text stays.
+    #[test]
+    fn hostile_text_is_spelled_out() {
+        let hostile = "a\u{1b}[2J\u{9b}2J\t\n\u{202e}\u{2028}<b>é";
+        assert_eq!(printable(hostile), "a\\u{1b}[2J\\u{9b}2J\\t\\n\\u{202e}\\u{2028}<b>é");
+        assert_eq!(printable_lines(hostile), "a\\u{1b}[2J\\u{9b}2J\t\n\\u{202e}\\u{2028}<b>é");
+        assert!(matches!(printable("plain é"), Cow::Borrowed("plain é")));
+    }
 
     /// Scenario: instants with known calendar dates: the epoch, leap days, century rules, before the epoch.
     /// Guarantees: each is spelled as expected.

@@ -1,6 +1,7 @@
 //! Where images come from and which may run, as configuration, flags and the machine's policy file say together.
 
 use std::{
+    borrow::Cow,
     io,
     path::{Path, PathBuf},
 };
@@ -15,7 +16,7 @@ use ig_image::{
     store::Limits as StoreLimits,
     trust::{MachinePolicy, MaterialError, Policy, PolicyError, Settings, Trustee, Verifier, policy_path},
 };
-use ig_model::Host;
+use ig_model::{Hint, Host};
 use thiserror::Error;
 
 /// What the command line and the environment say; it wins over the configuration.
@@ -70,6 +71,18 @@ impl ImagesError {
         let missing = kind == ErrorKind::NotFound;
         let failure = if missing { io::ErrorKind::NotFound } else { io::ErrorKind::Other };
         Some(FileVersion::unread(path, failure))
+    }
+}
+
+impl Hint for ImagesError {
+    fn hint(&self) -> Option<Cow<'_, str>> {
+        match self {
+            Self::Store(error) => error.hint(),
+            Self::Credentials(error) => error.hint(),
+            Self::Mirror(error) => error.hint(),
+            Self::Policy(error) => error.hint(),
+            Self::Material(_) | Self::Panicked(_) => None,
+        }
     }
 }
 

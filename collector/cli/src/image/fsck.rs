@@ -8,6 +8,8 @@ use ig_image::{
     store::{Limits, Repair},
 };
 
+use ig_model::text::printable;
+
 use super::output;
 use crate::failure::Failure;
 
@@ -26,9 +28,9 @@ pub(super) fn run(store: &Path, arguments: &Arguments) -> Result<(), Failure> {
     let report = Store::check(store, &Limits::default(), repair).map_err(|error| Failure::hinted(&error))?;
     let mut out = String::new();
     for fault in &report.faults {
-        out.push_str(&format!("{}\n", output::printable(&fault.to_string())));
+        out.push_str(&format!("{}\n", printable(&fault.to_string())));
         let when = if report.is_repaired { "repaired" } else { "repair" };
-        out.push_str(&format!("  {when}: {}\n", output::printable(&fault.remedy())));
+        out.push_str(&format!("  {when}: {}\n", printable(&fault.remedy())));
     }
     out.push_str(&format!("{} names, {} blobs, {} bytes", report.images, report.blobs, report.bytes));
     if report.garbage > 0 {

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 use ig_image::{Store, store::Limits};
+use ig_model::text::printable;
 
 use super::output::{self, Form};
 use crate::failure::Failure;
@@ -36,8 +37,7 @@ pub(super) fn run(store: Store, arguments: &Arguments) -> Result<(), Failure> {
     if let Some(form) = arguments.output {
         return output::print(&imported.names, form);
     }
-    let names: String =
-        imported.names.iter().map(|name| format!("  {}\n", output::printable(name))).collect();
+    let names: String = imported.names.iter().map(|name| format!("  {}\n", printable(name))).collect();
     output::write(&format!("Successfully imported images:\n{names}"))
 }
 

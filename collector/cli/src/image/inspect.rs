@@ -7,9 +7,10 @@ use std::io::IsTerminal as _;
 
 use clap::{Args, ValueEnum};
 use ig_image::{Arch, Store};
+use ig_model::text::printable;
 use serde_json::Value;
 
-use super::output::{Form, print, printable, write};
+use super::output::{Form, print, write};
 use super::parse;
 use crate::failure::Failure;
 
@@ -139,6 +140,6 @@ fn answer(document: &Value, jsonpath: Option<&str>, form: Option<Form>) -> Resul
 /// Text of several lines with nothing in it that terminals act upon.
 fn lines(text: &str) -> String {
     let lines: Vec<String> =
-        text.trim_end().lines().map(|line| printable(&line.replace('\t', "        "))).collect();
+        text.trim_end().lines().map(|line| printable(&line.replace('\t', "        ")).into_owned()).collect();
     lines.join("\n")
 }

@@ -4,6 +4,7 @@ use std::io::IsTerminal as _;
 
 use clap::{Args, ValueEnum};
 use ig_image::{ListedImage, Store};
+use ig_model::text::printable;
 use serde::Serialize;
 use time::OffsetDateTime;
 
@@ -69,7 +70,7 @@ pub(super) fn run(store: &Store, arguments: &Arguments) -> Result<(), Failure> {
 fn table(rows: &[Row]) -> String {
     let mut out = "REPOSITORY TAG DIGEST CREATED\n".to_owned();
     for Row { repository, tag, digest, created } in rows {
-        let created = output::printable(created);
+        let created = printable(created);
         out.push_str(&format!("{repository} {tag} {digest} {created}\n"));
     }
     out

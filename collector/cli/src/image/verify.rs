@@ -9,9 +9,10 @@ use ig_image::trust::{
 };
 use ig_image::{ErrorKind, ImageDescriptor, Store};
 use ig_model::Hint as _;
+use ig_model::text::printable;
 use ig_operators::spec::split_escaped;
 
-use super::output::{Form, print, printable, write};
+use super::output::{Form, print, write};
 use super::parse;
 use crate::failure::Failure;
 use crate::print::{Kind, notice};

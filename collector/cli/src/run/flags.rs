@@ -5,6 +5,7 @@ use std::{collections::BTreeMap, ffi::OsString, path::PathBuf, time::Duration};
 use clap::{Arg, ArgAction, Args, Command, FromArgMatches as _, value_parser};
 
 use ig_image::{Store, access::PullPolicy};
+use ig_model::text::printable;
 use ig_operators::{arrange, filter};
 use ig_runtime::images::ImageFlags;
 
@@ -242,10 +243,12 @@ fn argument(flag: &GadgetFlag) -> Arg {
     if !flag.possible.is_empty() {
         help.push_str(&format!(" [possible values: {}]", flag.possible.join(", ")));
     }
+    // An image wrote it.
+    let help = printable(help.trim()).into_owned();
     let is_own = ["operator.oci.", "custom."].iter().any(|prefix| flag.parameter.starts_with(prefix));
     let arg = Arg::new(flag.parameter.clone())
-        .long(flag.name.clone())
-        .help(help.trim().to_owned())
+        .long(printable(&flag.name).into_owned())
+        .help(help)
         .help_heading(if is_own { "Parameters of the gadget" } else { "What is done with its data" })
         .hide(flag.description.starts_with("Accepted for compatibility"))
         .value_parser(value_parser!(String))
@@ -253,7 +256,8 @@ fn argument(flag: &GadgetFlag) -> Arg {
     if flag.hint == "bool" {
         arg.num_args(0..=1).require_equals(true).default_missing_value("true").value_name("BOOL")
     } else {
-        let name = if flag.hint.is_empty() { "TEXT".to_owned() } else { flag.hint.to_uppercase() };
+        let name =
+            if flag.hint.is_empty() { "TEXT".to_owned() } else { printable(&flag.hint).to_uppercase() };
         arg.value_name(name)
     }
 }

@@ -6,7 +6,7 @@ use ig_config::runtime::{Gadget, Images, Limits};
 use ig_console::Output;
 use ig_datasource::SourceKind;
 use ig_image::Reference;
-use ig_model::{Host, Loss};
+use ig_model::{Host, Loss, text::printable_lines};
 use ig_operators::{FormatContext, arrange, format::Accounts};
 use ig_runtime::{
     collector::{Command, commands},
@@ -39,8 +39,8 @@ pub(super) async fn watch(
     let images = flags::peek(arguments).unwrap_or_else(|| before.clone());
     let (store, flags) = images.images()?;
     let defaults = Images::default();
-    let access =
-        ig_runtime::images::open(&defaults, &flags, &store, &host).map_err(|error| Failure::new(&error))?;
+    let access = ig_runtime::images::open(&defaults, &flags, &store, &host)
+        .map_err(|error| Failure::hinted(&error))?;
     let pull = ig_runtime::images::pull_policy(&defaults, &flags);
     // Cancel-safe: a pull that is cut short leaves the store as it was, and its partial blobs for the next one.
     let acquired = tokio::select! {
@@ -243,6 +243,7 @@ fn fields_help(plan: &GadgetPlan) -> String {
         }
         text.push('\n');
     }
+    let mut text = printable_lines(&text).into_owned();
     text.push_str("Rows go to standard output, everything else to standard error. Ctrl-C ends the run.");
     text
 }

@@ -7,8 +7,8 @@ use ig_image::Store;
 use ig_image::manifest::{BTFGEN, BUILDER_VERSION, CREATED, EBPF, WASM};
 use ig_image::trust::{Basis, MachinePolicy, Policy, Trustee, Verifier, policy_path};
 use ig_loader::ProgramKind;
+use ig_model::text::printable;
 
-use super::super::output::printable;
 use super::extra::type_name;
 use super::facts::Facts;
 use crate::object::hooks::capabilities;
@@ -61,7 +61,7 @@ impl Page {
     /// Rows in columns as wide as their widest cell.
     fn table(&mut self, rows: &[Vec<String>]) {
         let cells: Vec<Vec<String>> =
-            rows.iter().map(|row| row.iter().map(|cell| printable(cell)).collect()).collect();
+            rows.iter().map(|row| row.iter().map(|cell| printable(cell).into_owned()).collect()).collect();
         let columns = cells.iter().map(Vec::len).max().unwrap_or(0);
         let widths: Vec<usize> = (0..columns)
             .map(|at| {
@@ -137,9 +137,12 @@ fn signature(facts: &Facts, store: &Store) -> String {
     match Verifier::new(policy).verify(store, &facts.image) {
         Ok(proof) => match proof.basis {
             Basis::None { rule } => format!("not asked for ({rule})"),
+            Basis::BuiltHere { rule } => {
+                format!("not looked for: built on this machine, which counts here ({rule})")
+            }
             Basis::Cosign { key, key_from, .. } => format!("verified by key {key} ({key_from})"),
             Basis::Notation { subject, .. } => format!("verified by certificate {subject}"),
-            _ => "verified".to_owned(),
+            _ => "accepted".to_owned(),
         },
         Err(error) => format!("not trusted here: {}", ig_model::chain(&error)),
     }
@@ -176,6 +179,7 @@ fn origin(source: &DataSource) -> String {
         Origin::MapIterator { map, .. } => format!("entries of map {map}"),
         Origin::Operator { operator } => format!("statistics of operator {operator}"),
     })
+    .into_owned()
 }
 
 fn parameters(page: &mut Page, facts: &Facts) {
