@@ -12,6 +12,7 @@
 
 mod bad_input;
 mod cli;
+mod clocks;
 mod counts;
 mod gadgets;
 mod images;

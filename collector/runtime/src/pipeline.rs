@@ -121,7 +121,8 @@ impl Pipeline {
         }
     }
 
-    fn is_superseded(&self, record: &[u8], handover: Handover) -> bool {
+    /// Whether the other side of a handover delivers this record.
+    pub(crate) fn is_superseded(&self, record: &[u8], handover: Handover) -> bool {
         let stamp = self
             .timestamp
             .and_then(|offset| record.get(offset..offset + 8))

@@ -10,6 +10,7 @@ mod gather;
 mod perf;
 mod ring;
 mod sinks;
+mod steps;
 mod stream;
 mod sys;
 
@@ -139,6 +140,7 @@ impl Reader {
             // first. `None` is this thread alone; without CAP_SYS_NICE it stays as it is.
             rustix::process::setpriority_process(None, READER_NICE).ok();
             let sources = LocalSet::new();
+            sources.spawn_local(steps::follow());
             sources.spawn_local(async move {
                 while let Some(job) = inbox.recv().await {
                     tokio::task::spawn_local(guarded(job, tasks.clone(), status.clone()));

@@ -192,7 +192,7 @@ impl Draft {
             };
             let Some((value, counts)) = shown.split_first() else { continue };
             let value = described.exposed(*value);
-            let times = Times { start, read };
+            let times = Times { start: cx.clock.shown(start), read: cx.clock.shown(read) };
             let encoded = attributes.of(&row, table.label_plan());
             if described.kind == InstrumentKind::Histogram {
                 encode::histogram_point(&mut self.points, encoded, times, counts, value, &bounds);

@@ -166,7 +166,7 @@ impl<S: Source, T: Transport> Deliverer<S, T> {
                     stats.exported_items += message.items - rejected;
                     stats.exported_bytes += message.bytes.len() as u64;
                     stats.rejected_items += rejected;
-                    stats.last_success_unix_nanos = self.clock.now().unix_nanos;
+                    stats.last_success_unix_nanos = self.clock.shown(self.clock.now().unix_nanos);
                     if rejected > 0 {
                         stats.last_error = Some(format!("receiver rejected {rejected} items: {said}"));
                     }

@@ -202,8 +202,8 @@ impl Resolver for StartTime {
         let ticks = input.try_into().map_or(0, u64::from_ne_bytes);
         let since_boot = u128::from(ticks) * 1_000_000_000 / u128::from(self.ticks);
         // The clock takes 0 for "now".
-        let since_boot = u64::try_from(since_boot).unwrap_or(u64::MAX).max(1);
-        let seconds = self.clock.wall(KtimeNs(since_boot)).0 / 1_000_000_000;
+        let since_boot = u64::try_from(since_boot).unwrap_or(u64::MAX);
+        let seconds = self.clock.wall(KtimeNs::of_own(since_boot).max(KtimeNs(1))).0 / 1_000_000_000;
         out.push_str(&ig_model::text::rfc3339_utc(i64::try_from(seconds).unwrap_or(i64::MAX)));
     }
 }

@@ -21,7 +21,7 @@ impl Running {
             successor.handle.drain().await;
         }
         // Both sides must know the moment before it comes.
-        let moment = KtimeNs(KtimeNs::now().0 + SWITCH_NS);
+        let moment = KtimeNs(KtimeNs::now().0.saturating_add(SWITCH_NS));
         for successor in successors {
             let old = self.sources.iter().find(|old| old.name == successor.name);
             match old {

@@ -19,7 +19,7 @@ use aya::{
 use rustix::event::epoll;
 use thiserror::Error;
 
-use super::stream::Stream;
+use super::{stream::Stream, sys::Descriptor};
 
 /// Pages of each CPU's buffer, as many as the reference has.
 const PAGES: usize = 64;
@@ -86,6 +86,8 @@ impl AsRawFd for PerfFeed {
         self.any.as_raw_fd()
     }
 }
+
+impl Descriptor for PerfFeed {}
 
 impl Stream for PerfFeed {
     fn read(&mut self, most: usize, mut take: impl FnMut(&[u8])) -> (usize, usize) {

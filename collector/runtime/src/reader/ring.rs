@@ -5,7 +5,7 @@ use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use aya::maps::{Map, MapData, MapError, PerCpuArray, RingBuf};
 use thiserror::Error;
 
-use super::stream::Stream;
+use super::{stream::Stream, sys::Descriptor};
 
 /// A ring buffer and the map in which its programs count what did not fit.
 pub struct RingFeed {
@@ -47,6 +47,8 @@ impl AsRawFd for RingFeed {
         self.ring.as_raw_fd()
     }
 }
+
+impl Descriptor for RingFeed {}
 
 impl Stream for RingFeed {
     fn read(&mut self, most: usize, mut take: impl FnMut(&[u8])) -> (usize, usize) {

@@ -5,26 +5,31 @@
 //! burst out of silence fills a small ring in a few milliseconds, doubles up to [`CALM`] while drains find little, and
 //! is halved when one finds more than a quarter of the buffer in use.
 
-use std::{io, os::fd::AsRawFd, time::Duration};
+use std::{io, time::Duration};
 
-use ig_model::Loss;
+use ig_model::{KtimeNs, Loss};
 use tokio::sync::mpsc;
 use tracing::{error, warn};
 
-use super::{Order, SourceName, sys::watch};
+use super::{
+    Order, SourceName,
+    sys::{Descriptor, watch},
+};
 use crate::pipeline::{Handover, Pipeline};
 
 /// Pause between drains at ordinary rates.
 const CALM: Duration = Duration::from_millis(10);
 /// Pause between drains when the buffer fills quickly.
 const BUSY: Duration = Duration::from_millis(1);
+/// Time after the switch of a handover in which the last record stamped before it is taken out for certain.
+const SETTLING_NS: u64 = 2_000_000_000;
 /// Records handled before other sources get a turn.
 const BUDGET: usize = 65_536;
 
 /// A buffer of records that the kernel fills and this thread empties.
 ///
-/// Its descriptor is readable while there are records, and stays the same and open for as long as the value lives.
-pub(super) trait Stream: AsRawFd {
+/// Its descriptor is readable while there are records.
+pub(super) trait Stream: Descriptor {
     /// Hands up to `most` records to `take`, oldest first; returns how many and the bytes they had in the buffer.
     fn read(&mut self, most: usize, take: impl FnMut(&[u8])) -> (usize, usize);
 
@@ -130,12 +135,35 @@ impl StreamReader {
 
     /// Takes up to [`BUDGET`] records out of the buffer; returns how many and their bytes.
     fn drain(&mut self, stream: &mut impl Stream) -> (usize, usize) {
+        let settled = settled(self.handover, KtimeNs::now);
         let (pipeline, handover) = (&mut self.pipeline, self.handover);
-        let (records, bytes) = stream.read(BUDGET, |record| pipeline.take(record, handover));
+        let mut odd = 0_u64;
+        let (records, bytes) = stream.read(BUDGET, |record| match settled {
+            false => pipeline.take(record, handover),
+            // The predecessor is gone: whatever the stamp says, nobody else delivers it.
+            true => {
+                odd += u64::from(pipeline.is_superseded(record, handover));
+                pipeline.take(record, Handover::None);
+            }
+        });
         if records > 0 {
             pipeline.flush();
         }
+        if settled && records > 0 {
+            self.handover = Handover::None;
+            self.tell_of_odd_stamps(odd);
+        }
         (records, bytes)
+    }
+
+    /// Says that programs stamp by another clock: their records of the time until now were taken for the predecessor's.
+    fn tell_of_odd_stamps(&self, odd: u64) {
+        if odd > 0 {
+            let SourceName { gadget, source } = &self.name;
+            warn!(name: "gadget.handover.outlasted", gadget, source, records = odd,
+                "records are not stamped with time since boot, so a handover cannot divide them: \
+                 those of two seconds were lost");
+        }
     }
 
     fn drain_all(&mut self, stream: &mut impl Stream) {
@@ -204,5 +232,15 @@ impl StreamReader {
             let SourceName { gadget, source } = &self.name;
             warn!(name: "stream.records.lost", gadget, source, lost = news, "the buffer to user space was full");
         }
+    }
+}
+
+/// Whether the switch of a handover is so long past that the predecessor's records cannot be here any more.
+fn settled(handover: Handover, now: impl Fn() -> KtimeNs) -> bool {
+    match handover {
+        Handover::After(moment) if handover != Handover::NOT_YET => {
+            now().0 > moment.0.saturating_add(SETTLING_NS)
+        }
+        _ => false,
     }
 }

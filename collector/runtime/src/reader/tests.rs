@@ -341,3 +341,56 @@ async fn a_source_that_panics_ends_alone() {
     assert_eq!((of("well").state, of("well").sources["events"].fetches.load()), (State::Running, 1));
     assert_eq!(tasks.panics(), BTreeMap::from([("source", 1)]));
 }
+
+/// Records that are there from the start, behind a descriptor that stays readable.
+struct Filled(std::os::fd::OwnedFd, Vec<[u8; 8]>);
+
+impl std::os::fd::AsRawFd for Filled {
+    fn as_raw_fd(&self) -> std::os::fd::RawFd {
+        self.0.as_raw_fd()
+    }
+}
+
+impl sys::Descriptor for Filled {}
+
+impl stream::Stream for Filled {
+    fn read(&mut self, _most: usize, mut take: impl FnMut(&[u8])) -> (usize, usize) {
+        let records = std::mem::take(&mut self.1);
+        records.iter().for_each(|record| take(record));
+        (records.len(), records.len() * 8)
+    }
+
+    fn lost_total(&mut self) -> u64 {
+        0
+    }
+
+    fn size(&self) -> usize {
+        4096
+    }
+}
+
+/// Scenario: programs stamp by a clock that runs behind time since boot, as the monotonic one does after a suspend; the
+/// switch of a handover is minutes past.
+/// Guarantees: their records are delivered: the predecessor, which is gone, does not deliver them.
+#[tokio::test]
+async fn a_handover_ends_though_stamps_never_reach_it() {
+    let origin = Origin::Tracer { map: "events".to_owned() };
+    let mut stamp = Field::new("stamp", FieldKind::Uint64, 0, 8);
+    stamp.types = vec!["gadget_timestamp".to_owned()];
+    let source =
+        DataSource { fields: vec![stamp], ..DataSource::new("events", SourceKind::Single, origin, 8) };
+    let accounts = Arc::new(Accounts::in_root("/nonexistent".as_ref()));
+    let schema = SourceSchema::new(source, &FormatContext { clock: BootClock::with_offset(0), accounts });
+    let (kept, stats) = (Kept::new(), Arc::new(SourceStats::default()));
+    let outlets = Outlets::new(Vec::new(), vec![Box::new(kept.clone())]);
+    let pipeline = Pipeline::new(Arc::new(schema), Stages::new(Vec::new()), outlets, Arc::clone(&stats));
+    let descriptor = rustix::event::eventfd(1, rustix::event::EventfdFlags::CLOEXEC).unwrap();
+    let records = [1_u64, 2].map(u64::to_ne_bytes).to_vec();
+    let (orders, inbox) = mpsc::channel(2);
+    let (stopped, _end) = oneshot::channel();
+    orders.send(Order::Stop(stopped)).await.unwrap();
+    let name = SourceName { gadget: "gadget".to_owned(), source: "events".to_owned() };
+    stream::run(Filled(descriptor, records), name, pipeline, Handover::After(KtimeNs(10)), inbox).await;
+    assert_eq!(kept.numbers(), [1, 2]);
+    assert_eq!(stats.losses.load(Loss::Handover), 0);
+}
