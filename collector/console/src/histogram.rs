@@ -87,7 +87,7 @@ impl HistogramSink {
             rows.heading(heading.as_bytes());
         }
         Ok(Self {
-            redraw: rows.terminal().is_terminal() && label.is_none(),
+            redraw: rows.terminal().has_cursor() && label.is_none(),
             rows,
             labels: plan.labels,
             instruments: plan.instruments,

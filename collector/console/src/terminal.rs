@@ -15,12 +15,16 @@ pub(crate) const PLAIN: &str = "\x1b[0m";
 /// Cursor to the corner, screen cleared.
 pub(crate) const CLEAR: &str = "\x1b[H\x1b[2J";
 
+/// Cells in a line of a screen that does not know.
+const USUAL_COLUMNS: usize = 80;
+
 /// A screen, or the lack of one.
 #[derive(Debug)]
 pub struct Terminal {
     device: Device,
+    cursor: bool,
     colour: bool,
-    /// Width that the environment gives where there is no device to ask.
+    /// Width that the environment gives for a device that does not know.
     columns: Option<usize>,
 }
 
@@ -43,29 +47,33 @@ pub struct Size {
 impl Terminal {
     /// The terminal behind `fd`, if it is one; `environment` answers with the value of a variable.
     pub fn of(fd: OwnedFd, environment: impl Fn(&str) -> Option<String>) -> Self {
-        let columns = environment("COLUMNS").and_then(|text| text.trim().parse().ok()).filter(|n| *n > 0);
         if !fd.is_terminal() {
-            return Self { device: Device::None, colour: false, columns };
+            return Self::none();
         }
+        let columns = environment("COLUMNS").and_then(|text| text.trim().parse().ok()).filter(|n| *n > 0);
         let capable = environment("TERM").is_none_or(|term| term != "dumb");
         let plain = environment("NO_COLOR").is_some_and(|value| !value.is_empty());
-        let device = if capable { Device::Real(fd) } else { Device::None };
-        Self { device, colour: capable && !plain, columns }
+        Self { device: Device::Real(fd), cursor: capable, colour: capable && !plain, columns }
     }
 
     /// No screen: a pipe or a file.
     pub fn none() -> Self {
-        Self { device: Device::None, colour: false, columns: None }
+        Self { device: Device::None, cursor: false, colour: false, columns: None }
     }
 
     /// A screen of a given size, for those who draw into memory.
     pub fn fixed(size: Size, colour: bool) -> Self {
-        Self { device: Device::Fixed(size), colour, columns: None }
+        Self { device: Device::Fixed(size), cursor: true, colour, columns: None }
+    }
+
+    /// Whether somebody looks at it.
+    pub fn is_terminal(&self) -> bool {
+        !matches!(self.device, Device::None)
     }
 
     /// Whether escape sequences for the cursor mean something.
-    pub fn is_terminal(&self) -> bool {
-        !matches!(self.device, Device::None)
+    pub fn has_cursor(&self) -> bool {
+        self.cursor
     }
 
     /// Whether colours are wanted.
@@ -75,7 +83,8 @@ impl Terminal {
 
     /// Cells in a line, or `None` where lines may be of any length.
     pub fn columns(&self) -> Option<usize> {
-        self.size().map(|size| size.columns).or(self.columns)
+        let size = || self.size().map(|size| size.columns).or(self.columns).unwrap_or(USUAL_COLUMNS);
+        self.is_terminal().then(size)
     }
 
     /// The size right now; `None` without a screen, or if the screen does not know.
@@ -103,15 +112,30 @@ mod tests {
 
     use super::*;
 
-    /// Scenario: a real pseudo terminal is resized while it is in use.
-    /// Guarantees: the next question gets the new size; a size of zero counts as unknown and COLUMNS steps in.
-    #[test]
-    fn a_resized_terminal_is_followed() {
+    fn pseudo_terminal() -> (OwnedFd, File) {
         let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
         grantpt(&master).unwrap();
         unlockpt(&master).unwrap();
         let name = ptsname(&master, Vec::new()).unwrap();
         let side = File::options().read(true).write(true).open(name.to_str().unwrap()).unwrap();
+        (master, side)
+    }
+
+    /// Scenario: a terminal that knows neither its size nor escape sequences.
+    /// Guarantees: it is one nevertheless, of 80 columns; nothing but text goes there.
+    #[test]
+    fn a_dumb_terminal_is_a_terminal() {
+        let (_master, side) = pseudo_terminal();
+        let terminal = Terminal::of(side.into(), |name| (name == "TERM").then(|| "dumb".to_owned()));
+        assert!(terminal.is_terminal() && !terminal.has_colour() && !terminal.has_cursor());
+        assert_eq!(terminal.columns(), Some(80));
+    }
+
+    /// Scenario: a real pseudo terminal is resized while it is in use.
+    /// Guarantees: the next question gets the new size; a size of zero counts as unknown and COLUMNS steps in.
+    #[test]
+    fn a_resized_terminal_is_followed() {
+        let (master, side) = pseudo_terminal();
         let terminal = Terminal::of(side.into(), |name| (name == "COLUMNS").then(|| "77".to_owned()));
         assert!(terminal.is_terminal() && terminal.has_colour());
         assert_eq!(terminal.columns(), Some(77));
@@ -122,15 +146,15 @@ mod tests {
         }
     }
 
-    /// Scenario: output goes to a file, or to a terminal that knows no escape sequences.
-    /// Guarantees: no colours, no cursor movement; a width only if COLUMNS names one.
+    /// Scenario: output goes to a file, whatever COLUMNS says.
+    /// Guarantees: no colours, no cursor movement, lines of any length.
     #[test]
     fn files_are_no_terminals() {
         let file = || OwnedFd::from(File::open("/dev/null").unwrap());
-        let terminal = Terminal::of(file(), |_| None);
-        assert!(!terminal.is_terminal() && !terminal.has_colour());
-        assert_eq!(terminal.columns(), None);
-        let terminal = Terminal::of(file(), |name| (name == "COLUMNS").then(|| "0".to_owned()));
-        assert_eq!(terminal.columns(), None);
+        for columns in [None, Some("0"), Some("60")] {
+            let terminal = Terminal::of(file(), |_| columns.map(str::to_owned));
+            assert!(!terminal.is_terminal() && !terminal.has_colour() && !terminal.has_cursor());
+            assert_eq!(terminal.columns(), None);
+        }
     }
 }

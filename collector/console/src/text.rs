@@ -5,4 +5,4 @@ pub(crate) mod fit;
 pub(crate) mod number;
 
 pub(crate) use escape::quote;
-pub(crate) use fit::{Ellipsis, fit};
+pub(crate) use fit::{Ellipsis, fit, width};

@@ -13,6 +13,8 @@ pub const HIDDEN: &str = "columns.hidden";
 
 const HIDE: (&str, &str) = (HIDDEN, "true");
 const RIGHT: (&str, &str) = ("columns.alignment", "right");
+/// The first columns to go where a terminal is narrow.
+const LOW: (&str, &str) = ("columns.priority", "-1");
 const MIDDLE: (&str, &str) = ("columns.ellipsis", "middle");
 
 /// Every template with its annotations.
@@ -28,16 +30,22 @@ const TEMPLATES: &[(&str, &[(&str, &str)])] = &[
         ],
     ),
     ("comm", &[("columns.maxwidth", "16"), ("description", "Name of the process")]),
-    ("pcomm", &[("columns.maxwidth", "16"), HIDE, ("description", "Name of the parent process")]),
+    ("pcomm", &[("columns.maxwidth", "16"), HIDE, LOW, ("description", "Name of the parent process")]),
     ("pid", &[("columns.minwidth", "7"), RIGHT, ("description", "Process ID")]),
-    ("tid", &[("columns.minwidth", "7"), RIGHT, ("description", "Thread ID")]),
-    ("ppid", &[("columns.minwidth", "7"), RIGHT, HIDE, ("description", "Process ID of the parent")]),
-    ("ptid", &[("columns.minwidth", "7"), RIGHT, HIDE, ("description", "Thread ID of the parent")]),
+    ("tid", &[("columns.minwidth", "7"), RIGHT, LOW, ("description", "Thread ID")]),
+    ("ppid", &[("columns.minwidth", "7"), RIGHT, HIDE, LOW, ("description", "Process ID of the parent")]),
+    ("ptid", &[("columns.minwidth", "7"), RIGHT, HIDE, LOW, ("description", "Thread ID of the parent")]),
     ("uid", &[("columns.minwidth", "8"), RIGHT, ("description", "User ID")]),
-    ("gid", &[("columns.minwidth", "8"), RIGHT, ("description", "Group ID")]),
-    ("ns", &[HIDE, ("columns.width", "12"), RIGHT]),
-    ("mntns_id", &[HIDE, ("columns.width", "12"), RIGHT, ("description", "Inode of the mount namespace")]),
-    ("netns_id", &[HIDE, ("columns.width", "12"), RIGHT, ("description", "Inode of the network namespace")]),
+    ("gid", &[("columns.minwidth", "8"), RIGHT, LOW, ("description", "Group ID")]),
+    ("ns", &[HIDE, ("columns.width", "12"), RIGHT, LOW]),
+    (
+        "mntns_id",
+        &[HIDE, ("columns.width", "12"), RIGHT, LOW, ("description", "Inode of the mount namespace")],
+    ),
+    (
+        "netns_id",
+        &[HIDE, ("columns.width", "12"), RIGHT, LOW, ("description", "Inode of the network namespace")],
+    ),
     (
         "l4endpoint",
         &[("columns.minwidth", "22"), ("columns.width", "40"), ("columns.maxwidth", "52"), MIDDLE],

@@ -17,7 +17,7 @@ use crate::{
 };
 
 pub(crate) use operator::ArrangeOperator;
-pub use operator::{MAX_ENTRIES, SORT};
+pub use operator::{MAX_ENTRIES, NAME, SORT};
 
 /// Bytes of one fetch that are kept to be sorted; what comes after them is left out, with a warning.
 const MAX_BATCH: usize = 256 << 20;

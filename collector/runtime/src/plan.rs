@@ -186,6 +186,9 @@ impl GadgetPlan {
         }
 
         let mut settings = variables::resolve(operators, gadget, &params, &metadata, &sources);
+        if context.purpose == Purpose::Collect {
+            variables::forget_order(&metadata, &mut settings);
+        }
         warnings.extend(settings.warnings);
         reasons.extend(settings.faults.into_iter().map(|text| fault(gadget, text)));
         reasons.extend(draft::check(operators, gadget, &sources, &mut settings.operators));

@@ -52,13 +52,7 @@ fn each_mode_has_its_form() {
     );
     assert_eq!(in_mode("none"), "");
     let table = snapshot(&sleeper, &["--fields", "comm,pid"]);
-    let lines: Vec<&str> = table.lines().collect();
-    assert_eq!(lines.len(), 2, "{table}");
-    let words = |line: &str| line.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
-    assert_eq!((words(lines[0]), words(lines[1])), (words("COMM PID"), words(&format!("{NAME} {pid}"))));
-    // Names stand left, numbers right, under their titles.
-    assert_eq!(lines[0].len(), lines[1].len(), "{table}");
-    assert!(lines[0].starts_with("COMM ") && lines[1].starts_with(NAME), "{table}");
+    assert_eq!(table, format!("COMM\tPID\n{NAME}\t{pid}\n"));
 }
 
 /// Scenario: `--fields` picks fields, and adds and takes away, in a table and in JSON.
@@ -153,6 +147,38 @@ fn histograms_are_drawn() {
         let ended = watch.interrupt();
         assert!(ended.status.success(), "{}", ended.stderr);
     }
+}
+
+/// Scenario: block devices are watched with a reading that never comes, and the run is interrupted.
+/// Guarantees: the one picture that is drawn, at the end, has what happened since the start.
+#[test]
+fn the_last_histogram_is_the_whole_run() {
+    let watch = Watch::start("profile_blockio", &["--map-fetch-interval", "1h"]);
+    let path = ig_tests::root().join("target").join(ig_tests::unique("ig-histogram"));
+    let mut file = fs::File::create(&path).unwrap();
+    for _ in 0..10 {
+        file.write_all(&[7; 4096]).unwrap();
+        file.sync_all().unwrap();
+    }
+    fs::remove_file(&path).unwrap();
+    let ended = watch.interrupt();
+    assert!(ended.status.success(), "{}", ended.stderr);
+    assert!(ended.stdout.contains("|*"), "{}", ended.stdout);
+}
+
+/// Scenario: processes are shown as the image orders them.
+/// Guarantees: those that take most processor time come first, without `--sort`; `--sort` wins.
+#[test]
+fn top_gadgets_sort_by_what_matters() {
+    let rows = |flags: &[&str]| -> Vec<Value> {
+        let ended = run("top_process", &[&["-o", "json", "--count", "1"], flags].concat());
+        assert!(ended.status.success(), "{}", ended.stderr);
+        serde_json::from_str(ended.stdout.lines().last().unwrap()).unwrap()
+    };
+    let usage: Vec<f64> = rows(&[]).iter().map(|row| row["cpuUsage"].as_f64().unwrap()).collect();
+    assert!(usage.is_sorted_by(|left, right| left >= right), "{usage:?}");
+    let pids: Vec<u64> = rows(&["--sort", "pid"]).iter().map(|row| row["pid"].as_u64().unwrap()).collect();
+    assert!(pids.is_sorted(), "{pids:?}");
 }
 
 /// Scenario: `--timeout` as seconds and as a duration.

@@ -93,6 +93,7 @@ pub(super) const FIELD_ANNOTATIONS: &[&str] = &[
     "columns.hex",
     "columns.alias",
     "columns.precision",
+    "columns.priority",
     "columns.replace",
     "json.skip",
     "metrics.type",

@@ -29,22 +29,110 @@ fn records() -> Vec<Vec<u8>> {
     ]
 }
 
-/// Scenario: events into a pipe: a control sequence, a newline, wide characters, a long path.
-/// Guarantees: annotated widths, aliases in the header, numbers on the right, the mark where text was cut.
+/// Scenario: events into a pipe: a control sequence, a newline, wide characters, a long path; COLUMNS counts for nothing.
+/// Guarantees: every value is whole, with one tab between two and no blank to fill up, so that `grep` and `cut` find it.
 #[test]
-fn a_pipe_gets_annotated_widths() {
+fn a_pipe_gets_whole_values_between_tabs() {
     assert_eq!(
         table(Terminal::none(), None, &records()),
-        "COMM                    PID  FD FNAME                            ERROR\n\
-         cat                     101   3 /etc/passwd\n\
-         a\\x1b[31mb       4294967295   3 /a/very/long/path/that/goes/on/… ENOENT\n\
-         日本                      1   3 two\\nlines                       EACCES\n"
+        "COMM\tPID\tFD\tFNAME\tERROR\n\
+         cat\t101\t3\t/etc/passwd\t\n\
+         a\\x1b[31mb\t4294967295\t3\t/a/very/long/path/that/goes/on/and/on/for/ever\tENOENT\n\
+         日本\t1\t3\ttwo\\nlines\tEACCES\n"
     );
+}
+
+/// Scenario: a text longer than any cell, into a pipe.
+/// Guarantees: not a byte of it is missing.
+#[test]
+fn a_pipe_gets_long_texts_whole() {
+    let size = 100_000;
+    let source =
+        source(&[field("t", FieldKind::CString, 0, size, &[], &[("columns.ellipsis", "middle")])], &[]);
+    let options = ConsoleOptions::default();
+    let record = vec![b'x'; size];
+    let out = text(&Mode::Columns, &source, &columns(&source), &options, Terminal::none(), &[record]);
+    assert_eq!(out, format!("T\n{}\n", "x".repeat(size)));
+}
+
+/// Scenario: a stream on 60 columns, whose second record has a number for which there was no room.
+/// Guarantees: the number is whole, under a header that stands above it; no line is wider than the terminal.
+#[test]
+fn a_number_that_finds_no_room_is_not_cut() {
+    let out = table(screen(60), None, &records()[..2]);
+    let lines: Vec<&str> = out.lines().collect();
+    assert_eq!(lines.len(), 4, "{out}");
+    assert!(lines[0].starts_with("COMM") && lines[2].starts_with("COMM"), "{out}");
+    assert!(lines[3].contains(" 4294967295 "), "{out}");
+    assert!(lines.iter().all(|line| line.width() <= 60), "{out}");
+}
+
+/// A table that is read as a whole: a name, four numbers of 20 digits at most, and a column that stays empty.
+fn counters() -> ig_datasource::DataSource {
+    let right = ("columns.alignment", "right");
+    let mut source = source(
+        &[
+            field("name", FieldKind::CString, 0, 16, &[], &[("columns.minwidth", "12")]),
+            field("nothing", FieldKind::CString, 16, 16, &[], &[]),
+            field("reads", FieldKind::Uint64, 32, 8, &[], &[right]),
+            field("writes", FieldKind::Uint64, 40, 8, &[], &[right, ("columns.priority", "-1")]),
+            field("errors", FieldKind::Uint64, 48, 8, &[], &[]),
+            field("seconds", FieldKind::Float64, 56, 8, &[], &[]),
+        ],
+        &[],
+    );
+    source.kind = SourceKind::Array;
+    source
+}
+
+fn counted(name: &str, numbers: [u64; 3], seconds: f64) -> Vec<u8> {
+    let mut record = vec![0; 32];
+    record[..name.len()].copy_from_slice(name.as_bytes());
+    record.extend(numbers.iter().flat_map(|number| number.to_ne_bytes()));
+    record.extend(seconds.to_ne_bytes());
+    record
+}
+
+/// Scenario: a table of numbers on terminals of 120, 60 and 40 columns, one column of it empty, one of low priority.
+/// Guarantees: all columns where there is room; then the empty one goes, then the one of low priority; numbers are whole.
+#[test]
+fn columns_without_a_value_and_of_low_priority_go_first() {
+    let source = counters();
+    let rows =
+        [counted("a-process", [12_345_678_901, 7, 3], 1.5), counted("b", [5, 123_456_789, 0], 12_345_678.25)];
+    let options = ConsoleOptions::default();
+    let print = |columns_of: usize| {
+        text(&Mode::Columns, &source, &columns(&source), &options, screen(columns_of), &rows)
+    };
+    let titles =
+        |out: &str| out.lines().next().unwrap().split_whitespace().map(str::to_owned).collect::<Vec<_>>();
+    assert_eq!(titles(&print(120)), ["NAME", "NOTHING", "READS", "WRITES", "ERRORS", "SECONDS"]);
+    assert_eq!(titles(&print(60)), ["NAME", "READS", "WRITES", "ERRORS", "SECONDS"]);
+    let narrow = print(46);
+    assert_eq!(titles(&narrow), ["NAME", "READS", "ERRORS", "SECONDS", "…"]);
+    for number in ["12345678901", " 5 ", "1.50", "12345678.25"] {
+        assert!(narrow.contains(number), "{narrow}");
+    }
+    assert!(narrow.lines().all(|line| line.width() <= 46), "{narrow}");
+    let chosen = ConsoleOptions { fields: Some("writes,name,reads".to_owned()), label: None };
+    let chosen = text(&Mode::Columns, &source, &columns(&source), &chosen, screen(24), &rows);
+    assert_eq!(titles(&chosen), ["WRITES", "NAME", "…"], "whoever names columns has chosen");
+}
+
+/// Scenario: two columns have the same alias.
+/// Guarantees: both go by their full names; others keep theirs.
+#[test]
+fn no_two_columns_share_a_title() {
+    let id = |name, alias| field(name, FieldKind::Uint8, 0, 1, &[], &[("columns.alias", alias)]);
+    let source = source(&[id("one.id", "id"), id("two.id", "id"), id("three", "other")], &[]);
+    let options = ConsoleOptions::default();
+    let out = text(&Mode::Columns, &source, &columns(&source), &options, Terminal::none(), &[]);
+    assert_eq!(out, "ONE.ID\tTWO.ID\tOTHER\n");
 }
 
 /// Scenario: the same on terminals of 100, 60 and 20 columns.
 /// Guarantees: the whole width is used where there is much, minimums are kept while they fit, and in the narrowest
-/// the columns that are left out are marked.
+/// the columns that are left out are marked; the number is whole in each.
 #[test]
 fn a_terminal_is_used_as_it_is() {
     let record = &records()[1..2];
@@ -53,12 +141,9 @@ fn a_terminal_is_used_as_it_is() {
         "COMM                    PID FNAME\n\
          a\\x1b[31mb       4294967295 /a/very/long/path/that/goes/on/and/on/for/ever\n"
     );
-    assert_eq!(
-        table(screen(60), None, record),
-        "COMM               PID FD FNAME                    ERROR\n\
-         a\\x1b[31mb    4294967…  3 /a/very/long/path/that/… ENOENT\n"
-    );
-    assert_eq!(table(screen(20), None, record), "COMM  PID  FD FNA… …\na\\x… 429…   3 /a/…\n");
+    let last = |columns| table(screen(columns), None, record).lines().last().unwrap().to_owned();
+    assert_eq!(last(60), "a\\x1b[31mb  4294967295   3 /a/very/long/path/that/… ENOENT");
+    assert!(table(screen(20), None, record).ends_with("COMM           PID …\na\\x1b[… 4294967295\n"));
 }
 
 /// Scenario: annotations for every way to cut and to print, and ones that mean nothing.
@@ -70,12 +155,12 @@ fn annotations_shape_cells() {
         let mut record = b"abcdefgh".to_vec();
         record.truncate(size);
         let options = ConsoleOptions::default();
-        crate::tests::print(&Mode::Columns, &source, &columns(&source), &options, Terminal::none(), &[record])
+        crate::tests::print(&Mode::Columns, &source, &columns(&source), &options, screen(40), &[record])
             .map(|out| String::from_utf8(out).unwrap())
             .map_err(|error| error.to_string())
     };
     let cut = |ellipsis| {
-        kinds("t", FieldKind::CString, 8, &[("columns.width", "5"), ("columns.ellipsis", ellipsis)])
+        kinds("t", FieldKind::CString, 8, &[("columns.maxwidth", "5"), ("columns.ellipsis", ellipsis)])
     };
     assert_eq!(cut("start").unwrap(), "T\n…efgh\n");
     assert_eq!(cut("middle").unwrap(), "T\nab…gh\n");
@@ -91,7 +176,7 @@ fn annotations_shape_cells() {
         "  N\n 97\n"
     );
     assert_eq!(kinds("b", FieldKind::Bytes, 8, &[]).unwrap(), "B\n<8 bytes>\n");
-    assert_eq!(kinds("f", FieldKind::Float32, 4, &[("columns.precision", "1")]).unwrap().lines().count(), 2);
+    assert!(kinds("f", FieldKind::Float32, 4, &[("columns.precision", "1")]).unwrap().ends_with(".0\n"));
     assert!(
         kinds("t", FieldKind::CString, 8, &[("columns.width", "type")])
             .unwrap_err()
@@ -116,10 +201,7 @@ fn snapshots_are_redrawn() {
     let options = ConsoleOptions { fields: Some("pid".to_owned()), label: None };
     let print = |terminal| text(&Mode::Columns, &source, &open_columns(), &options, terminal, &rows);
     let screen = print(Terminal::fixed(Size { columns: 10, rows: 6 }, true));
-    assert_eq!(
-        screen,
-        "\x1b[H\x1b[2J\x1b[1m       PID\x1b[0m\n         0\n         1\n         2\n… 6 more\n"
-    );
+    assert_eq!(screen, "\x1b[H\x1b[2J\x1b[1m    PID\x1b[0m\n      0\n      1\n      2\n… 6 more\n");
     assert_eq!(print(Terminal::none()).lines().count(), 10);
 }
 
@@ -155,7 +237,7 @@ fn several_sources_are_told_apart() {
     finish(&output);
     assert_eq!(
         String::from_utf8(memory.taken()).unwrap(),
-        "-- first\n       PID\n         1\n         2\n-- second\n       PID\n         3\n-- first\n       PID\n         4\n"
+        "-- first\nPID\n1\n2\n-- second\nPID\n3\n-- first\nPID\n4\n"
     );
 }
 
@@ -173,7 +255,7 @@ fn tables_of_several_sources_have_titles() {
         sink.take(&fetch([open_record(b"x", pid, b"", 0).as_slice()]));
     }
     finish(&output);
-    let table = |pid| format!("-- a\\nlong …\n       PID\n         {pid}\n");
+    let table = |pid| format!("-- a\\nlong …\n    PID\n      {pid}\n");
     assert_eq!(String::from_utf8(memory.taken()).unwrap(), table(1) + &table(2));
 }
 
@@ -199,7 +281,8 @@ fn no_record_garbles_a_terminal() {
         record.extend(tail.iter().cycle().map(|byte| (*byte).max(1)).take(65_536));
         let terminal = Terminal::fixed(Size { columns: width, rows: 24 }, false);
         let out = text(&Mode::Columns, &source, &columns, &options, terminal, &[record]);
-        prop_assert_eq!(out.lines().count(), 2);
+        // A number that finds no room brings its header along.
+        prop_assert!((2..4).contains(&out.lines().count()));
         for line in out.lines() {
             prop_assert!(line.width() <= width, "{} > {width}: {line:?}", line.width());
             prop_assert!(!line.chars().any(char::is_control));

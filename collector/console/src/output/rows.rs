@@ -58,6 +58,11 @@ impl RowBuffer {
         self.rows += rows;
     }
 
+    /// Bytes that the whole output may hold.
+    pub fn limit(&self) -> usize {
+        self.shared.limit
+    }
+
     /// Whether the rows that must stay together are already as many as the whole output may hold.
     pub fn is_full(&self) -> bool {
         self.buffer.len() >= self.shared.limit

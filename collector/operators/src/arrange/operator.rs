@@ -15,6 +15,8 @@ use crate::{
     stage::Step,
 };
 
+/// Name of the operator.
+pub const NAME: &str = "arrange";
 /// Order of the records of a batch.
 pub const SORT: &str = "operator.sort.sort";
 /// Most records of a batch.
@@ -48,7 +50,7 @@ fn limit(text: &str) -> Result<Option<Limit>, Fault> {
 
 impl Operator for ArrangeOperator {
     fn name(&self) -> &'static str {
-        "arrange"
+        NAME
     }
 
     fn phase(&self) -> Phase {

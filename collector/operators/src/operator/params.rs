@@ -40,6 +40,13 @@ impl ParamValues {
         self.0.entry(operator).or_default().0.insert(full_key.to_owned(), value.to_owned());
     }
 
+    /// Unsets a parameter.
+    pub fn unset(&mut self, operator: &str, full_key: &str) {
+        if let Some(params) = self.0.get_mut(operator) {
+            params.0.remove(full_key);
+        }
+    }
+
     /// Unsets all parameters of an operator.
     pub fn clear(&mut self, operator: &str) {
         self.0.remove(operator);

@@ -17,7 +17,7 @@ use ig_config::{
 };
 use ig_datasource::{DataSource, Param, ParamDesc, ParamType, param::EBPF_PREFIX};
 use ig_model::nearest;
-use ig_operators::{Operator, Operators, operator::ParamValues};
+use ig_operators::{Operator, Operators, arrange, operator::ParamValues};
 
 /// The outcome of resolving a gadget's parameters.
 #[derive(Debug, Default)]
@@ -114,6 +114,16 @@ pub(super) fn resolve(
     settings.described = described.into_iter().map(|described| described.param).collect();
     pushdown::plan(gadget, params, sources, &mut settings);
     settings
+}
+
+/// Forgets the order that the image prefers: it is for eyes. It stays where a limit makes it say what is kept.
+pub(super) fn forget_order(metadata: &Metadata, settings: &mut Settings) {
+    let preferred = metadata.param_defaults().remove(arrange::SORT);
+    let arranged = settings.operators.of(arrange::NAME);
+    let is_limited = arranged.get(arrange::MAX_ENTRIES).is_some_and(|limit| limit != "-1");
+    if !is_limited && arranged.get(arrange::SORT) == preferred.as_deref() {
+        settings.operators.unset(arrange::NAME, arrange::SORT);
+    }
 }
 
 struct Resolver<'a> {

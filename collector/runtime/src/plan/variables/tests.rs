@@ -10,7 +10,7 @@ use ig_datasource::{DataSource, Field, Origin, Param, ParamDesc, ParamType, Sour
 use ig_model::FieldKind;
 use ig_operators::{Operators, arrange, fetch, filter};
 
-use super::{Settings, customise, resolve};
+use super::{Settings, customise, forget_order, resolve};
 use crate::{plan::draft::check, status::Reason};
 
 fn param(key: &str, kind: ParamType, default: &str) -> Param {
@@ -60,6 +60,25 @@ fn settled(gadget: &Gadget, metadata: &Metadata, sources: &[DataSource]) -> Sett
     let reasons = check(&operators, gadget, sources, &mut settings.operators);
     settings.faults.extend(reasons.iter().map(Reason::text));
     settings
+}
+
+/// Scenario: an image prefers an order; nobody watches, with and without a limit, and with an order of the user's.
+/// Guarantees: the order is forgotten where nothing depends on it, so that a collector sorts for nobody.
+#[test]
+fn an_order_for_eyes_is_forgotten() {
+    use arrange::{MAX_ENTRIES, NAME, SORT};
+
+    let metadata = Metadata::parse("paramDefaults: {operator.sort.sort: -sent}").unwrap();
+    let sort = |values: &[(&str, &str)]| {
+        let mut settings = settled(&gadget(values), &metadata, &sources());
+        assert_eq!(settings.faults, Vec::<String>::new());
+        forget_order(&metadata, &mut settings);
+        settings.operators.of(NAME).get(SORT).map(str::to_owned)
+    };
+    assert_eq!(sort(&[]), None);
+    assert_eq!(sort(&[(MAX_ENTRIES, "-1")]), None);
+    assert_eq!(sort(&[(MAX_ENTRIES, "5")]).as_deref(), Some("-sent"));
+    assert_eq!(sort(&[(SORT, "received")]).as_deref(), Some("received"));
 }
 
 fn faults(values: &[(&str, &str)]) -> String {
