@@ -131,6 +131,25 @@ fn save_rename_and_sighup_reload() {
     assert_eq!(collector.reloads().1, 0.0);
 }
 
+/// Scenario: only the address of the endpoint changes, not its port: from the loopback to all addresses and back.
+/// Guarantees: each change is carried out, and the endpoint answers where it should and nowhere else.
+#[test]
+fn an_endpoint_changes_its_address_on_the_same_port() {
+    let collector = Collector::start("gadgets: []\n");
+    let port = collector.address().port();
+    let get = |address: [u8; 4], path| ig_tests::http::get(SocketAddr::from((address, port)), path, &[]).ok();
+    for address in [[0, 0, 0, 0], [127, 0, 0, 1], [0, 0, 0, 0]] {
+        let is_wide = address == [0, 0, 0, 0];
+        fs::write(collector.config(), document(SocketAddr::from((address, port)), "gadgets: []\n")).unwrap();
+        wait_for("the other address", || {
+            (get([127, 0, 0, 2], "/healthz").is_some() == is_wide).then_some(())
+        });
+    }
+    // A connection that the old listener has not accepted ends with it.
+    let page = wait_for("a page", || get([127, 0, 0, 1], "/metrics")).text();
+    assert!(page.contains("ig_config_reloads_total{result=\"failure\"} 0"), "{}", collector.log());
+}
+
 /// Scenario: the file is a ConfigMap of Kubernetes: a link to a file behind a link to a folder, which is swapped.
 /// Guarantees: the swap is noticed and applied.
 #[test]

@@ -1,5 +1,7 @@
 //! `ig config`: check and describe runtime configurations, without root, kernel or network.
 
+mod images;
+
 use std::{
     io::{self, IsTerminal as _, Read as _},
     path::{Path, PathBuf},
@@ -8,7 +10,8 @@ use std::{
 use clap::{Args, Subcommand, ValueEnum};
 use ig_config::runtime::{LoadError, Loaded, check_str, load};
 
-use crate::{failure::Failure, print};
+use crate::{failure::Failure, image::store_path, print};
+use images::Checked;
 
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
@@ -25,6 +28,10 @@ enum Command {
         /// How faults are reported
         #[arg(short, long, value_enum, default_value_t = Output::Text)]
         output: Output,
+        /// Image store whose gadgets say which parameters, fields and data sources there are
+        /// [default: /var/lib/ig/oci-store, or ~/.ig/oci-store without root]
+        #[arg(long, env = "IG_STORE", value_name = "DIR")]
+        store: Option<PathBuf>,
     },
     /// Print the JSON schema of the runtime configuration
     Schema,
@@ -44,7 +51,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     match &arguments.command {
         Command::Schema => print::out(format!("{}\n", ig_config::schema::json_schema())),
         Command::Default => print::out(include_str!("../../../config/default.yaml")),
-        Command::Check { file, output } => check(file, *output),
+        Command::Check { file, output, store } => check(file, *output, &store_path(store.as_deref())),
     }
 }
 
@@ -62,39 +69,40 @@ fn of_standard_input() -> Result<Result<Loaded, LoadError>, Failure> {
     Ok(check_str("(standard input)", &text))
 }
 
-fn check(file: &Path, output: Output) -> Result<(), Failure> {
+fn check(file: &Path, output: Output, store: &Path) -> Result<(), Failure> {
     let result = if file == Path::new("-") { of_standard_input()? } else { load(file) };
-    let (faults, warnings) = match &result {
-        Ok(loaded) => (&[][..], loaded.warnings.as_slice()),
-        Err(error) => (error.faults.as_slice(), &[][..]),
+    let (gadgets, warnings, checked) = match result {
+        Ok(Loaded { config, warnings, .. }) => {
+            (config.gadgets.len(), warnings, images::check(&config, store))
+        }
+        Err(error) => (0, Vec::new(), Checked { faults: error.faults, ..Checked::default() }),
     };
-    match output {
-        Output::Json => {
-            let report = serde_json::json!({
-                "ok": faults.is_empty(),
-                "faults": faults,
-                "warnings": warnings,
-            });
-            print::out(format!("{report}\n"))?;
+    let Checked { faults, unchecked } = checked;
+    if output == Output::Json {
+        let report = serde_json::json!({
+            "ok": faults.is_empty(),
+            "faults": faults,
+            "warnings": warnings,
+            "unchecked": unchecked,
+        });
+        print::out(format!("{report}\n"))?;
+    } else {
+        for warning in &warnings {
+            warning!("{warning}");
         }
-        Output::Text => {
-            for warning in warnings {
-                warning!("{warning}");
-            }
-            for fault in faults {
-                let line = if io::stderr().is_terminal() { fault.long() + "\n" } else { fault.to_string() };
-                say!("{line}");
-            }
+        for (reason, gadgets) in &unchecked {
+            say!("note: not checked against their images: {}: {reason}", gadgets.join(", "));
+        }
+        for fault in &faults {
+            let line = if io::stderr().is_terminal() { fault.long() + "\n" } else { fault.to_string() };
+            say!("{line}");
         }
     }
-    match result {
-        Ok(loaded) => {
-            if output == Output::Text {
-                let gadgets = loaded.config.gadgets.len();
-                print::out(format!("{}: ok, {gadgets} gadget(s)\n", file.display()))?;
-            }
-            Ok(())
-        }
-        Err(_) => Err(Failure::config(format!("{} has {} fault(s)", file.display(), faults.len()))),
+    if !faults.is_empty() {
+        return Err(Failure::config(format!("{} has {} fault(s)", file.display(), faults.len())));
     }
+    if output == Output::Text {
+        print::out(format!("{}: ok, {gadgets} gadget(s)\n", file.display()))?;
+    }
+    Ok(())
 }

@@ -22,7 +22,7 @@ mod status_page;
 
 pub use handshake::{Handshake, Plain};
 pub use limits::Limits;
-pub use listen::{Listener, Peer, Stream};
+pub use listen::{Listener, Peer, Predecessor, Stream};
 pub use places::ConnectionHandle;
 pub use server::{Server, StatsReader};
 pub use stats::{Ending, Stats};

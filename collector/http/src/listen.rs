@@ -8,10 +8,12 @@ use std::net::{IpAddr, SocketAddr};
 use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
+use std::sync::{Arc, Weak};
 use std::task::{Context, Poll};
 
+use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::{TcpListener, TcpStream, UnixListener, UnixSocket, UnixStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream, UnixListener, UnixSocket, UnixStream};
 
 /// Connections the kernel keeps for us until they are accepted.
 const BACKLOG: u32 = 1024;
@@ -20,10 +22,14 @@ const BACKLOG: u32 = 1024;
 #[derive(Debug)]
 pub enum Listener {
     /// TCP.
-    Tcp(TcpListener),
+    Tcp(Arc<TcpListener>),
     /// A unix socket.
     Unix(UnixListener, SocketFile),
 }
+
+/// A TCP listener that another one is to replace; it may be gone already.
+#[derive(Clone, Debug, Default)]
+pub struct Predecessor(Weak<TcpListener>);
 
 /// The file of a unix socket, removed when dropped unless another has taken its name.
 #[derive(Debug)]
@@ -54,7 +60,46 @@ impl Listener {
     /// # Errors
     /// Those of bind(2) and listen(2).
     pub async fn tcp(address: SocketAddr) -> io::Result<Self> {
-        TcpListener::bind(address).await.map(Self::Tcp)
+        Ok(Self::Tcp(Arc::new(TcpListener::bind(address).await?)))
+    }
+
+    /// Listens on TCP also where `old` has the same port, at an address that contains this one or is contained by it:
+    /// `0.0.0.0:80` beside `127.0.0.1:80`. New connections go to the narrower address until `old` is closed.
+    ///
+    /// # Errors
+    /// Those of [`Listener::tcp`], for everything else that is in the way.
+    pub async fn tcp_after(address: SocketAddr, old: &Predecessor) -> io::Result<Self> {
+        let in_use = match Self::tcp(address).await {
+            Err(error) if error.kind() == ErrorKind::AddrInUse => error,
+            other => return other,
+        };
+        let Some(old) = old.0.upgrade() else { return Err(in_use) };
+        if !old.local_addr().is_ok_and(|bound| bound.port() == address.port() && bound != address) {
+            return Err(in_use);
+        }
+        let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+        socket.set_reuseaddr(true)?;
+        // The kernel lets two sockets share a port only while both say so, and ours do for this moment alone: two
+        // collectors must not share one.
+        let old = SockRef::from(old.as_ref());
+        old.set_reuse_port(true)?;
+        // listen(2) looks for conflicts once more.
+        let listener = socket
+            .set_reuseport(true)
+            .and_then(|()| socket.bind(address))
+            .and_then(|()| socket.listen(BACKLOG));
+        old.set_reuse_port(false)?;
+        let listener = listener?;
+        SockRef::from(&listener).set_reuse_port(false)?;
+        Ok(Self::Tcp(Arc::new(listener)))
+    }
+
+    /// What [`Listener::tcp_after`] needs to know of it.
+    pub fn predecessor(&self) -> Predecessor {
+        match self {
+            Self::Tcp(listener) => Predecessor(Arc::downgrade(listener)),
+            Self::Unix(..) => Predecessor::default(),
+        }
     }
 
     /// Listens on a unix socket of mode `mode`, which nobody can connect to before it has that mode. A socket that

@@ -43,3 +43,27 @@ fn sources_are_what_one_peer_can_hold() {
     assert_ne!(source("[2001:db8::1]:1"), source("[2001:db8:0:1::1]:1"));
     assert_ne!(Peer::Unix(Some(0)).source(), Peer::Unix(Some(1000)).source());
 }
+
+/// Scenario: a listener on one address of a port is replaced by one on all addresses, and that one by the first again;
+/// then somebody else has the port.
+/// Guarantees: each is bound while its predecessor still listens, and connections reach it once that one is gone; what
+/// somebody else has is left alone, and nobody can share the port afterwards.
+#[tokio::test]
+async fn an_address_changes_on_the_same_port() {
+    let narrow = SocketAddr::new(Ipv4Addr::LOCALHOST.into(), ig_test_kit::port::free());
+    let mut current = Listener::tcp(narrow).await.unwrap();
+    let wide = SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), narrow.port());
+    for address in [wide, narrow, wide] {
+        assert_eq!(Listener::tcp(address).await.unwrap_err().kind(), ErrorKind::AddrInUse);
+        let next = Listener::tcp_after(address, &current.predecessor()).await.unwrap();
+        current = next;
+        assert_eq!(current.tcp_address(), Some(address));
+        let (connected, accepted) = tokio::join!(TcpStream::connect(narrow), current.accept());
+        assert!(connected.is_ok() && accepted.is_ok(), "{connected:?} {accepted:?}");
+    }
+    let other = Listener::tcp("127.0.0.2:0".parse().unwrap()).await.unwrap();
+    for (address, old) in [(wide, other.predecessor()), (narrow, Predecessor::default())] {
+        let error = Listener::tcp_after(address, &old).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::AddrInUse);
+    }
+}

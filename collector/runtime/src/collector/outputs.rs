@@ -17,7 +17,7 @@ use ig_exporters::{
     scrape::{ScrapeSettings, Scrapes},
 };
 use ig_files::Changed;
-use ig_http::{Limits, Listener, Server, status_page};
+use ig_http::{Limits, Listener, Predecessor, Server, status_page};
 use ig_model::{Host, otlp::OtlpSettings};
 use ig_series::Registry;
 use thiserror::Error;
@@ -78,6 +78,8 @@ pub(super) struct Outputs {
 struct Endpoint {
     wanted: SocketAddr,
     bound: SocketAddr,
+    /// For an endpoint on the same port at another address.
+    listener: Predecessor,
     stop: CancellationToken,
 }
 
@@ -164,8 +166,10 @@ impl Outputs {
         let endpoint = if wanted == self.endpoint.as_ref().map(|endpoint| endpoint.wanted) {
             EndpointChange::Keep
         } else if let Some(address) = wanted {
-            let listener =
-                Listener::tcp(address).await.map_err(|cause| OutputError::Listen { address, cause })?;
+            let old = self.endpoint.as_ref().map(|endpoint| endpoint.listener.clone()).unwrap_or_default();
+            let listener = Listener::tcp_after(address, &old)
+                .await
+                .map_err(|cause| OutputError::Listen { address, cause })?;
             EndpointChange::Open(address, listener)
         } else {
             EndpointChange::Close
@@ -248,8 +252,9 @@ impl Prepared {
         if let EndpointChange::Open(wanted, listener) = self.endpoint {
             let bound = listener.tcp_address().unwrap_or(wanted);
             let stop = CancellationToken::new();
+            let predecessor = listener.predecessor();
             outputs.serve(listener, stop.clone());
-            outputs.endpoint = Some(Endpoint { wanted, bound, stop });
+            outputs.endpoint = Some(Endpoint { wanted, bound, listener: predecessor, stop });
             info!(name: "prometheus.listening", address = %bound);
         }
         let old = std::mem::take(&mut outputs.otlp);
