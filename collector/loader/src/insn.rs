@@ -38,6 +38,11 @@ pub(crate) fn missing_function(index: usize) -> Insn {
     Insn { code: CALL, regs: 0, off: 0, imm: MISSING_FUNCTIONS.saturating_add(index) }
 }
 
+/// The place among the object's externs of what [`missing_function`] gave this number.
+pub(crate) fn missing_index(number: i32) -> Option<usize> {
+    usize::try_from(number.checked_sub(MISSING_FUNCTIONS)?).ok()
+}
+
 /// Reads the instructions of a section; `None` if its length is odd.
 pub(crate) fn decode(bytes: &[u8]) -> Option<Vec<Insn>> {
     let (chunks, rest) = bytes.as_chunks();

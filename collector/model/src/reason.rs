@@ -130,6 +130,11 @@ impl Reason {
         self
     }
 
+    /// What it was made of, for whoever knows more about one kind of error, such as the verifier's whole log.
+    pub fn error(&self) -> &(dyn Error + Send + Sync + 'static) {
+        self.error.as_ref()
+    }
+
     /// Several reasons in one line.
     pub fn join(reasons: &[Self]) -> String {
         reasons.iter().map(Self::text).collect::<Vec<_>>().join("; ")

@@ -273,7 +273,7 @@ impl Loader<'_> {
             }
         }
         bpf::prog_load(&request, None)
-            .or_else(|source| explain(&spec.name, &request, source))
+            .or_else(|source| explain(&spec.name, &request, source, &self.object.externs))
             .map_err(|error| lacking(spec, error))
     }
 }
@@ -403,7 +403,12 @@ fn lacking(spec: &ProgramSpec, error: LoadError) -> LoadError {
 }
 
 /// Loads once more with a log, to say why it fails.
-fn explain(program: &str, request: &ProgLoad<'_>, source: io::Error) -> Result<OwnedFd, LoadError> {
+fn explain(
+    program: &str,
+    request: &ProgLoad<'_>,
+    source: io::Error,
+    externs: &[Extern],
+) -> Result<OwnedFd, LoadError> {
     let mut source = source;
     let mut text = String::new();
     for size in LOG_SIZES {
@@ -425,6 +430,6 @@ fn explain(program: &str, request: &ProgLoad<'_>, source: io::Error) -> Result<O
     if text.trim().is_empty() || Shortage::of(&source).is_some() {
         return Err(LoadError::LoadProgram { program: program.to_owned(), source });
     }
-    let summary = verifier::summarise(&text);
+    let summary = verifier::summarise(&text, externs);
     Err(LoadError::Verifier { program: program.to_owned(), summary, log: text, source })
 }

@@ -223,13 +223,36 @@ fn resolve(
             };
             let target = target.ok_or_else(|| ParseError::Function {
                 function: function.name.clone(),
-                problem: format!("instruction {place} refers to nothing that can be relocated"),
+                problem: unrelocatable(elf, place, relocations.get(&at), *section),
             })?;
             references.extend(target.map(|target| Reference { insn: place, target }));
         }
         function.references = references;
     }
     Ok(())
+}
+
+/// What is wrong with a reference that leads nowhere.
+fn unrelocatable(elf: &Elf<'_>, place: u32, symbol: Option<&usize>, section: usize) -> String {
+    let name = |section: usize| elf.sections.get(section).map_or("?", |section| section.name);
+    let Some(symbol) = symbol.and_then(|symbol| elf.symbols.get(*symbol)) else {
+        return format!(
+            "instruction {place} refers to nothing that can be relocated (a call into the middle of section `{}`)",
+            name(section)
+        );
+    };
+    let called = if symbol.name.is_empty() { String::new() } else { format!(" `{}`", symbol.name) };
+    match symbol.section {
+        Some(section) => format!(
+            "instruction {place} refers to nothing that can be relocated: symbol{called} of section `{}`, \
+             which is neither a map, a variable nor the start of a function",
+            name(section)
+        ),
+        None => format!(
+            "instruction {place} refers to nothing that can be relocated: symbol{called} is defined nowhere \
+             and not declared as `__ksym` or `__kconfig`"
+        ),
+    }
 }
 
 fn symbols_by_place(relocations: &[Relocation]) -> HashMap<u32, usize> {

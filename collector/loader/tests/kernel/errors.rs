@@ -1,7 +1,7 @@
 //! What a caller is told when loading fails.
 
 use ig_kernel::probe::{Feature, Probe, probe};
-use ig_loader::{ErrorKind, Loader};
+use ig_loader::{ErrorKind, Loader, Object};
 
 use crate::{loader_for_self, object, read_u64};
 
@@ -24,6 +24,32 @@ fn poison_that_can_be_reached_is_explained() {
     let error = Loader::new(&object).load().unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Verifier, "{error:?}");
     assert!(error.to_string().contains("this kernel does not have"), "{error}");
+}
+
+/// Guarantees: a loop without an end is called so, not by the state of registers that the log ends with.
+#[test]
+fn an_endless_loop_is_called_so() {
+    let object = object("endless");
+    let error = Loader::new(&object).load().unwrap_err();
+    assert!(error.to_string().contains("infinite loop detected"), "{error}");
+    assert!(error.verifier_log().unwrap().contains("old state:"));
+}
+
+/// Guarantees: a function that the kernel lacks is named where the object calls it without asking.
+#[test]
+fn a_missing_function_that_is_called_is_named() {
+    let object = object("kfunc");
+    let error = Loader::new(&object).load().unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Verifier, "{error:?}");
+    assert!(error.to_string().contains("`bpf_no_such_function`, which this kernel does not have"), "{error}");
+}
+
+/// Guarantees: a reference that leads nowhere is told with its symbol and section.
+#[test]
+fn a_reference_that_leads_nowhere_is_named() {
+    let error = Object::parse("misplaced", &crate::compile::compile("misplaced")).unwrap_err();
+    let text = ig_model::chain(&error);
+    assert!(text.contains("`reads`") && text.contains("`nowhere`") && text.contains("`elsewhere`"), "{text}");
 }
 
 /// Guarantees: a hook without BTF in this kernel is named with its program.
