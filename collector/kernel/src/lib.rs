@@ -5,6 +5,7 @@
 //! bytes that are treated as hostile, because BTF also comes out of gadget images.
 
 pub mod btf;
+pub mod cpus;
 pub mod map;
 pub mod probe;
 pub mod release;

@@ -5,6 +5,7 @@ use std::io;
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::path::Path;
 
+use ig_kernel::cpus::Followed;
 use ig_kernel::sys::bpf::{self, AttachFlags, AttachType, Attachment, LinkTarget};
 use ig_kernel::sys::perf;
 use ig_kernel::tracefs::KprobeEvent;
@@ -19,6 +20,7 @@ mod multi;
 mod namespace;
 mod netlink;
 mod probe;
+mod sampler;
 mod uprobe;
 mod usdt;
 
@@ -69,6 +71,8 @@ pub struct Link {
     // What has no link and is undone when dropped.
     filters: Vec<netlink::Filter>,
     attached: Vec<Attachment>,
+    /// The clocks of a program that samples CPUs.
+    sampler: Option<sampler::Sampler>,
     /// What the attachment needs to stay alive: dispatchers, their maps, sockets.
     held: Vec<OwnedFd>,
 }
@@ -115,7 +119,15 @@ impl Link {
 
     /// Perf events the program hangs on.
     pub fn event_count(&self) -> usize {
-        self.events.len()
+        self.events.len() + self.sampler.as_ref().map_or(0, sampler::Sampler::len)
+    }
+
+    /// Follows the CPUs, for a program that samples them; `None` for all others. See
+    /// [`ig_kernel::cpus::PerCpu::follow`].
+    ///
+    /// What comes back in `left` is best dropped where nobody waits.
+    pub fn follow_cpus(&self, online: &[u32], anew: bool) -> Option<Followed<Self, AttachError>> {
+        Some(self.sampler.as_ref()?.follow(online, anew))
     }
 }
 
@@ -156,7 +168,7 @@ impl Loaded {
                 cgroup::attach(program, options)
             }
             ProgramKind::SkSkb | ProgramKind::SkMsg => self.socket_map(program, options),
-            ProgramKind::PerfEvent => probe::sampler(program, options),
+            ProgramKind::PerfEvent => sampler::attach(program, options),
             _ => Err(program.unsupported("the loader knows no way to attach this kind of program")),
         }
     }
@@ -202,6 +214,12 @@ impl Loaded {
 }
 
 impl Program {
+    /// The same program with a descriptor of its own.
+    fn try_clone(&self) -> io::Result<Self> {
+        let (name, section, target) = (self.name.clone(), self.section.clone(), self.target.clone());
+        Ok(Self { name, section, target, fd: self.fd.try_clone()?, ..*self })
+    }
+
     fn link(&self, links: Vec<bpf::Link>, events: Vec<OwnedFd>) -> Link {
         Link {
             program: self.name.clone(),
@@ -210,6 +228,7 @@ impl Program {
             defined: Vec::new(),
             filters: Vec::new(),
             attached: Vec::new(),
+            sampler: None,
             held: Vec::new(),
         }
     }

@@ -4,6 +4,7 @@
 //! a drain, and pipelines need no locks but those of the series tables. The handle of a source takes orders: swap
 //! the pipeline, drain now, stop.
 
+mod cpus;
 mod emitted;
 mod fetch;
 mod gather;
@@ -44,6 +45,7 @@ use crate::{
     status::{Reason, ReasonKind, Status},
     tasks::Tasks,
 };
+pub(crate) use cpus::Followers;
 use sinks::SinkOrder;
 
 /// Orders a source may have waiting; they come from one control task, so more than a few never pile up.
@@ -57,6 +59,7 @@ const READER_NICE: i32 = -10;
 pub struct Reader {
     jobs: mpsc::UnboundedSender<Job>,
     owners: Owners,
+    followers: Followers,
 }
 
 /// Whose records these are, for the log.
@@ -134,26 +137,39 @@ impl Reader {
     /// When the system has no thread or no event loop to give.
     pub fn start(tasks: Tasks, status: Status) -> io::Result<Self> {
         let (jobs, mut inbox) = mpsc::unbounded_channel::<Job>();
+        let followers = Followers::default();
+        let followed = followers.clone();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         thread::Builder::new().name("ig-reader".to_owned()).spawn(move || {
             // A ring of 2 MiB is full after 5 ms of 400,000 records a second: when processors are short the reader goes
             // first. `None` is this thread alone; without CAP_SYS_NICE it stays as it is.
             rustix::process::setpriority_process(None, READER_NICE).ok();
             let sources = LocalSet::new();
-            sources.spawn_local(steps::follow());
+            let machine_status = status.clone();
             sources.spawn_local(async move {
                 while let Some(job) = inbox.recv().await {
                     tokio::task::spawn_local(guarded(job, tasks.clone(), status.clone()));
                 }
             });
-            runtime.block_on(sources);
+            runtime.block_on(async {
+                let machine = async { tokio::join!(steps::follow(), cpus::follow(followed, machine_status)) };
+                tokio::select! {
+                    () = sources => {}
+                    _ = machine => {}
+                }
+            });
         })?;
-        Ok(Self { jobs, owners: Owners::default() })
+        Ok(Self { jobs, owners: Owners::default(), followers })
     }
 
     /// The gadgets whose sources are read, by their programs.
     pub fn owners(&self) -> &Owners {
         &self.owners
+    }
+
+    /// What follows the CPUs.
+    pub(crate) fn followers(&self) -> &Followers {
+        &self.followers
     }
 
     /// Starts reading a source. With [`Handover::After`] the source waits for [`SourceHandle::take_over`].
@@ -165,6 +181,9 @@ impl Reader {
             }
             other => other,
         };
+        if let Feed::Perf(perf) = &feed {
+            self.followers.enter(&name.gadget, perf.follower());
+        }
         // The thread outlives every sender; if it is gone the process is ending and orders answer at once.
         let exhausted = CancellationToken::new();
         let job = Job { name, feed, pipeline, handover, orders: inbox, exhausted: exhausted.clone() };

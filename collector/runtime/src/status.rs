@@ -207,6 +207,8 @@ pub struct GadgetStatus {
     pub digest: Option<String>,
     /// How often its programs were replaced while it ran.
     pub restarts: u64,
+    /// CPUs that are online and that its programs do not see, while they cannot be covered.
+    pub uncovered_cpus: u64,
     /// Numbers per data source.
     pub sources: BTreeMap<String, Arc<SourceStats>>,
     /// Data sources that give nothing any more, and why; they stay so until other programs are read.
@@ -222,6 +224,7 @@ impl GadgetStatus {
             image,
             digest: None,
             restarts: 0,
+            uncovered_cpus: 0,
             sources: BTreeMap::new(),
             broken: BTreeMap::new(),
         }
@@ -301,6 +304,11 @@ impl Status {
             gadget.broken.insert(source.to_owned(), reason);
             gadget.show_broken();
         });
+    }
+
+    /// Notes how many CPUs a gadget does not cover.
+    pub(crate) fn cpus_uncovered(&self, gadget: &str, cpus: u64) {
+        self.gadget(gadget, |gadget| gadget.uncovered_cpus = cpus);
     }
 
     /// Notes that other programs of a gadget are read from now on.

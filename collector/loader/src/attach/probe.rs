@@ -4,13 +4,12 @@ use std::ffi::CString;
 use std::io;
 use std::os::fd::AsFd as _;
 
-use ig_kernel::map::online_cpus;
 use ig_kernel::probe;
 use ig_kernel::sys::bpf;
 use ig_kernel::sys::perf::{self, ProbePoint};
 use ig_kernel::tracefs::{self, KprobeEvent, TracefsError};
 
-use super::{AttachOptions, Link};
+use super::Link;
 use crate::error::AttachError;
 use crate::loader::Program;
 use crate::section::{ProgramKind, SYSCALL_PREFIX};
@@ -155,36 +154,4 @@ pub(super) fn probe_pmu(
         },
         _ => program.failed(hook.to_owned(), source),
     })
-}
-
-/// The kernel's limit, which it lowers by itself when sampling takes too long.
-fn most_samples() -> u64 {
-    let text = std::fs::read_to_string("/proc/sys/kernel/perf_event_max_sample_rate").unwrap_or_default();
-    text.trim().parse().unwrap_or(u64::MAX)
-}
-
-/// The software clock of each CPU that is online.
-pub(super) fn sampler(program: &Program, options: &AttachOptions<'_>) -> Result<Link, AttachError> {
-    let frequency = options
-        .sample_frequency
-        .filter(|frequency| *frequency > 0)
-        .ok_or_else(|| program.unsupported("a sampler needs a frequency"))?;
-    let mut link = program.link(Vec::new(), Vec::new());
-    for cpu in online_cpus() {
-        let hook = || format!("CPU clock of CPU {cpu}");
-        let event = match perf::open_cpu_clock(cpu, frequency) {
-            // It went offline in between.
-            Err(error) if error.raw_os_error() == Some(libc::ENODEV) => continue,
-            Err(error) if error.raw_os_error() == Some(libc::EINVAL) && frequency > most_samples() => {
-                return Err(program.unsupported(
-                    "it samples more often than /proc/sys/kernel/perf_event_max_sample_rate allows",
-                ));
-            }
-            event => event.map_err(|source| program.failed(hook(), source))?,
-        };
-        let one = program.hang_on(event).map_err(|source| program.failed(hook(), source))?;
-        link.links.extend(one.links);
-        link.events.extend(one.events);
-    }
-    Ok(link)
 }

@@ -68,14 +68,25 @@ fn missing_hooks_are_named() {
 }
 
 /// Scenario: a sampler is attached at a rate the kernel allows, then at one that no kernel does.
-/// Guarantees: it hangs on each CPU that is online; the second is refused with the name of the limit.
+/// Guarantees: it hangs on each CPU that is online, and on those that come, anew; the second is refused with the name of the limit.
 #[test]
 fn samplers_attach_to_each_cpu() {
     let object = object("maps");
     let loaded = loader_for_self(&object).load().unwrap();
     let options = ig_loader::AttachOptions { sample_frequency: Some(49), ..Default::default() };
     let link = loaded.attach_with("sample", &options).unwrap();
-    assert_eq!(link.event_count(), ig_kernel::map::online_cpus().len());
+    let online = ig_kernel::map::online_cpus();
+    assert_eq!(link.event_count(), online.len());
+
+    let followed = link.follow_cpus(&online[..1], false).unwrap();
+    assert_eq!((followed.left.len(), link.event_count()), (online.len() - 1, 1));
+    let followed = link.follow_cpus(&online, false).unwrap();
+    assert_eq!((followed.came.as_slice(), link.event_count()), (&online[1..], online.len()));
+    let followed = link.follow_cpus(&online, true).unwrap();
+    assert_eq!((followed.left.len(), followed.came), (online.len(), online.clone()));
+    // No machine has it.
+    let followed = link.follow_cpus(&[online[0], 60_000], false).unwrap();
+    assert_eq!(followed.uncovered, [60_000]);
 
     let options = ig_loader::AttachOptions { sample_frequency: Some(1 << 40), ..Default::default() };
     let error = loaded.attach_with("sample", &options).unwrap_err();

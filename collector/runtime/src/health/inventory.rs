@@ -68,6 +68,11 @@ pub const INVENTORY: &[OwnMetric] = &[
         GADGET,
         "Times the programs of the running gadget were replaced by a reload",
     ),
+    gauge(
+        "ig_gadget_uncovered_cpus",
+        GADGET,
+        "CPUs that are online and that the gadget, which opens something for each, does not see",
+    ),
     counter(
         "ig_gadget_events_received",
         SOURCE,

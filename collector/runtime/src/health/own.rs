@@ -129,6 +129,7 @@ fn gadgets(board: &Board, put: &mut dyn FnMut(&'static str, &[&str], f64)) {
             put("ig_gadget_reason", &[name, reason.kind.name()], 1.0);
         }
         put("ig_gadget_restarts", &[name], gadget.restarts as f64);
+        put("ig_gadget_uncovered_cpus", &[name], gadget.uncovered_cpus as f64);
         for (source, stats) in &gadget.sources {
             put("ig_gadget_events_received", &[name, source], stats.received.load() as f64);
             put("ig_gadget_events_delivered", &[name, source], stats.delivered.load() as f64);

@@ -1,9 +1,14 @@
 //! The attachments of a gadget, and how they end.
 
-use std::{sync::Arc, thread};
+use std::{
+    sync::{Arc, Weak},
+    thread,
+};
 
 use ig_loader::Link;
 use tracing::debug;
+
+use crate::reader::Followers;
 
 /// The attachments of a gadget. Closing a classic tracepoint takes the kernel about 75 ms, so they are closed on a
 /// thread of their own when nobody asks to wait.
@@ -14,6 +19,14 @@ impl Links {
     /// Adds one.
     pub(super) fn push(&mut self, link: Arc<Link>) {
         self.0.push(link);
+    }
+
+    /// Has those that are bound to CPUs follow them.
+    pub(super) fn follow_cpus(&self, gadget: &str, followers: &Followers) {
+        for link in &self.0 {
+            let link: Weak<Link> = Arc::downgrade(link);
+            followers.enter(gadget, link);
+        }
     }
 
     /// Detaches everything and waits for it.

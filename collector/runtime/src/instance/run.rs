@@ -53,6 +53,7 @@ impl Built {
         let mut refusals = Vec::new();
         let handover = if replaces.is_some() { Handover::NOT_YET } else { Handover::None };
         let mut sources = Vec::new();
+        self.links.follow_cpus(&self.name, reader.followers());
         status.sources_begin(&self.name);
         for (plan, feed) in self.sources {
             let name = plan.schema.name().to_owned();

@@ -7,31 +7,46 @@ use std::{
     io,
     ops::ControlFlow,
     os::fd::{AsFd as _, AsRawFd, OwnedFd, RawFd},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
 };
 
-use aya::{
-    maps::{
-        Map, MapData, MapError, PerfEventArray,
-        perf::{PerfBufferError, PerfEvent, PerfEventArrayBuffer},
-    },
-    util::online_cpus,
+use aya::maps::{
+    Map, MapData, MapError, PerfEventArray,
+    perf::{PerfBufferError, PerfEvent, PerfEventArrayBuffer},
+};
+use ig_kernel::{
+    cpus::{Followed, PerCpu},
+    map::online_cpus,
 };
 use rustix::event::epoll;
 use thiserror::Error;
 
-use super::{stream::Stream, sys::Descriptor};
+use super::{
+    cpus::{Coverage, FollowCpus},
+    stream::Stream,
+    sys::Descriptor,
+};
 
 /// Pages of each CPU's buffer, as many as the reference has.
 const PAGES: usize = 64;
 
-/// The buffers of a perf event array, one for each CPU that is online.
+/// The buffers of a perf event array, one for each CPU that is online at any time.
 pub struct PerfFeed {
     /// Holds every buffer's descriptor, so that one descriptor stands for all.
-    any: OwnedFd,
-    buffers: Vec<PerfEventArrayBuffer<MapData>>,
+    any: Arc<OwnedFd>,
+    buffers: Arc<Mutex<Buffers>>,
     /// A record that wraps around the end of its buffer, put together.
     whole: Vec<u8>,
     lost: u64,
+}
+
+/// The buffers, which follow the CPUs.
+struct Buffers {
+    any: Arc<OwnedFd>,
+    array: PerfEventArray<MapData>,
+    open: PerCpu<PerfEventArrayBuffer<MapData>>,
+    /// Those of CPUs that went; read until the next time.
+    left: Vec<PerfEventArrayBuffer<MapData>>,
 }
 
 /// A map that is no usable perf event array.
@@ -47,8 +62,8 @@ pub struct PerfError {
 enum PerfCause {
     #[error("it is no perf event array")]
     Map(#[from] MapError),
-    #[error("failed to read which CPUs are online")]
-    Cpus(#[source] io::Error),
+    #[error("no CPU has a buffer")]
+    Cpus,
     #[error("failed to open the buffer of CPU {cpu}")]
     Buffer { cpu: u32, source: PerfBufferError },
     #[error("failed to watch its buffers")]
@@ -62,23 +77,66 @@ impl PerfFeed {
     /// When the descriptor is no perf event array or the kernel has no buffer to give.
     pub fn open(map: &str, array: OwnedFd) -> Result<Self, PerfError> {
         let open = || -> Result<_, PerfCause> {
-            let mut array = PerfEventArray::try_from(Map::from_map_data(MapData::from_fd(array)?)?)?;
-            let cpus = online_cpus().map_err(|(_, cause)| PerfCause::Cpus(cause))?;
-            let watch = |cause: rustix::io::Errno| PerfCause::Watch(cause.into());
-            let any = epoll::create(epoll::CreateFlags::CLOEXEC).map_err(watch)?;
-            let mut buffers = Vec::with_capacity(cpus.len());
-            for cpu in cpus {
-                let buffer =
-                    array.open(cpu, Some(PAGES)).map_err(|source| PerfCause::Buffer { cpu, source })?;
-                let data = epoll::EventData::new_u64(u64::from(cpu));
-                epoll::add(&any, buffer.as_fd(), data, epoll::EventFlags::IN).map_err(watch)?;
-                buffers.push(buffer);
+            let array = PerfEventArray::try_from(Map::from_map_data(MapData::from_fd(array)?)?)?;
+            let any = epoll::create(epoll::CreateFlags::CLOEXEC);
+            let any = Arc::new(any.map_err(|cause| PerfCause::Watch(cause.into()))?);
+            let open = PerCpu::default();
+            let mut buffers = Buffers { any: Arc::clone(&any), array, open, left: Vec::new() };
+            match buffers.follow(&online_cpus(), false).error {
+                Some(cause) => Err(cause),
+                None if buffers.open.is_empty() => Err(PerfCause::Cpus),
+                None => Ok((any, Arc::new(Mutex::new(buffers)))),
             }
-            Ok((any, buffers))
         };
         let (any, buffers) = open().map_err(|cause| PerfError { map: map.to_owned(), cause })?;
         Ok(Self { any, buffers, whole: Vec::new(), lost: 0 })
     }
+
+    /// What has to follow the CPUs for it.
+    pub(super) fn follower(&self) -> Weak<dyn FollowCpus> {
+        let follower: Weak<Mutex<Buffers>> = Arc::downgrade(&self.buffers);
+        follower
+    }
+}
+
+impl Buffers {
+    fn follow(&mut self, online: &[u32], anew: bool) -> Followed<(), PerfCause> {
+        let Self { any, array, open, left } = self;
+        for buffer in left.drain(..) {
+            // The map may hold the event for longer than this descriptor is open.
+            epoll::delete(&**any, buffer.as_fd()).ok();
+        }
+        let followed = open.follow(online, anew, |cpu| {
+            let buffer = match array.open(cpu, Some(PAGES)) {
+                Err(PerfBufferError::OpenError { io_error }) if is_offline(&io_error) => return Ok(None),
+                buffer => buffer.map_err(|source| PerfCause::Buffer { cpu, source })?,
+            };
+            let data = epoll::EventData::new_u64(u64::from(cpu));
+            epoll::add(&**any, buffer.as_fd(), data, epoll::EventFlags::IN)
+                .map_err(|cause| PerfCause::Watch(cause.into()))?;
+            Ok(Some(buffer))
+        });
+        let Followed { left: gone, came, uncovered, error } = followed;
+        left.extend(gone);
+        Followed { left: Vec::new(), came, uncovered, error }
+    }
+}
+
+fn is_offline(error: &io::Error) -> bool {
+    error.raw_os_error() == Some(rustix::io::Errno::NODEV.raw_os_error())
+}
+
+impl FollowCpus for Mutex<Buffers> {
+    fn follow(&self, online: &[u32], anew: bool) -> Option<Coverage> {
+        let Followed { came, uncovered, error, .. } = lock(self).follow(online, anew);
+        let error = error.map(|error| ig_model::chain(&error));
+        Some(Coverage { came, uncovered, error })
+    }
+}
+
+/// Only the reader's thread takes it, so that nobody waits; a panic between two changes leaves it whole.
+fn lock(buffers: &Mutex<Buffers>) -> MutexGuard<'_, Buffers> {
+    buffers.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl AsRawFd for PerfFeed {
@@ -96,7 +154,9 @@ impl Stream for PerfFeed {
 
         let Self { buffers, whole, lost, .. } = self;
         let (mut records, mut bytes) = (0, 0);
-        for buffer in buffers {
+        let mut buffers = lock(buffers);
+        let Buffers { open, left, .. } = &mut *buffers;
+        for buffer in left.iter_mut().chain(open.values_mut()) {
             let read = buffer.try_fold((), |(), event| {
                 match event {
                     PerfEvent::Sample { head, tail } => {

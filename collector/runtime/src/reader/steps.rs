@@ -57,7 +57,7 @@ impl Steps {
     }
 }
 
-/// Follows the wall clock for as long as it is polled.
+/// Follows the wall clock for as long as it is polled; it never ends.
 pub(super) async fn follow() {
     if let Err(error) = try_follow().await {
         warn!(
@@ -65,6 +65,7 @@ pub(super) async fn follow() {
             "records keep the wall time of now, should the clock be set"
         );
     }
+    std::future::pending().await
 }
 
 async fn try_follow() -> io::Result<()> {

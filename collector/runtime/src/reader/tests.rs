@@ -394,3 +394,36 @@ async fn a_handover_ends_though_stamps_never_reach_it() {
     assert_eq!(kept.numbers(), [1, 2]);
     assert_eq!(stats.losses.load(Loss::Handover), 0);
 }
+
+/// Scenario: a perf event array, with lists of CPUs in which one is not online, comes back, and the machine was suspended.
+/// Guarantees: buffers are opened for those that come, what cannot be opened is counted by gadget, and nothing follows
+/// once the array is gone.
+#[test]
+fn perf_buffers_follow_the_cpus() {
+    use ig_kernel::map::{Map, MapCreate, MapType, online_cpus};
+
+    let create = MapCreate {
+        name: "events",
+        kind: MapType::PERF_EVENT_ARRAY,
+        key_size: 4,
+        value_size: 4,
+        max_entries: ig_kernel::map::possible_cpus().unwrap(),
+        ..MapCreate::default()
+    };
+    let array = Map::create(&create).unwrap();
+    let feed = PerfFeed::open("events", array.try_clone().unwrap().into()).unwrap();
+    let followers = Followers::default();
+    followers.enter("gadget", feed.follower());
+    let online = online_cpus();
+    let (first, others) = online.split_first().unwrap();
+    let follow = |online: &[u32], anew| followers.follow(online, anew).remove("gadget").unwrap();
+    assert!(follow(&online, false).came.is_empty());
+    assert!(follow(&[*first], false).came.is_empty());
+    assert_eq!(follow(&online, false).came, others);
+    assert_eq!(follow(&online, true).came, online);
+    // No machine has it, and none has room for it in the array.
+    let beyond = follow(&[*first, 60_000], false);
+    assert_eq!((beyond.uncovered, beyond.error.is_some()), (vec![60_000], true));
+    drop(feed);
+    assert!(followers.follow(&online, false).is_empty());
+}
