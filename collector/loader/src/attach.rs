@@ -24,6 +24,7 @@ mod sampler;
 mod uprobe;
 mod usdt;
 
+pub use cgroup::cgroup2_mount;
 pub use interface::Direction;
 pub use uprobe::{FileId, UprobeSet};
 
@@ -52,8 +53,17 @@ pub struct AttachOptions<'a> {
     pub classic_filter: bool,
     /// Directory of the cgroup that a cgroup program goes to; the root of the second hierarchy without.
     pub cgroup: Option<&'a Path>,
+    /// procfs in which the makers of kernel probes that were defined by name are looked up: the host's, so that a
+    /// collector in another PID namespace is not taken for dead; `/proc` without.
+    pub procfs: Option<&'a Path>,
     /// Map whose sockets an `sk_skb` or `sk_msg` program serves, by name.
     pub socket_map: Option<&'a str>,
+}
+
+impl AttachOptions<'_> {
+    fn procfs(&self) -> &Path {
+        self.procfs.unwrap_or(Path::new("/proc"))
+    }
 }
 
 /// A program at its hook; dropping it detaches.
@@ -155,8 +165,8 @@ impl Loaded {
             | ProgramKind::FmodRet
             | ProgramKind::Lsm => probe::traced(program),
             ProgramKind::Iter => self.iterator(program, options),
-            ProgramKind::Kprobe | ProgramKind::Kretprobe => probe::kprobe(program, &program.target),
-            ProgramKind::Ksyscall | ProgramKind::Kretsyscall => probe::syscall_kprobe(program),
+            ProgramKind::Kprobe | ProgramKind::Kretprobe => probe::kprobe(program, &program.target, options),
+            ProgramKind::Ksyscall | ProgramKind::Kretsyscall => probe::syscall_kprobe(program, options),
             ProgramKind::KprobeMulti | ProgramKind::KretprobeMulti => multi::attach(program),
             ProgramKind::Uprobe | ProgramKind::Uretprobe => uprobe::attach(program, options),
             ProgramKind::Usdt => usdt::attach(self, program, options),

@@ -29,7 +29,7 @@ mod object;
 mod section;
 mod verifier;
 
-pub use attach::{AttachOptions, Direction, FileId, Link, UprobeSet};
+pub use attach::{AttachOptions, Direction, FileId, Link, UprobeSet, cgroup2_mount};
 pub use error::{AttachError, ErrorKind, LoadError, ParseError};
 pub use ig_kernel::map::{Map, MapType};
 pub use ig_kernel::sys::bpf::ProgramType;

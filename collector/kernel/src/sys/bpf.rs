@@ -66,7 +66,6 @@ enum Command {
     LinkUpdate = 29,
     EnableStats = 32,
     IterCreate = 33,
-    LinkDetach = 34,
 }
 
 /// Issues one command, again when a signal or (for loads) memory pressure cut it short.

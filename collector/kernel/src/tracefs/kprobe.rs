@@ -4,6 +4,7 @@
 //! the definition serves. It is visible to all and outlives its maker, so each is removed when dropped, and those of
 //! processes that died are swept away before the next one is made.
 
+use std::fs;
 use std::io::{self, Read as _, Write as _};
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -39,7 +40,8 @@ pub fn has_kprobe_events() -> Result<bool, TracefsError> {
 }
 
 impl KprobeEvent {
-    /// Defines a probe at an offset of a function, or at its return. The function may be `module:function`.
+    /// Defines a probe at an offset of a function, or at its return. The function may be `module:function`. `procfs` is
+    /// where makers of probes are looked up, best the host's.
     ///
     /// # Errors
     /// [`TracefsError::NoFunction`] where the kernel has no such function or forbids to probe it;
@@ -47,7 +49,7 @@ impl KprobeEvent {
     ///
     /// # Kernel
     /// `CONFIG_KPROBE_EVENTS`, root or whoever may write tracefs.
-    pub fn define(function: &str, offset: u64, on_return: bool) -> Result<Self, TracefsError> {
+    pub fn define(function: &str, offset: u64, on_return: bool, procfs: &Path) -> Result<Self, TracefsError> {
         static NEXT: AtomicU64 = AtomicU64::new(0);
         let fault = |source: io::Error| match source.raw_os_error() {
             Some(libc::ENOENT | libc::EINVAL | libc::EILSEQ | libc::EADDRNOTAVAIL) => {
@@ -58,10 +60,11 @@ impl KprobeEvent {
         if !is_symbol(function) {
             return Err(TracefsError::NoFunction(function.to_owned()));
         }
-        sweep();
+        let namespace = pid_namespace(procfs);
+        sweep(procfs, namespace);
         // The number only has to be another each time; nothing else hangs on it.
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
-        let name = format!("p{}_{number}", std::process::id());
+        let name = format!("p{}_{namespace}_{number}", own_pid(procfs));
         let kind = if on_return { 'r' } else { 'p' };
         let place = if offset == 0 { function.to_owned() } else { format!("{function}+{offset}") };
         write(&format!("{kind}:{GROUP}/{name} {place}\n")).map_err(|error| match error {
@@ -109,15 +112,31 @@ fn write(line: &str) -> Result<(), WriteError> {
     File::from(list).write_all(line.as_bytes()).map_err(WriteError::Write)
 }
 
-/// Removes what processes left behind that were killed. A definition in use refuses to go, so a process of another
-/// pid namespace is not harmed.
-fn sweep() {
+/// Number of this process in the PID namespace of a procfs.
+fn own_pid(procfs: &Path) -> u32 {
+    let link = fs::read_link(procfs.join("self")).ok();
+    let number = link.and_then(|link| link.to_str()?.parse().ok());
+    number.unwrap_or_else(std::process::id)
+}
+
+/// Inode of the PID namespace that the numbers of a procfs belong to; 0 where it cannot be told.
+fn pid_namespace(procfs: &Path) -> u64 {
+    let of = |process: &str| {
+        let link = fs::read_link(procfs.join(process).join("ns/pid")).ok()?;
+        link.to_str()?.strip_prefix("pid:[")?.strip_suffix(']')?.parse().ok()
+    };
+    of("1").or_else(|| of("self")).unwrap_or(0)
+}
+
+/// Removes what processes of this PID namespace left behind that were killed. Of others nobody here can tell whether
+/// they live.
+fn sweep(procfs: &Path, namespace: u64) {
     let Ok(list) = open_entry(LIST, OFlags::RDONLY) else { return };
     let mut text = String::new();
     if File::from(list).take(MAX_LIST).read_to_string(&mut text).is_err() {
         return;
     }
-    for name in of_dead_processes(&text, |pid| Path::new(&format!("/proc/{pid}")).exists()) {
+    for name in of_dead_processes(&text, namespace, |pid| procfs.join(pid.to_string()).exists()) {
         match write(&format!("-:{GROUP}/{name}\n")) {
             Ok(()) => tracing::info!(name: "kprobe.definition.swept", event = name),
             Err(WriteError::Write(error)) => tracing::debug!(
@@ -128,8 +147,8 @@ fn sweep() {
     }
 }
 
-/// Names of our group whose process does not live.
-fn of_dead_processes(list: &str, alive: impl Fn(u32) -> bool) -> Vec<&str> {
+/// Names of our group that a process of this PID namespace made which does not live.
+fn of_dead_processes(list: &str, namespace: u64, alive: impl Fn(u32) -> bool) -> Vec<&str> {
     let name = |line: &'_ str| -> Option<(usize, usize)> {
         let start = line.find(':')? + 1;
         let end = line.get(start..)?.find(' ')? + start;
@@ -141,8 +160,10 @@ fn of_dead_processes(list: &str, alive: impl Fn(u32) -> bool) -> Vec<&str> {
             line.get(start..end)?.strip_prefix(GROUP)?.strip_prefix('/')
         })
         .filter(|name| {
-            let pid = name.strip_prefix('p').and_then(|rest| rest.split('_').next()?.parse().ok());
-            pid.is_some_and(|pid| !alive(pid))
+            let mut parts = name.strip_prefix('p').unwrap_or_default().split('_');
+            let pid = parts.next().and_then(|pid| pid.parse().ok());
+            let of = parts.next().and_then(|namespace| namespace.parse::<u64>().ok());
+            parts.next().is_some() && of == Some(namespace) && pid.is_some_and(|pid| !alive(pid))
         })
         .collect()
 }
@@ -161,15 +182,30 @@ fn is_symbol(name: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::{KprobeEvent, TracefsError, is_symbol, of_dead_processes};
+    use std::path::Path;
 
-    /// Scenario: a list with probes of others, of a living and of a dead collector, and lines of no known form.
+    use super::{KprobeEvent, TracefsError, is_symbol, of_dead_processes, own_pid, pid_namespace};
+
+    /// Scenario: a list with probes of others, of a living and of a dead collector, of one of the dead one's number in
+    /// another PID namespace, which may well live, and lines of no known form.
     /// Guarantees: only the dead one's are named.
     #[test]
     fn only_the_dead_are_swept() {
-        let list =
-            "p:kprobes/p7_0 do_exit\np:ig/p5_1 do_exit\nr4:ig/p7_12 vfs_read+0\n:\np:ig/\nx\np:ig/other a\n";
-        assert_eq!(of_dead_processes(list, |pid| pid == 5), ["p7_12"]);
+        let list = "p:kprobes/p7_40_0 do_exit\np:ig/p5_40_1 do_exit\nr4:ig/p7_40_12 vfs_read+0\n\
+                    p:ig/p7_41_3 do_exit\n:\np:ig/\nx\np:ig/other a\np:ig/p7_40 a\n";
+        assert_eq!(of_dead_processes(list, 40, |pid| pid == 5), ["p7_40_12"]);
+    }
+
+    /// Guarantees: this process and its PID namespace are told from procfs, also where that says nothing.
+    #[test]
+    fn makers_are_told_by_procfs() {
+        let proc = Path::new("/proc");
+        assert_eq!(own_pid(proc), std::process::id());
+        assert!(pid_namespace(proc) > 0);
+        assert_eq!(
+            (own_pid(Path::new("/nowhere")), pid_namespace(Path::new("/nowhere"))),
+            (std::process::id(), 0)
+        );
     }
 
     /// Scenario: function names with what would end a definition or begin another.
@@ -181,7 +217,7 @@ mod tests {
         }
         for name in ["", "a b", "a\n-:ig/x", "a:b:c", ":a", "a+0x10", "a/b"] {
             assert!(!is_symbol(name), "{name}");
-            let error = KprobeEvent::define(name, 0, false).unwrap_err();
+            let error = KprobeEvent::define(name, 0, false, Path::new("/proc")).unwrap_err();
             assert!(matches!(error, TracefsError::NoFunction(_)), "{error}");
         }
     }

@@ -3,13 +3,14 @@
 use std::ffi::CString;
 use std::io;
 use std::os::fd::AsFd as _;
+use std::path::Path;
 
 use ig_kernel::probe;
 use ig_kernel::sys::bpf;
 use ig_kernel::sys::perf::{self, ProbePoint};
 use ig_kernel::tracefs::{self, KprobeEvent, TracefsError};
 
-use super::Link;
+use super::{AttachOptions, Link};
 use crate::error::AttachError;
 use crate::loader::Program;
 use crate::section::{ProgramKind, SYSCALL_PREFIX};
@@ -57,7 +58,11 @@ pub(super) fn traced(program: &Program) -> Result<Link, AttachError> {
     Ok(program.link(vec![link], Vec::new()))
 }
 
-pub(super) fn kprobe(program: &Program, function: &str) -> Result<Link, AttachError> {
+pub(super) fn kprobe(
+    program: &Program,
+    function: &str,
+    options: &AttachOptions<'_>,
+) -> Result<Link, AttachError> {
     let hook = format!("kprobe on `{function}`");
     // `function+0x10` probes within the function.
     let (symbol, offset) = match function.split_once('+') {
@@ -70,7 +75,8 @@ pub(super) fn kprobe(program: &Program, function: &str) -> Result<Link, AttachEr
     let on_return = matches!(program.kind, ProgramKind::Kretprobe | ProgramKind::Kretsyscall);
     let (pmu, point) = match probe_pmu(program, "kprobe", &hook, on_return) {
         Err(error @ AttachError::UnsupportedKernel { .. }) => {
-            return kprobe_by_definition(program, symbol, offset, on_return).unwrap_or(Err(error));
+            return kprobe_by_definition(program, symbol, offset, on_return, options.procfs())
+                .unwrap_or(Err(error));
         }
         found => found?,
     };
@@ -92,10 +98,11 @@ fn kprobe_by_definition(
     function: &str,
     offset: u64,
     on_return: bool,
+    procfs: &Path,
 ) -> Option<Result<Link, AttachError>> {
-    let defined = match KprobeEvent::define(function, offset, on_return) {
+    let defined = match KprobeEvent::define(function, offset, on_return, procfs) {
         Err(error @ TracefsError::NoFunction(_)) => {
-            KprobeEvent::define(&format!("{SYSCALL_PREFIX}{function}"), offset, on_return)
+            KprobeEvent::define(&format!("{SYSCALL_PREFIX}{function}"), offset, on_return, procfs)
                 .map_err(|_second| error)
         }
         defined => defined,
@@ -119,8 +126,8 @@ fn kprobe_by_definition(
     })
 }
 
-pub(super) fn syscall_kprobe(program: &Program) -> Result<Link, AttachError> {
-    kprobe(program, &format!("sys_{}", program.target))
+pub(super) fn syscall_kprobe(program: &Program, options: &AttachOptions<'_>) -> Result<Link, AttachError> {
+    kprobe(program, &format!("sys_{}", program.target), options)
 }
 
 fn parse_offset(text: &str) -> Option<u64> {

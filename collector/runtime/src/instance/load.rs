@@ -1,12 +1,15 @@
 //! The programs of a gadget, into the kernel and to their hooks.
 
-use std::{path::Path, sync::Arc};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use ig_datasource::Origin;
 use ig_kernel::btf::Btf;
 use ig_loader::{
     AttachError, AttachOptions, ErrorKind, Link, LoadError, Loaded, Loader, MapType, Object, Program,
-    ProgramKind,
+    ProgramKind, cgroup2_mount,
 };
 use ig_model::Host;
 use tracing::warn;
@@ -82,7 +85,12 @@ pub(super) fn attach(
     host: &Host,
 ) -> Result<Vec<Link>, Reason> {
     let hook = programs.hooks.get(&program.name).cloned().unwrap_or_default();
+    let of_cgroup =
+        matches!(program.kind, ProgramKind::Cgroup | ProgramKind::SockOps | ProgramKind::LsmCgroup);
+    let cgroup = if of_cgroup { host_cgroup(host) } else { None };
     let options = AttachOptions {
+        cgroup: cgroup.as_deref(),
+        procfs: Some(&host.proc),
         iter_map: hook.iter_map.as_deref(),
         socket_map: hook.socket_map.as_deref(),
         sample_frequency: hook.sample_frequency,
@@ -110,6 +118,13 @@ pub(super) fn attach(
         .iter()
         .map(|interface| attach(&AttachOptions { interface: Some(interface), ..options.clone() }))
         .collect()
+}
+
+/// The root cgroup of the host, where it can be told and reached; else the loader looks for that of this process.
+fn host_cgroup(host: &Host) -> Option<PathBuf> {
+    let mounts = std::fs::read(host.proc.join("1/mounts")).ok()?;
+    let path = host.visible(&cgroup2_mount(&mounts)?);
+    path.exists().then_some(path)
 }
 
 /// Network interfaces that are up, in order of their names.

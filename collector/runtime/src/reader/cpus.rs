@@ -54,7 +54,10 @@ impl FollowCpus for Link {
 
 /// Everything that follows the CPUs, by gadget; entries go with what they stand for.
 #[derive(Clone, Default)]
-pub(crate) struct Followers(Arc<Mutex<Vec<(String, Weak<dyn FollowCpus>)>>>);
+pub(crate) struct Followers(Arc<Mutex<Vec<Follower>>>);
+
+/// A gadget, and what it has open for each CPU.
+type Follower = (String, Weak<dyn FollowCpus>);
 
 impl std::fmt::Debug for Followers {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {

@@ -65,7 +65,7 @@ pub(super) async fn follow() {
             "records keep the wall time of now, should the clock be set"
         );
     }
-    std::future::pending().await
+    std::future::pending::<()>().await;
 }
 
 async fn try_follow() -> io::Result<()> {

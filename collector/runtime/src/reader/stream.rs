@@ -138,12 +138,13 @@ impl StreamReader {
         let settled = settled(self.handover, KtimeNs::now);
         let (pipeline, handover) = (&mut self.pipeline, self.handover);
         let mut odd = 0_u64;
-        let (records, bytes) = stream.read(BUDGET, |record| match settled {
-            false => pipeline.take(record, handover),
-            // The predecessor is gone: whatever the stamp says, nobody else delivers it.
-            true => {
+        let (records, bytes) = stream.read(BUDGET, |record| {
+            if settled {
+                // The predecessor is gone: whatever the stamp says, nobody else delivers it.
                 odd += u64::from(pipeline.is_superseded(record, handover));
                 pipeline.take(record, Handover::None);
+            } else {
+                pipeline.take(record, handover);
             }
         });
         if records > 0 {

@@ -356,7 +356,9 @@ impl sys::Descriptor for Filled {}
 impl stream::Stream for Filled {
     fn read(&mut self, _most: usize, mut take: impl FnMut(&[u8])) -> (usize, usize) {
         let records = std::mem::take(&mut self.1);
-        records.iter().for_each(|record| take(record));
+        for record in &records {
+            take(record);
+        }
         (records.len(), records.len() * 8)
     }
 

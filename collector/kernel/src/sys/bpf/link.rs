@@ -5,7 +5,7 @@ use std::io;
 use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd, OwnedFd};
 
 use super::attr::{
-    FdAttr, InfoAttr, IterCreateAttr, KprobeMultiAttr, LinkCreateAttr, LinkUpdateAttr, RawTracepointAttr,
+    InfoAttr, IterCreateAttr, KprobeMultiAttr, LinkCreateAttr, LinkUpdateAttr, RawTracepointAttr,
 };
 use super::info::LinkInfoAnswer;
 use super::{AttachFlags, AttachType, Command, call, count, open};
@@ -171,19 +171,6 @@ impl Link {
         unsafe { call(Command::LinkUpdate, &mut attr) }.map(drop)
     }
 
-    /// Detaches the program though the link stays open.
-    ///
-    /// # Errors
-    /// `errno` of `BPF_LINK_DETACH`; `EOPNOTSUPP` for kinds of links that cannot.
-    ///
-    /// # Kernel
-    /// 5.9, for cgroups, network namespaces, XDP and traffic control.
-    pub fn detach(&self) -> io::Result<()> {
-        let mut attr = FdAttr { fd: self.fd.as_raw_fd() as u32, pad: 0 };
-        // SAFETY: the attribute belongs to the command and holds no pointers.
-        unsafe { call(Command::LinkDetach, &mut attr) }.map(drop)
-    }
-
     /// Starts a walk of an iterator; reading the descriptor runs the program.
     ///
     /// # Errors
@@ -206,7 +193,6 @@ impl AsFd for Link {
 
 #[cfg(test)]
 mod tests {
-    use std::fs::File;
     use std::os::fd::{AsFd as _, OwnedFd};
 
     use ig_model::insn::{EXIT, Insn};
@@ -247,21 +233,5 @@ mod tests {
         let after = link.info().unwrap();
         assert_eq!((after.id, after.program), (before.id, prog_info(second.as_fd()).unwrap().id));
         link.iterate().unwrap();
-    }
-
-    /// Scenario: a link at a network namespace is detached while it is open.
-    /// Guarantees: the place is free for another, and the link has nothing to update any more.
-    #[test]
-    fn a_detached_link_leaves_its_place() {
-        let namespace = File::open("/proc/thread-self/ns/net").unwrap();
-        let lookup = program(ProgramType::SK_LOOKUP, AttachType::SK_LOOKUP, 0, 1);
-        let attach = || {
-            let target = LinkTarget::Fd(namespace.as_fd());
-            Link::create(lookup.as_fd(), AttachType::SK_LOOKUP, target, AttachFlags::NONE)
-        };
-        let link = attach().unwrap();
-        link.detach().unwrap();
-        assert!(link.update(lookup.as_fd()).is_err());
-        attach().unwrap();
     }
 }
