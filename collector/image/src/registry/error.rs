@@ -222,7 +222,9 @@ fn request_hint(error: &reqwest::Error) -> Option<&'static str> {
         Error::InvalidCertificate(CertificateError::Expired | CertificateError::ExpiredContext { .. }) => {
             "the registry's certificate has expired; it must be renewed there"
         }
-        // Go's programs accept this one; the library that checks certificates here does not.
+        // Go's programs accept this one; the library that checks certificates here does not. rustls hands its error on as
+        // one of another crate, whose type could be named only by depending on the very version that rustls uses; were
+        // the two to part, that would fail as silently as the text does. A test meets the real error.
         Error::InvalidCertificate(CertificateError::Other(other))
             if other.to_string().contains("CaUsedAsEndEntity") =>
         {

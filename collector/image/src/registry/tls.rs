@@ -57,6 +57,14 @@ impl Certificates {
     /// The TLS settings for `host` with its own certificates.
     pub(super) fn config(&self, host: &str, own: &Own) -> Result<ClientConfig, Fault> {
         let mut roots = self.system.get_or_init(system).clone();
+        if roots.is_empty() && own.authorities.is_empty() {
+            tracing::warn!(
+                name: "registry.certificates.absent",
+                registry = host,
+                "this machine has no certificates of authorities; install ca-certificates, or put the registry's ca.crt \
+                 into its folder"
+            );
+        }
         for (path, content) in &own.authorities {
             roots.add_parsable_certificates(certificates(path, content)?);
         }

@@ -22,14 +22,31 @@ fn child() {
     block(registry.pull(&name, &store, PullOptions::default(), &())).unwrap();
 }
 
-fn start(server: &Server, store: &Path) -> Child {
-    Command::new(std::env::current_exe().unwrap())
+fn command(server: &Server, store: &Path) -> Command {
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    command
         .args(["--exact", "--ignored", "process::child"])
         .env(SERVER, server.host())
         .env(STORE, store)
-        .stdout(Stdio::null())
-        .spawn()
-        .unwrap()
+        .stdout(Stdio::null());
+    command
+}
+
+fn start(server: &Server, store: &Path) -> Child {
+    command(server, store).spawn().unwrap()
+}
+
+/// Scenario: a machine without certificates of authorities, as a slim container is, and a registry over plain HTTP.
+/// Guarantees: images are pulled; nothing needs a certificate.
+#[test]
+fn plain_http_needs_no_certificates() {
+    let (server, image) = faulty(b"layer", |_, _| Reply::Good);
+    let (folder, store) = store();
+    let mut command = command(&server, store.path());
+    let nothing = folder.path().join("nothing");
+    command.env("SSL_CERT_FILE", &nothing).env("SSL_CERT_DIR", &nothing);
+    assert!(command.status().unwrap().success());
+    assert_eq!(store.resolve(&name(&server)).unwrap().digest, image.digest());
 }
 
 /// Scenario: a process is killed with SIGKILL when two thirds of a layer have arrived; another one pulls again.

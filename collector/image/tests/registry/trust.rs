@@ -111,6 +111,28 @@ fn certificates_are_verified() {
     assert!(error.hint().unwrap().contains("expired"), "{}", ig_model::chain(&error));
 }
 
+/// Scenario: a registry shows the certificate of an authority as its own, and that authority is believed.
+/// Guarantees: the hint says so, as only the words of the error tell it.
+#[test]
+fn an_authority_shown_as_a_server_is_told() {
+    let key = KeyPair::generate().unwrap();
+    let der = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.serialize_der()));
+    let mut params = CertificateParams::new(["localhost".to_owned()]).unwrap();
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    let authority = Authority(CertifiedIssuer::self_signed(params, key).unwrap());
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let builder = ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
+    let config = builder.unwrap().with_no_client_auth();
+    let (server, _image) = served(config.with_single_cert(vec![authority.0.der().clone()], der).unwrap());
+    let (_folder, options) = trusting(&server, &authority);
+    let error = resolve(&server, options).unwrap_err();
+    assert!(
+        error.hint().unwrap().contains("certificate of an authority as its own"),
+        "{}",
+        ig_model::chain(&error)
+    );
+}
+
 /// Scenario: one client asks a registry; its authority's file is replaced by another authority's, then put back.
 /// Guarantees: each request believes what the file holds at that moment.
 #[test]
