@@ -8,6 +8,7 @@
 //! Nothing here touches the kernel or the network, and nothing is started: these types are the specification as
 //! written, with defaults filled in and every rule that needs no image checked.
 
+mod conflicts;
 mod decode;
 mod exporters;
 mod gadget;

@@ -11,6 +11,7 @@ pub mod insn;
 pub mod instrument;
 pub mod kind;
 pub mod loss;
+pub mod names;
 pub mod nearest;
 pub mod otlp;
 pub mod position;

@@ -2,6 +2,7 @@
 
 mod draft;
 mod hooks;
+mod names;
 mod schedule;
 #[cfg(test)]
 mod tests;
@@ -197,6 +198,9 @@ impl GadgetPlan {
             reasons.extend(faults);
             Vec::new()
         });
+        if context.purpose == Purpose::Collect {
+            reasons.extend(names::clashes(gadget, &planned));
+        }
         let hooks =
             object.as_ref().map_or_else(|| Ok(BTreeMap::new()), |object| hooks::plan(object, &metadata));
         let hooks = hooks.unwrap_or_else(|faults| {

@@ -91,10 +91,12 @@ impl<'a> Resolver<'a> {
     }
 
     fn judge(&self, table: &Table, name: &FamilyName, kind: InstrumentKind) -> Verdict {
-        if let Some(reason) = self.naming.reserved(&name.full) {
+        let samples = self.naming.samples(&name.full, kind);
+        let names = std::iter::once(&name.full).chain(&samples);
+        if let Some(reason) = names.into_iter().find_map(|name| self.naming.reserved(name)) {
             return Verdict::Refuse(reason);
         }
-        for sample in self.naming.samples(&name.full, kind) {
+        for sample in samples {
             if let Some(claim) = self.names.get(&sample)
                 && (claim.family != name.full || claim.kind != kind)
             {

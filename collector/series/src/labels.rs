@@ -1,6 +1,7 @@
 //! Label text: rendered once for a new row, escaped and ready for the exposition, and readable back for OTLP.
 //!
-//! The text of a row is `name="value",name="value",`. Where two label names become one once they are
+//! The text of a row is `name="value",name="value",`, without the labels whose value is empty: to Prometheus both are the
+//! same, and OpenTelemetry's attributes have values. Where two label names become one once they are
 //! exposed, their values are sorted and joined by `;`, and the original values follow after a line feed (which
 //! cannot occur in escaped text), each ended by another, so that OTLP still gets every attribute.
 
@@ -64,12 +65,17 @@ impl LabelPlan {
             }
         }
         for label in &self.exposed {
+            let of_member = |member: &usize| values.get(*member).map(String::as_str);
+            let mut present =
+                label.members.iter().filter_map(of_member).filter(|value| !value.is_empty()).peekable();
+            if present.peek().is_none() {
+                continue;
+            }
             out.extend_from_slice(label.opening.as_bytes());
             if let [only] = label.members.as_slice() {
-                escape(values.get(*only).map_or("", String::as_str), out);
+                escape(of_member(only).unwrap_or_default(), out);
             } else {
-                let mut joined: Vec<&str> =
-                    label.members.iter().filter_map(|i| values.get(*i)).map(String::as_str).collect();
+                let mut joined: Vec<&str> = present.collect();
                 joined.sort_unstable();
                 escape(&joined.join(";"), out);
             }
@@ -92,11 +98,14 @@ impl LabelPlan {
         text.split(|byte| *byte == b'\n').next().unwrap_or_default()
     }
 
-    /// Calls `visit` with each label and its unescaped value, read back from a row's text.
+    /// Calls `visit` with each label that has a value, unescaped, read back from a row's text.
     pub fn read_back(&self, text: &[u8], mut visit: impl FnMut(&LabelSpec, &str)) {
         let mut value = Vec::new();
         if self.collided {
             for (spec, escaped) in self.specs.iter().zip(text.split(|byte| *byte == b'\n').skip(1)) {
+                if escaped.is_empty() {
+                    continue;
+                }
                 value.clear();
                 unescape(escaped, &mut value);
                 visit(spec, std::str::from_utf8(&value).unwrap_or_default());
@@ -105,7 +114,7 @@ impl LabelPlan {
         }
         let mut rest = text;
         for (spec, label) in self.specs.iter().zip(&self.exposed) {
-            let Some(from) = rest.get(label.opening.len()..) else { return };
+            let Some(from) = rest.strip_prefix(label.opening.as_bytes()) else { continue };
             value.clear();
             let used = unescape(from, &mut value);
             visit(spec, std::str::from_utf8(&value).unwrap_or_default());

@@ -1,6 +1,7 @@
 //! What exposed names look like: decided by whoever exposes series, asked for by the store.
 
 use ig_model::InstrumentKind;
+pub use ig_model::names::FamilyName;
 
 /// The naming rules of an exposition; given to [`Registry::new`](crate::Registry::new).
 ///
@@ -19,17 +20,8 @@ pub trait Naming: Send + Sync {
     /// Every name that a family puts on a page; no two families may share one.
     fn samples(&self, family: &str, kind: InstrumentKind) -> Vec<String>;
 
-    /// Why nobody may expose a family of this name.
-    fn reserved(&self, family: &str) -> Option<String>;
-}
-
-/// The exposed name of a metric family.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct FamilyName {
-    /// With unit and suffix.
-    pub full: String,
-    /// The unit word, if the name without its suffix ends with it.
-    pub unit: Option<String>,
+    /// Why nobody may expose a family or sample of this name.
+    fn reserved(&self, name: &str) -> Option<String>;
 }
 
 /// Names as gadgets write them, for registries that nothing is exposed from.

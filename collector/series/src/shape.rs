@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use ig_model::InstrumentKind;
+use ig_model::instrument::scale_fault;
 
 use crate::bounds::Bounds;
 use crate::registry::RegisterError;
@@ -139,8 +140,8 @@ impl Shape {
                 InstrumentKind::Histogram => Arc::clone(&wanted.bounds),
                 InstrumentKind::Counter | InstrumentKind::Gauge => Arc::default(),
             };
-            if !wanted.scale.is_finite() || wanted.scale <= 0.0 {
-                return Err(refused("has a scale that is not a positive number"));
+            if scale_fault(wanted.kind, wanted.scale).is_some() {
+                return Err(refused("has a scale that it cannot have"));
             }
             let instrument = Instrument {
                 kind: wanted.kind,

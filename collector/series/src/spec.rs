@@ -5,6 +5,9 @@ use std::time::Duration;
 
 use ig_model::InstrumentKind;
 
+use crate::registry::RegisterError;
+use crate::shape::Shape;
+
 /// Describes one table: the series of one data source of one gadget.
 #[derive(Clone, Debug)]
 pub struct TableSpec {
@@ -27,6 +30,16 @@ pub struct TableSpec {
     pub exporters: ExporterFilter,
     /// Whether the source is an array read as a whole: gauges absent from the last reading disappear.
     pub snapshot: bool,
+}
+
+impl TableSpec {
+    /// Whether a registry can make the table.
+    ///
+    /// # Errors
+    /// What [`Registry::register`](crate::Registry::register) would say.
+    pub fn check(&self) -> Result<(), RegisterError> {
+        Shape::new(self).map(drop)
+    }
 }
 
 /// One label of a table.
@@ -66,7 +79,7 @@ pub struct InstrumentSpec {
     pub kind: InstrumentKind,
     /// How values, or the sum of a histogram, are kept.
     pub number: NumberKind,
-    /// Factor from raw to exposed value.
+    /// Factor from raw to exposed value; only a gauge's may be negative.
     pub scale: f64,
     /// Of a gauge: values of several keys make one by addition, as numbers of records do. The overflow series shows
     /// no other gauge.

@@ -9,9 +9,9 @@ use std::{
 use ig_files::{FileVersion, Followed};
 use sha2::{Digest as _, Sha256};
 
-use super::{Gadget, RuntimeConfig, decode, manifest, tables};
+use super::{Gadget, RuntimeConfig, conflicts::conflicts, decode, manifest, tables};
 use crate::{
-    Fault, Position, Span,
+    Fault, Position,
     source::{at_index, join},
     substitute::{Environment, ProcessEnvironment, Substitution, read_text},
     table::check::{Checker, MAX_FAULTS},
@@ -152,11 +152,11 @@ struct Load<'e> {
 }
 
 /// A gadget with what is needed to point at it.
-struct Draft<'d> {
-    gadget: Gadget,
-    document: &'d Document,
+pub(super) struct Draft<'d> {
+    pub(super) gadget: Gadget,
+    pub(super) document: &'d Document,
     node: &'d Node,
-    path: String,
+    pub(super) path: String,
 }
 
 impl<'e> Load<'e> {
@@ -366,33 +366,6 @@ fn references(config: &RuntimeConfig, documents: &[Document], drafts: &[Draft<'_
         }
     }
     faults
-}
-
-/// A metric has one type, whichever gadgets make it: receivers refuse anything else.
-fn conflicts(drafts: &[Draft<'_>]) -> Vec<Fault> {
-    let mut first = HashMap::new();
-    let mut faults = Vec::new();
-    for draft in drafts {
-        for metric in &draft.gadget.metrics {
-            let (kind, at) = first.entry(exposed(&metric.name)).or_insert((metric.kind, &metric.at));
-            if *kind != metric.kind {
-                let path = join(&draft.path, "metrics");
-                let Position { line, column, .. } = *metric.at;
-                let span = Span { line, column, end_line: line, end_column: column };
-                let problem = "metric has another type elsewhere";
-                let fault = draft.document.source.fault(span, path, problem);
-                faults.push(fault.value(&metric.name).other(at.cloned()).hint("rename one of them"));
-            }
-        }
-    }
-    faults
-}
-
-/// The name as Prometheus sees it: whatever is no letter, digit or colon separates words.
-fn exposed(name: &str) -> String {
-    let words =
-        name.split(|c: char| !(c.is_ascii_alphanumeric() || c == ':')).filter(|word| !word.is_empty());
-    words.collect::<Vec<_>>().join("_")
 }
 
 fn sorted(mut faults: Vec<Fault>) -> Vec<Fault> {

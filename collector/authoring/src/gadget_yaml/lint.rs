@@ -32,6 +32,7 @@ pub(super) fn check(context: &Context<'_>, review: &mut Review) {
     for entry in path::entries(root, &["datasources"]) {
         check_source(context, entry, review);
     }
+    metrics::clashes(context, review);
     check_programs(context, review);
 }
 

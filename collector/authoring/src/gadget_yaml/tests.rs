@@ -103,6 +103,32 @@ fn names_without_effect_are_pointed_out() {
     assert!(with_wasm.warnings.is_empty(), "a module may make anything");
 }
 
+/// Scenario: metrics of a gadget that Prometheus would see under one name, in one data source and in two; a name of the
+/// collector's own.
+/// Guarantees: each is an error at its place that names the other place; without `metrics.collect` nothing is wrong.
+#[test]
+fn metrics_that_would_hide_each_other_are_errors() {
+    let text = |collect: bool| {
+        format!(
+            "datasources:\n  opens:\n    annotations: {{metrics.collect: {collect}, metrics.implicit-counter.name: opens}}\n    fields:\n      \
+                latency: {{annotations: {{metrics.type: gauge, metrics.name: opens_total}}}}\n      \
+                error: {{annotations: {{metrics.type: gauge, metrics.name: process_threads}}}}\n  other:\n    \
+                annotations: {{metrics.collect: {collect}}}\n    fields:\n      \
+                error: {{annotations: {{metrics.type: counter, metrics.name: opens}}}}\n"
+        )
+    };
+    let errors = lines(&review(&text(true)).errors);
+    assert_eq!(errors.len(), 3, "{errors:#?}");
+    for (error, parts) in errors.iter().zip([
+        ["gadget.yaml:5:7", "`opens_total`, which is part of the counter", "gadget.yaml:3:42"],
+        ["gadget.yaml:6:7", "describe the collector's process", "another `metrics.name`"],
+        ["gadget.yaml:10:7", "has the name of another metric", "gadget.yaml:3:42"],
+    ]) {
+        assert!(parts.iter().all(|part| error.contains(part)), "{error}");
+    }
+    assert!(review(&text(false)).errors.is_empty());
+}
+
 /// Scenario: metrics of fields that cannot carry them, and histograms whose boundaries fall or are not numbers.
 /// Guarantees: each is an error at the value.
 #[test]
@@ -116,7 +142,8 @@ fn metrics_that_cannot_be_are_errors() {
     assert!(one("latency", "metrics.boundaries: '1,2,2'").contains("expected rising numbers, 2 follows 2"));
     assert!(one("latency", "metrics.boundaries: '1;2'").contains("numbers joined by commas"));
     assert!(one("latency", "metrics.boundaries: '1,inf'").contains("finite numbers"));
-    assert!(one("latency", "metrics.scale: '-1'").contains("greater than zero"));
+    assert!(one("latency", "metrics.scale: '-1'").contains("cannot take negative values"));
+    assert_eq!(one("latency", "metrics.type: gauge, metrics.scale: '-1'"), "");
     assert_eq!(
         one("latency", "metrics.type: histogram, metrics.boundaries: '0.5, 1, 2e3', metrics.scale: 1e-9"),
         ""

@@ -182,7 +182,7 @@ fn write_target(resource: &[(String, String)], format: Format, out: &mut Vec<u8>
     };
     out.extend_from_slice(head);
     let mut labels: Vec<(String, Vec<&str>)> = Vec::new();
-    for (name, value) in resource {
+    for (name, value) in resource.iter().filter(|(_, value)| !value.is_empty()) {
         let name = names::label(name, false);
         match labels.iter_mut().find(|(known, _)| *known == name) {
             Some((_, values)) => values.push(value),
@@ -241,7 +241,7 @@ impl Texts {
     fn new(family: &Family, member: &Member, described: &Instrument, format: Format) -> Self {
         let mut scope = b"otel_scope_name=\"".to_vec();
         escape(member.table.scope(), &mut scope);
-        scope.extend_from_slice(b"\",otel_scope_schema_url=\"\",otel_scope_version=\"\"");
+        scope.push(b'"');
         let opening = |suffix: &str| format!("{}{suffix}{{", family.name).into_bytes();
         let mut closing = scope.clone();
         closing.extend_from_slice(b"} ");

@@ -5,7 +5,7 @@ use std::time::Duration;
 use ig_config::runtime::Metric;
 use ig_datasource::{DataSource, ParamDesc};
 use ig_model::chain;
-use ig_series::ExporterFilter;
+use ig_series::{ExporterFilter, RegisterError};
 
 use super::{MeasurePlan, MetricRequest, TablePlace};
 use crate::operator::{
@@ -104,10 +104,23 @@ impl Operator for MeasureOperator {
                 None => Fault::config(text),
             });
         }
+        let place = place(context, &source.name);
+        for plan in &plans {
+            // What no table can be made of is said here, by name; the rest of the gadget's metrics have other tables.
+            if let Err(error) = plan.table_spec(place.clone()).check() {
+                let named = |metric: &str| plan.instruments.iter().find(|known| known.spec.name == metric);
+                let at = match &error {
+                    RegisterError::Instrument { metric, .. } => named(metric),
+                    _ => plan.instruments.first(),
+                };
+                let at = at.and_then(|instrument| instrument.at.clone());
+                let kind = if at.is_some() { FaultKind::Config } else { FaultKind::Image };
+                faults.push(Fault { kind, at, text: chain(&error) });
+            }
+        }
         if !faults.is_empty() {
             return Err(faults);
         }
-        let place = place(context, &source.name);
         draft.measures.extend(plans.into_iter().map(|plan| PlannedMeasure { plan, place: place.clone() }));
         Ok(())
     }
@@ -147,6 +160,7 @@ fn request(metric: &Metric) -> MetricRequest {
         description: metric.description.clone().unwrap_or_default(),
         scale: metric.scale.unwrap_or(1.0),
         bounds: metric.buckets.as_ref().map(ig_config::runtime::Buckets::bounds),
+        at: Some(metric.at.cloned()),
         ..MetricRequest::new(&metric.name, metric.kind)
     }
 }

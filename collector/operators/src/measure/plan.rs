@@ -3,16 +3,16 @@
 use std::{collections::BTreeMap, ops::Range, time::Duration};
 
 use ig_datasource::{DataSource, Field, SourceKind};
-use ig_model::{FieldKind, InstrumentKind, kind::Scalar};
+use ig_model::{
+    FieldKind, InstrumentKind, Position,
+    instrument::{DEFAULT_BOUNDS, raw_bounds, scale_fault},
+    kind::Scalar,
+};
 use ig_series::{ExporterFilter, InstrumentSpec, LabelKind, LabelSpec, Labeler, NumberKind, TableSpec};
 use thiserror::Error;
 
 use super::{ColumnLabeler, Value};
 use crate::column::{Column, Columns, Render};
-
-/// Bucket boundaries of a scalar histogram that names none, as in the OpenTelemetry SDKs.
-const DEFAULT_BOUNDS: [f64; 15] =
-    [0.0, 5.0, 10.0, 25.0, 50.0, 75.0, 100.0, 250.0, 500.0, 750.0, 1000.0, 2500.0, 5000.0, 7500.0, 10000.0];
 
 /// Longest slot array whose boundaries fit 64 bits.
 const MAX_SLOTS: usize = 63;
@@ -44,6 +44,8 @@ pub struct Instrument {
     pub spec: InstrumentSpec,
     /// Source of the values.
     pub value: Value,
+    /// Where the configuration asks for it; the image does, otherwise.
+    pub at: Option<Position>,
 }
 
 /// A metric somebody asked for, in the terms of this crate.
@@ -65,6 +67,8 @@ pub struct MetricRequest {
     pub scale: f64,
     /// Bucket boundaries in `unit`.
     pub bounds: Option<Vec<f64>>,
+    /// Where the configuration asks for it; the image does, otherwise.
+    pub at: Option<Position>,
 }
 
 /// A metric that cannot be planned.
@@ -132,7 +136,7 @@ impl MeasurePlan {
                 field: Some(name),
                 unit: known.get("metrics.unit").cloned().unwrap_or_default(),
                 description: known.get("metrics.description").cloned().unwrap_or_default(),
-                scale: known.get("metrics.scale").map_or(Ok(1.0), |text| scale(&metric_name, text))?,
+                scale: known.get("metrics.scale").map_or(Ok(1.0), |text| scale(&metric_name, kind, text))?,
                 bounds: known
                     .get("metrics.boundaries")
                     .map(|text| boundaries(&metric_name, text))
@@ -238,6 +242,7 @@ impl MetricRequest {
             description: String::new(),
             scale: 1.0,
             bounds: None,
+            at: None,
         }
     }
 }
@@ -264,12 +269,11 @@ fn implied_role(source: &DataSource, name: &str) -> Option<&'static str> {
 
 /// `metrics.scale` is ours: the factor from the field's unit to `metrics.unit`, so that an image can export base
 /// units although its programs count in others.
-fn scale(metric: &str, text: &str) -> Result<f64, MeasureError> {
-    text.trim().parse::<f64>().ok().filter(|scale| scale.is_finite() && *scale > 0.0).ok_or_else(|| {
-        MeasureError {
-            metric: metric.to_owned(),
-            reason: format!("annotation metrics.scale is `{text}`, expected a positive number"),
-        }
+fn scale(metric: &str, kind: InstrumentKind, text: &str) -> Result<f64, MeasureError> {
+    let scale = text.trim().parse().map_err(|_not_a_number| "expected a number");
+    scale.and_then(|scale| scale_fault(kind, scale).map_or(Ok(scale), Err)).map_err(|problem| MeasureError {
+        metric: metric.to_owned(),
+        reason: format!("annotation metrics.scale is `{text}`: {problem}"),
     })
 }
 
@@ -317,8 +321,8 @@ fn plan_instrument(
         (_, Value::Slots(..), Some(_)) => {
             return Err("a slot array has the boundaries 1, 2, 4, …; remove the other ones".to_owned());
         }
-        (_, _, Some(bounds)) => bounds.iter().map(|bound| unscaled(*bound, scale)).collect(),
-        (_, _, None) => DEFAULT_BOUNDS.iter().map(|bound| unscaled(*bound, scale)).collect(),
+        (_, _, Some(bounds)) => raw_bounds(bounds, scale)?,
+        (_, _, None) => raw_bounds(&DEFAULT_BOUNDS, scale)?,
     };
     let spec = InstrumentSpec {
         name: request.name.clone(),
@@ -330,7 +334,7 @@ fn plan_instrument(
         adds_up: value == Value::CountOfFetch,
         bounds: bounds.into(),
     };
-    Ok(Instrument { spec, value })
+    Ok(Instrument { spec, value, at: request.at.clone() })
 }
 
 fn plan_value(
@@ -383,14 +387,6 @@ fn slot_bounds(slots: usize) -> Result<Vec<f64>, String> {
         return Err(format!("a slot array has 1 to {MAX_SLOTS} slots, and this one has {slots}"));
     }
     Ok((0..slots).map(|slot| (1_u64 << slot) as f64).collect())
-}
-
-/// A boundary in the unit of the field, rounded to the 12 digits that survive the division.
-fn unscaled(bound: f64, scale: f64) -> f64 {
-    if scale.to_bits() == 1.0_f64.to_bits() {
-        return bound;
-    }
-    format!("{:.11e}", bound / scale).parse().unwrap_or(bound)
 }
 
 fn label_kind(column: &Column) -> LabelKind {

@@ -149,6 +149,16 @@ impl SinkFactory for Kept {
 }
 
 fn planned(field: &'static str, filter: &str) -> Result<GadgetPlan, String> {
+    let gadget = Gadget {
+        name: "count".to_owned(),
+        params: BTreeMap::from([("least".to_owned(), "4".to_owned())]),
+        filter: Some(filter.to_owned()),
+        ..Gadget::default()
+    };
+    planned_of(field, &gadget, "operator: {numbers: {on: true}}")
+}
+
+fn planned_of(field: &'static str, gadget: &Gadget, metadata: &str) -> Result<GadgetPlan, String> {
     let host = Arc::new(Host::of([]));
     let context = PlanContext {
         format: FormatContext {
@@ -160,20 +170,9 @@ fn planned(field: &'static str, filter: &str) -> Result<GadgetPlan, String> {
         limits: Limits::default(),
         purpose: Purpose::Collect,
     };
-    let gadget = Gadget {
-        name: "count".to_owned(),
-        params: BTreeMap::from([("least".to_owned(), "4".to_owned())]),
-        filter: Some(filter.to_owned()),
-        ..Gadget::default()
-    };
-    let image = ImageParts {
-        digest: ig_image::Digest::of(b""),
-        ebpf: None,
-        metadata: "operator: {numbers: {on: true}}",
-        kernel_types: None,
-    };
+    let image = ImageParts { digest: ig_image::Digest::of(b""), ebpf: None, metadata, kernel_types: None };
     let operators = Operators::standard().with(Box::new(Numbers { field }));
-    GadgetPlan::with_operators(&operators, &gadget, &image, &context)
+    GadgetPlan::with_operators(&operators, gadget, &image, &context)
         .map_err(|reasons| reasons.iter().map(Reason::text).collect::<Vec<_>>().join("\n"))
 }
 
@@ -202,6 +201,56 @@ async fn an_operator_is_one_folder_and_one_line() {
     let stats = status.source("count", NAME);
     assert_eq!((stats.received.load(), stats.delivered.load(), kept.1.received()), (10, 4, 4));
     assert_eq!((stats.losses.load(Loss::Decode), stats.losses.load(Loss::Filter)), (3, 3));
+}
+
+/// A configuration with one gadget and these metrics, as it is read from a file.
+fn with_metrics(metrics: &str, rest: &str) -> Gadget {
+    let text = format!(
+        "apiVersion: 1\nkind: runtime-config\ngadgets:\n  - name: count\n    image: x\n    metrics: [{metrics}]\n{rest}"
+    );
+    ig_config::runtime::check_str("run.yaml", &text).unwrap().config.gadgets.remove(0)
+}
+
+/// Scenario: metrics of the configuration over those of an image that Prometheus would see under the same names, of equal
+/// and of other labels; two of an image alone; a gauge turned round beside a counter.
+/// Guarantees: each clash is refused, with both places; what the check of the file accepts is planned; without the image's
+/// metrics nothing clashes.
+#[test]
+fn metrics_that_would_hide_each_other_are_refused() {
+    let image = "operator: {numbers: {on: true}}\ndatasources: {numbers: {annotations: \
+                 {metrics.collect: true, metrics.implicit-counter.name: seen}}}";
+    let refused = |metrics: &str, parts: &[&str]| {
+        let clash = planned_of("parity", &with_metrics(metrics, ""), image).unwrap_err();
+        assert!(parts.iter().all(|part| clash.contains(part)), "{clash}");
+    };
+    let places = ["run.yaml:6:", "`seen` of the image's data source `numbers`", "image-metrics"];
+    refused("{name: seen, type: counter}", &[&places[..], &["metric `seen` has the name"]].concat());
+    refused("{name: seen, type: counter, labels: [parity]}", &places);
+    let part = "`seen_total`, which is part of the counter `seen_total`";
+    refused(
+        "{name: seen_total, type: gauge, field: number, labels: [parity]}",
+        &[&places[..], &[part]].concat(),
+    );
+    let alone = with_metrics("{name: seen, type: counter}", "    image-metrics: false\n");
+    assert!(planned_of("parity", &alone, image).is_ok());
+
+    let twice = image.replace(
+        "name: seen}",
+        "name: seen}, fields: {number: {annotations: {metrics.type: gauge, metrics.name: seen_total}}}",
+    );
+    let clash =
+        planned_of("parity", &Gadget { name: "count".to_owned(), ..Gadget::default() }, &twice).unwrap_err();
+    assert!(clash.contains("`seen_total` of the image's data source `numbers`"), "{clash}");
+    assert!(clash.contains("(`seen` of the image's data source `numbers`)"), "{clash}");
+
+    let turned = "{name: minus, type: gauge, field: number, scale: -1}, {name: starts, type: counter}";
+    let plan = planned_of("parity", &with_metrics(turned, ""), image).unwrap();
+    let registry =
+        Registry::new(RegistryLimits { series_total: 10 }, Arc::new(ig_exporters::prometheus::Names));
+    for measure in plan.sources.iter().flat_map(|source| &source.measures) {
+        let table = registry.register(measure.plan.table_spec(measure.place.clone()), measure.plan.labeler());
+        assert!(table.unwrap().refused.is_empty());
+    }
 }
 
 /// Scenario: an operator adds a field under a name that its data source has, and a filter names a field that nobody adds.

@@ -2,7 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use ig_model::InstrumentKind;
+use ig_model::{
+    InstrumentKind,
+    instrument::{raw_bounds, scale_fault},
+};
 
 use super::exporters::literals;
 use crate::{
@@ -69,19 +72,20 @@ fn metric(checker: &mut Checker<'_>, node: &Node, path: &str) -> Option<Metric> 
         refuse("buckets", "only a histogram has buckets", "write `type: histogram`, or leave out `buckets`");
     }
     let scale = fields.number("scale");
-    match scale {
-        Some(0.0) => refuse("scale", "every value would be zero", "leave out `scale`"),
-        Some(scale) if scale < 0.0 && kind != InstrumentKind::Gauge => {
-            refuse("scale", "a counter or histogram cannot take negative values", "write a scale above 0");
-        }
-        Some(_) if !fields.has("field") && kind != InstrumentKind::Histogram => {
+    if let Some(scale) = scale {
+        if let Some(problem) = scale_fault(kind, scale) {
+            refuse("scale", problem, if scale == 0.0 { "leave out `scale`" } else { "write another scale" });
+        } else if !fields.has("field") && kind != InstrumentKind::Histogram {
             refuse(
                 "scale",
                 "records are counted, there is no value to scale",
                 "add `field`, or leave out `scale`",
             );
+        } else if let Some(buckets) = &buckets
+            && let Err(problem) = raw_bounds(&buckets.bounds(), scale)
+        {
+            refuse("buckets", problem, "choose other bounds or another scale");
         }
-        _ => {}
     }
     if kind == InstrumentKind::Histogram
         && let Some(at) = labels.iter().position(|label| label.name == "le")
