@@ -21,9 +21,7 @@ use ig_exporters::{
 };
 use ig_http::{Limits, Listener, Server};
 use ig_model::InstrumentKind;
-use ig_series::{
-    ExporterFilter, InstrumentSpec, LabelKind, LabelSpec, Labeler, Registry, RegistryLimits, Table, TableSpec,
-};
+use ig_series::{InstrumentSpec, Labeler, Registry, RegistryLimits, Table, TableSpec};
 use tokio::net::TcpListener;
 
 const LABELS: [&str; 5] = ["k8s.namespace", "k8s.podName", "proc.comm", "uid", "operation"];
@@ -86,23 +84,11 @@ fn block_on(server: impl Future<Output = ()>) {
 
 fn registry(series: u64) -> (Registry, Table) {
     let registry = Registry::new(RegistryLimits { series_total: usize::MAX }, Arc::new(Names));
-    let spec = TableSpec {
-        gadget: "bench".to_owned(),
-        scope: "bench".to_owned(),
-        labels: LABELS
-            .iter()
-            .map(|name| LabelSpec { name: (*name).to_owned(), kind: LabelKind::Str })
-            .collect(),
-        key_len: 8,
-        instruments: vec![InstrumentSpec {
-            description: "Operations seen".to_owned(),
-            ..InstrumentSpec::new("operations", InstrumentKind::Counter)
-        }],
-        limit: usize::MAX,
-        stale_after: None,
-        exporters: ExporterFilter::All,
-        snapshot: false,
+    let operations = InstrumentSpec {
+        description: "Operations seen".to_owned(),
+        ..InstrumentSpec::new("operations", InstrumentKind::Counter)
     };
+    let spec = TableSpec::new("bench", &LABELS, 8, vec![operations]);
     let table = registry.register(spec, Box::new(Numbered)).unwrap().table;
     let mut value = 88_172_645_463_325_252_u64;
     let mut writer = table.write();

@@ -93,13 +93,13 @@ fn conflicting_metrics_never_break_the_scrape() {
     let collector = Collector::start(
         "gadgets:
   - {name: exec, image: trace_exec}
-  - {name: alive, image: snapshot_process, interval: 1s, metrics: [{name: executions_total, type: gauge, labels: [comm]}]}
+  - {name: alive, image: snapshot_process, interval: 1s, metrics: [{name: trace_exec_executions_total, type: gauge, labels: [comm]}]}
 ",
     );
     let page = collector.get("/readyz").text();
     let degraded: Vec<&str> = page.lines().filter(|line| line.contains("degraded")).collect();
     assert_eq!(degraded.len(), 1, "{page}");
-    assert!(degraded[0].contains("executions_total") && degraded[0].contains("exec"), "{page}");
+    assert!(degraded[0].contains("trace_exec_executions_total") && degraded[0].contains("exec"), "{page}");
     let samples = collector.samples();
     assert!(samples.iter().any(|sample| sample.name == "process_open_fds"));
 }

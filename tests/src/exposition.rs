@@ -18,7 +18,8 @@ pub fn parse(page: &str) -> Vec<Sample> {
     page.lines().filter(|line| !line.is_empty() && !line.starts_with('#')).map(sample).collect()
 }
 
-/// The sum of all samples called `name` whose labels include `labels`; `None` if there is none.
+/// The sum of all samples called `name` whose labels include `labels`; `None` if there is none. A label that is not there
+/// is empty.
 pub fn sum(samples: &[Sample], name: &str, labels: &[(&str, &str)]) -> Option<f64> {
     let values: Vec<f64> = samples
         .iter()
@@ -26,7 +27,7 @@ pub fn sum(samples: &[Sample], name: &str, labels: &[(&str, &str)]) -> Option<f6
             sample.name == name
                 && labels
                     .iter()
-                    .all(|(key, value)| sample.labels.get(*key).is_some_and(|known| known == value))
+                    .all(|(key, value)| sample.labels.get(*key).map_or("", String::as_str) == *value)
         })
         .map(|sample| sample.value)
         .collect();

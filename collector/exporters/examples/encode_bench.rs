@@ -15,10 +15,7 @@ use std::sync::Arc;
 
 use ig_exporters::prometheus::{Format, Names, PageSource};
 use ig_model::InstrumentKind;
-use ig_series::{
-    ExporterFilter, InstrumentSpec, LabelKind, LabelSpec, Labeler, RegisterError, Registry, RegistryLimits,
-    TableSpec,
-};
+use ig_series::{InstrumentSpec, Labeler, RegisterError, Registry, RegistryLimits, TableSpec};
 
 const SETS: u64 = 10_000;
 
@@ -38,18 +35,7 @@ fn registry() -> Result<(Registry, ig_series::Table), RegisterError> {
     let counter = InstrumentSpec::new("events", InstrumentKind::Counter);
     let bounds: Arc<[f64]> = (0..26).map(|i| 2f64.powi(i)).collect();
     let histogram = InstrumentSpec { bounds, ..InstrumentSpec::new("latency", InstrumentKind::Histogram) };
-    let label = |name: &str| LabelSpec { name: name.to_owned(), kind: LabelKind::Str };
-    let spec = TableSpec {
-        gadget: "bench".to_owned(),
-        scope: "bench".to_owned(),
-        labels: ["comm", "uid", "op"].map(label).to_vec(),
-        key_len: 8,
-        instruments: vec![counter, histogram],
-        limit: usize::MAX,
-        stale_after: None,
-        exporters: ExporterFilter::All,
-        snapshot: false,
-    };
+    let spec = TableSpec::new("bench", &["comm", "uid", "op"], 8, vec![counter, histogram]);
     let table = registry.register(spec, Box::new(Numbers))?.table;
     let mut writer = table.write();
     for n in 0..SETS {

@@ -33,6 +33,22 @@ pub struct TableSpec {
 }
 
 impl TableSpec {
+    /// A table with labels of text, in a scope named like its gadget, without bounds and for every exporter.
+    pub fn new(gadget: &str, labels: &[&str], key_len: usize, instruments: Vec<InstrumentSpec>) -> Self {
+        let label = |name: &&str| LabelSpec { name: (*name).to_owned(), kind: LabelKind::Str };
+        Self {
+            gadget: gadget.to_owned(),
+            scope: gadget.to_owned(),
+            labels: labels.iter().map(label).collect(),
+            key_len,
+            instruments,
+            limit: usize::MAX,
+            stale_after: None,
+            exporters: ExporterFilter::All,
+            snapshot: false,
+        }
+    }
+
     /// Whether a registry can make the table.
     ///
     /// # Errors

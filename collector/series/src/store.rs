@@ -25,7 +25,7 @@ use texts::Texts;
 
 use crate::clock::Moment;
 use crate::hash::hash;
-use crate::index::{Index, place_of};
+use crate::index::Index;
 use crate::labels::LabelPlan;
 use crate::retire::RowId;
 use crate::shape::{Instrument, Shape};
@@ -139,10 +139,6 @@ impl Store {
         Arc::clone(&self.texts.plan)
     }
 
-    pub(crate) fn key_len(&self) -> usize {
-        self.records.key_len
-    }
-
     /// Records, free ones and the overflow row included: the range of [`Self::view`].
     #[inline]
     pub(crate) fn positions(&self) -> usize {
@@ -178,29 +174,6 @@ impl Store {
     #[inline]
     pub(crate) fn peek(&self, hash: u64) -> u64 {
         self.keys.index.peek(Index::tag(hash))
-    }
-
-    /// The first word of the record that `peeked` points at; the second half of a prefetch.
-    #[inline]
-    pub(crate) fn peek_record(&self, peeked: u64) -> u64 {
-        self.records.word(place_of(peeked))
-    }
-
-    /// [`Self::row`], trying the slot that [`Self::peek`] has read first.
-    #[inline]
-    pub(crate) fn row_peeked(&mut self, key: &[u8], hash: u64, peeked: u64) -> Row {
-        let place = place_of(peeked);
-        // The slot may have changed since: an entry is only ever replaced by one whose key then differs, or is
-        // freed, which the stamp shows.
-        if Index::tag(peeked) == Index::tag(hash)
-            && place != 0
-            && key.len() == self.records.key_len
-            && self.records.has_key(place, key)
-            && self.records.touch_row(place)
-        {
-            return Row(place);
-        }
-        self.row(key, hash)
     }
 
     /// Finds or makes the row of `key` and marks it as touched.

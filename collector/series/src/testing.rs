@@ -5,8 +5,8 @@ use std::sync::Arc;
 use ig_model::InstrumentKind;
 
 use crate::{
-    Clock, ExporterFilter, FamilyName, InstrumentSpec, LabelKind, LabelSpec, Labeler, ManualClock, Naming,
-    Registry, RegistryLimits, Table, TableSpec,
+    Clock, FamilyName, InstrumentSpec, LabelKind, Labeler, ManualClock, Naming, Registry, RegistryLimits,
+    Table, TableSpec,
 };
 
 /// Wall time at which the tests' clock starts.
@@ -56,18 +56,11 @@ impl Naming for Suffixed {
 
 /// A table with the labels `proc.comm` and `id`, keyed by four bytes, in a scope named like its gadget.
 pub fn spec(gadget: &str, instruments: Vec<InstrumentSpec>, limit: usize) -> TableSpec {
-    let label = |name: &str, kind| LabelSpec { name: name.to_owned(), kind };
-    TableSpec {
-        gadget: gadget.to_owned(),
-        scope: gadget.to_owned(),
-        labels: vec![label("proc.comm", LabelKind::Str), label("id", LabelKind::Int)],
-        key_len: 4,
-        instruments,
-        limit,
-        stale_after: None,
-        exporters: ExporterFilter::All,
-        snapshot: false,
+    let mut spec = TableSpec { limit, ..TableSpec::new(gadget, &["proc.comm", "id"], 4, instruments) };
+    if let Some(id) = spec.labels.last_mut() {
+        id.kind = LabelKind::Int;
     }
+    spec
 }
 
 fn instrument(name: &str, kind: InstrumentKind) -> InstrumentSpec {

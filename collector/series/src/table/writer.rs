@@ -38,42 +38,6 @@ impl TableWriter<'_> {
         std::hint::black_box(self.store.peek(hash));
     }
 
-    /// Looks up many keys, lying one after another in `keys`, and appends their rows to `rows`.
-    ///
-    /// This is the fastest way in: index slots and records of sixteen keys are loaded side by side.
-    ///
-    /// # Shape
-    /// `keys` is a whole number of keys of `key_len` bytes; a remainder is ignored. Without any key bytes (a table
-    /// without labels) nothing is appended: use [`TableWriter::row`].
-    pub fn rows(&mut self, keys: &[u8], rows: &mut Vec<Row>) {
-        const GROUP: usize = 16;
-        let len = self.store.key_len();
-        if len == 0 {
-            return;
-        }
-        let mut hashes = [0u64; GROUP];
-        let mut slots = [0u64; GROUP];
-        for group in keys.chunks(len * GROUP) {
-            let group = group.chunks_exact(len);
-            for (known, key) in hashes.iter_mut().zip(group.clone()) {
-                *known = hash(key);
-            }
-            for (slot, known) in slots.iter_mut().zip(&hashes).take(group.len()) {
-                *slot = self.store.peek(*known);
-            }
-            let mut touched = 0;
-            for slot in slots.iter().take(group.len()) {
-                touched ^= self.store.peek_record(*slot);
-            }
-            std::hint::black_box(touched);
-            rows.extend(
-                group
-                    .zip(hashes.iter().zip(&slots))
-                    .map(|(key, (known, slot))| self.store.row_peeked(key, *known, *slot)),
-            );
-        }
-    }
-
     /// Adds to a counter. The sum wraps at 2^64.
     #[inline]
     pub fn add_int(&mut self, row: Row, instrument: usize, value: u64) {
