@@ -23,9 +23,11 @@ mod resolution;
 mod tests;
 
 use std::{
+    any::Any,
     collections::{BTreeMap, BTreeSet},
     ffi::OsStr,
     fmt, io,
+    panic::{AssertUnwindSafe, catch_unwind},
     path::{Path, PathBuf},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
@@ -37,7 +39,7 @@ use std::{
 };
 
 use thiserror::Error;
-use tokio::sync::mpsc;
+use tokio::{sync::mpsc, task::spawn_blocking};
 
 use crate::version::{FileVersion, Version};
 use events::Inbox;
@@ -118,7 +120,15 @@ impl Follower {
     /// # Errors
     /// The thread cannot be started.
     pub fn start() -> Result<Self, FollowError> {
-        Self::with(true, Patience::EVENTS)
+        Self::start_noting(|_| {})
+    }
+
+    /// The same, with somebody to tell of panics of the thread, which goes on after each.
+    ///
+    /// # Errors
+    /// The thread cannot be started.
+    pub fn start_noting(on_panic: impl Fn(&(dyn Any + Send)) + Send + 'static) -> Result<Self, FollowError> {
+        Self::with(true, Patience::EVENTS, on_panic)
     }
 
     /// Starts to follow without asking the kernel for events, by comparing every `interval`.
@@ -126,7 +136,7 @@ impl Follower {
     /// # Errors
     /// The thread cannot be started.
     pub fn polling(interval: Duration) -> Result<Self, FollowError> {
-        Self::with(false, Patience::polling(interval))
+        Self::with(false, Patience::polling(interval), |_| {})
     }
 
     /// Follows these paths from what they lead to now, or from the version they come with.
@@ -159,13 +169,41 @@ impl Follower {
         self.0.shared.inbox.count()
     }
 
-    fn with(events: bool, patience: Patience) -> Result<Self, FollowError> {
+    fn with(
+        events: bool,
+        patience: Patience,
+        on_panic: impl Fn(&(dyn Any + Send)) + Send + 'static,
+    ) -> Result<Self, FollowError> {
         let (wake, woken) = sync_channel(1);
         let shared = Arc::new(Shared::new(wake, !events));
-        let look = Look::new(Arc::clone(&shared), events, patience);
+        let looked = Arc::clone(&shared);
         let thread = thread::Builder::new().name("files".to_owned());
-        thread.spawn(move || look.run(&woken)).map_err(FollowError)?;
+        let work = move || {
+            again_after_panics(&looked.stop, on_panic, || {
+                Look::new(Arc::clone(&looked), events, patience).run(&woken);
+            });
+            let mut subscribers = looked.subscribers();
+            subscribers.ended = true;
+            subscribers.all.clear();
+        };
+        thread.spawn(work).map_err(FollowError)?;
         Ok(Self(Arc::new(Handle { shared })))
+    }
+}
+
+/// Does `work` until it returns. After a panic it begins anew, with pauses that grow; what changed meanwhile is told then,
+/// because what was told last is kept elsewhere.
+fn again_after_panics(stop: &AtomicBool, on_panic: impl Fn(&(dyn Any + Send)), work: impl Fn()) {
+    const LONGEST: Duration = Duration::from_mins(1);
+    let mut pause = Duration::from_millis(100);
+    while let Err(panic) = catch_unwind(AssertUnwindSafe(&work)) {
+        on_panic(panic.as_ref());
+        thread::sleep(pause);
+        pause = pause.saturating_mul(2).min(LONGEST);
+        // Acquire pairs with the release when the last handle is dropped.
+        if stop.load(Ordering::Acquire) {
+            return;
+        }
     }
 }
 
@@ -196,23 +234,19 @@ impl Subscription {
     ///
     /// A path that comes with a version is followed from that version: if it leads to something else by now, that is
     /// told.
-    pub fn also(&self, paths: impl IntoIterator<Item = Followed>) {
+    ///
+    /// # Cancel safety
+    /// Dropping the future leaves it open whether they are followed.
+    pub async fn also(&self, paths: impl IntoIterator<Item = Followed>) {
         let mut all = self.base.clone();
         // The base goes on from what was told last, whatever it came with.
         for followed in &mut all {
             followed.version = None;
         }
         all.extend(paths);
-        // What is new is looked at without the lock: that may take time.
-        let before = {
-            let subscribers = self.handle.shared.subscribers();
-            subscribers.all.get(&self.number).map(|own| own.paths.clone()).unwrap_or_default()
-        };
-        let paths = known(&all, &before);
-        if let Some(own) = self.handle.shared.subscribers().all.get_mut(&self.number) {
-            own.paths = paths;
-        }
-        self.handle.shared.inbox.nudge();
+        let (handle, number) = (Arc::clone(&self.handle), self.number);
+        // Looking at what is new may wait for a disk. A panic leaves the paths as they were.
+        drop(spawn_blocking(move || handle.shared.follow(number, &all)).await);
     }
 }
 
@@ -314,6 +348,20 @@ impl Shared {
             polling: AtomicBool::new(polling),
             subscribers: Mutex::default(),
         }
+    }
+
+    /// Replaces the paths of a subscriber.
+    fn follow(&self, subscriber: u64, all: &[Followed]) {
+        // What is new is looked at without the lock: that may take time.
+        let before = {
+            let subscribers = self.subscribers();
+            subscribers.all.get(&subscriber).map(|own| own.paths.clone()).unwrap_or_default()
+        };
+        let paths = known(all, &before);
+        if let Some(own) = self.subscribers().all.get_mut(&subscriber) {
+            own.paths = paths;
+        }
+        self.inbox.nudge();
     }
 
     fn subscribers(&self) -> MutexGuard<'_, Subscribers> {

@@ -9,7 +9,7 @@
 //!   instance that a reload is about to stop;
 //! - within a table, the first instrument wins.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use ig_model::InstrumentKind;
 
@@ -37,8 +37,51 @@ pub(crate) fn resolve(
     for candidate in &candidates {
         resolver.add(&candidate.table);
     }
-    let Resolver { families, tables, names, refused, .. } = resolver;
-    (Directory { families: families.into_values().collect(), tables, names }, refused)
+    let Resolver { families, tables, names, scopes, refused, .. } = resolver;
+    (Directory { families: families.into_values().collect(), tables, names, scopes }, refused)
+}
+
+/// Adds a table to a directory if no other one has to give way for it, nor it for any: then the result is what [`resolve`]
+/// gives for all of them, but for the order of tables and members. `false` leaves the directory as it was.
+pub(crate) fn append(directory: &mut Directory, table: &Table, naming: &dyn Naming) -> bool {
+    let families: Vec<FamilyName> = table
+        .instruments()
+        .iter()
+        .map(|instrument| naming.family(&instrument.name, &instrument.unit, instrument.kind))
+        .collect();
+    let mut own = BTreeSet::new();
+    for (name, instrument) in families.iter().zip(table.instruments()) {
+        let samples = naming.samples(&name.full, instrument.kind);
+        let is_taken = naming.reserved(&name.full).is_some()
+            || samples
+                .iter()
+                .any(|sample| directory.names.contains_key(sample) || !own.insert(sample.clone()))
+            || directory.families.binary_search_by(|family| family.name.cmp(&name.full)).is_ok();
+        if is_taken {
+            return false;
+        }
+    }
+    for (instrument, (name, described)) in families.into_iter().zip(table.instruments()).enumerate() {
+        let kind = described.kind;
+        let claim = Claim::of(table, &name, kind);
+        directory
+            .names
+            .extend(naming.samples(&name.full, kind).into_iter().map(|sample| (sample, claim.clone())));
+        directory.scopes.insert((name.full.clone(), table.scope().to_owned()), claim);
+        let members = vec![Member { table: table.clone(), instrument }];
+        if let Err(at) = directory.families.binary_search_by(|family| family.name.cmp(&name.full)) {
+            directory.families.insert(at, Family { name: name.full, kind, unit: name.unit, members });
+        }
+    }
+    let instruments = (0..table.instruments().len()).collect();
+    directory.tables.push(Listed { table: table.clone(), instruments });
+    true
+}
+
+impl Claim {
+    fn of(table: &Table, name: &FamilyName, kind: InstrumentKind) -> Self {
+        Self { family: name.full.clone(), kind, table: table.id(), gadget: table.gadget().to_owned() }
+    }
 }
 
 struct Resolver<'a> {
@@ -119,8 +162,7 @@ impl<'a> Resolver<'a> {
     }
 
     fn claim(&mut self, table: &Table, instrument: usize, name: FamilyName, kind: InstrumentKind) {
-        let claim =
-            Claim { family: name.full.clone(), kind, table: table.id(), gadget: table.gadget().to_owned() };
+        let claim = Claim::of(table, &name, kind);
         for sample in self.naming.samples(&name.full, kind) {
             self.names.entry(sample).or_insert_with(|| claim.clone());
         }

@@ -7,7 +7,7 @@ use ig_model::InstrumentKind;
 use crate::table::Table;
 
 /// What is exposed at one point in time; made anew when a table comes or goes.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Directory {
     /// In order of name.
     pub families: Vec<Family>,
@@ -15,6 +15,8 @@ pub struct Directory {
     pub tables: Vec<Listed>,
     /// Every sample or family name in use.
     pub(crate) names: HashMap<String, Claim>,
+    /// Family and scope to the table that shows it.
+    pub(crate) scopes: HashMap<(String, String), Claim>,
 }
 
 impl Directory {
@@ -25,7 +27,7 @@ impl Directory {
 }
 
 /// One metric family and the instruments that feed it.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Family {
     /// The exposed name, a counter's suffix included.
     pub name: String,
@@ -38,7 +40,7 @@ pub struct Family {
 }
 
 /// An instrument of a table.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Member {
     /// The table; this handle does not keep it registered.
     pub table: Table,
@@ -47,7 +49,7 @@ pub struct Member {
 }
 
 /// A table with the instruments of it that are exposed.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Listed {
     /// The table; this handle does not keep it registered.
     pub table: Table,

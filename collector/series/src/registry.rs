@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use ig_model::InstrumentKind;
 
 use crate::clock::{Clock, SystemClock};
-use crate::conflict::{Candidate, resolve};
+use crate::conflict::{Candidate, append, resolve};
 use crate::directory::Directory;
 use crate::labels::LabelPlan;
 use crate::naming::Naming;
@@ -87,6 +87,8 @@ struct State {
     /// When each gadget's first table came, while it has any.
     seniority: HashMap<String, u64>,
     directory: Arc<Directory>,
+    /// Tables have gone since the directory was made.
+    is_stale: bool,
     next_id: u64,
     next_registration: u64,
 }
@@ -172,9 +174,9 @@ impl Registry {
             state.seniority.entry(spec.gadget).or_insert(registered);
             table
         };
-        state.rebuild(&*self.shared.naming);
+        state.include(&table, registered, &*self.shared.naming);
         let lease = Arc::new(Lease::new(Arc::clone(&table.inner)));
-        Ok(Registration { refused: table.refused(), table: Table { lease: Some(lease), ..table } })
+        Ok(Registration { refused: table.inner.refused(), table: Table { lease: Some(lease), ..table } })
     }
 
     /// The registered tables. These handles do not keep a table registered.
@@ -193,7 +195,9 @@ impl Registry {
 
     /// What is exposed at present.
     pub fn directory(&self) -> Arc<Directory> {
-        Arc::clone(&self.shared.state().directory)
+        let mut state = self.shared.state();
+        state.refresh(&*self.shared.naming);
+        Arc::clone(&state.directory)
     }
 
     /// The clock of the registry.
@@ -224,6 +228,11 @@ impl Shared {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Makes the directory anew if tables have gone since.
+    pub(crate) fn refresh(&self) {
+        self.state().refresh(&*self.naming);
+    }
+
     /// Gives up one registration of `table`; the last one takes it out.
     pub(crate) fn release(&self, table: &Arc<TableInner>) {
         let mut state = self.state();
@@ -241,11 +250,30 @@ impl Shared {
         }
         table.inner.store().retire_all();
         self.commons.log.note_table(&table);
-        state.rebuild(&*self.naming);
+        state.is_stale = true;
     }
 }
 
 impl State {
+    /// Brings a table that was registered into the directory. Most tables are in nobody's way: those cost their own size,
+    /// so that many of them do not cost the square of their number.
+    fn include(&mut self, table: &Table, registered: u64, naming: &dyn Naming) {
+        let is_new = self.entries.last().is_some_and(|entry| {
+            entry.table.id() == table.id() && entry.leases == 1 && entry.registered == registered
+        });
+        if is_new && !self.is_stale && append(Arc::make_mut(&mut self.directory), table, naming) {
+            table.inner.set_refused(Vec::new());
+        } else {
+            self.rebuild(naming);
+        }
+    }
+
+    fn refresh(&mut self, naming: &dyn Naming) {
+        if self.is_stale {
+            self.rebuild(naming);
+        }
+    }
+
     fn rebuild(&mut self, naming: &dyn Naming) {
         let candidates = self
             .entries
@@ -261,5 +289,6 @@ impl State {
             entry.table.inner.set_refused(refused.remove(&entry.table.id()).unwrap_or_default());
         }
         self.directory = Arc::new(directory);
+        self.is_stale = false;
     }
 }

@@ -91,6 +91,11 @@ impl TableInner {
         *self.settings.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(settings);
     }
 
+    /// As they were found last.
+    pub(crate) fn refused(&self) -> Vec<Refusal> {
+        self.refused.lock().unwrap_or_else(PoisonError::into_inner).to_vec()
+    }
+
     pub(crate) fn set_refused(&self, refused: Vec<Refusal>) {
         *self.refused.lock().unwrap_or_else(PoisonError::into_inner) = refused.into();
     }
@@ -234,7 +239,10 @@ impl Table {
 
     /// Instruments that are not exposed at present, and why. The list changes as other tables come and go.
     pub fn refused(&self) -> Vec<Refusal> {
-        self.inner.refused.lock().unwrap_or_else(PoisonError::into_inner).to_vec()
+        if let Some(registry) = self.inner.registry.upgrade() {
+            registry.refresh();
+        }
+        self.inner.refused()
     }
 
     /// Whether both handles lead to the same rows.

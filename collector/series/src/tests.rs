@@ -6,15 +6,18 @@ mod model;
 mod truth;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
+
+use ig_model::InstrumentKind;
 
 use crate::testing::{
     START, Suffixed, counter, export, folding, gauge, histogram, key, labeler, listing, registry, spec,
     sum_of, text,
 };
 use crate::{
-    InstrumentSpec, LabelKind, LabelPlan, LabelSpec, Labeler, Registry, RegistryLimits, RetireReason,
-    TableSpec, Verbatim, hash,
+    FamilyName, InstrumentSpec, LabelKind, LabelPlan, LabelSpec, Labeler, Naming, Registry, RegistryLimits,
+    RetireReason, TableSpec, Verbatim, hash,
 };
 
 /// Scenario: more keys than the limit allows, some seen before the table was full.
@@ -383,4 +386,63 @@ fn a_registry_on_the_system_clock_works() {
     let table = registry.register(spec("a", vec![counter("c")], 10), labeler()).unwrap().table;
     table.write().row(&key(1));
     assert!(listing(&table)[0].start > 1_600_000_000_000_000_000);
+}
+
+/// Names as they are, and how often somebody asked for those of a family.
+#[derive(Default)]
+struct Counted(AtomicU64);
+
+impl Naming for Counted {
+    fn label(&self, name: &str, has_histograms: bool) -> String {
+        Verbatim.label(name, has_histograms)
+    }
+
+    fn family(&self, name: &str, unit: &str, kind: InstrumentKind) -> FamilyName {
+        self.0.fetch_add(1, Ordering::Relaxed);
+        Verbatim.family(name, unit, kind)
+    }
+
+    fn samples(&self, family: &str, kind: InstrumentKind) -> Vec<String> {
+        Verbatim.samples(family, kind)
+    }
+
+    fn reserved(&self, family: &str) -> Option<String> {
+        Verbatim.reserved(family)
+    }
+}
+
+/// Scenario: two hundred gadgets come, of which the last stands in the way of the first; half of them go at once.
+/// Guarantees: each costs its own size, not that of all others; what is exposed is what it would be if they had all come
+/// at the same time.
+#[test]
+fn many_tables_cost_their_number() {
+    const TABLES: usize = 200;
+    let naming = Arc::new(Counted::default());
+    let asked = || naming.0.swap(0, Ordering::Relaxed);
+    let registry = Registry::new(RegistryLimits { series_total: 0 }, Arc::clone(&naming) as Arc<dyn Naming>);
+    let register = |number: usize, metric: &str| {
+        let spec = spec(&format!("gadget{number}"), vec![counter(metric)], 10);
+        registry.register(spec, labeler()).unwrap()
+    };
+    let mut tables: Vec<_> = (0..TABLES).map(|number| register(number, &format!("m{number:03}"))).collect();
+    assert_eq!(asked(), TABLES as u64);
+    let mut last = spec("last", vec![gauge("m000"), counter("fine")], 10);
+    last.scope = "gadget0".to_owned();
+    let last = registry.register(last, labeler()).unwrap();
+    assert_eq!(last.refused.len(), 1);
+    asked();
+    let listed = || {
+        let directory = registry.directory();
+        let families = directory.families.iter().map(|family| (family.name.clone(), family.members.len()));
+        families.collect::<Vec<_>>()
+    };
+    let appended = listed();
+    assert_eq!(appended.len(), TABLES + 1);
+    drop(register(TABLES, "another"));
+    assert_eq!(listed(), appended);
+    asked();
+    tables.drain(..TABLES / 2);
+    assert!(last.table.refused().is_empty());
+    assert_eq!(listed().len(), TABLES / 2 + 2);
+    assert!(asked() <= TABLES as u64);
 }

@@ -261,15 +261,6 @@ impl Look {
     }
 }
 
-impl Drop for Look {
-    fn drop(&mut self) {
-        // Also when a panic ends the thread: whoever waits for changes is told that there will be none.
-        let mut subscribers = self.shared.subscribers();
-        subscribers.ended = true;
-        subscribers.all.clear();
-    }
-}
-
 /// Tells every subscriber which of its files differ from what it was told last.
 fn tell(shared: &Shared, files: &Files) {
     let mut subscribers = shared.subscribers();

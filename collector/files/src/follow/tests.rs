@@ -1,10 +1,12 @@
 use std::{
+    cell::Cell,
     fs::{self, File},
     io::{Read as _, Write as _},
     os::unix::fs::symlink,
     path::{Path, PathBuf},
     sync::{
         Arc,
+        atomic::{AtomicBool, Ordering},
         mpsc::{Receiver, sync_channel},
     },
     time::{Duration, Instant},
@@ -16,7 +18,7 @@ use notify::{
 };
 
 use super::{
-    Changed, Followed, Follower, Handle, Shared, Subscription,
+    Changed, Followed, Follower, Handle, Shared, Subscription, again_after_panics,
     look::{Look, Patience},
 };
 use crate::FileVersion;
@@ -160,16 +162,16 @@ async fn follows_on_from_what_was_read() {
     let folder = Folder::new();
     let (base, token, key) = (folder.write("a", "1"), folder.write("b", "new"), folder.write("c", "same"));
     let mut subscription = follow(&base);
-    subscription.also([FileVersion::of(&token, b"old").into(), FileVersion::of(&key, b"same").into()]);
+    subscription.also([FileVersion::of(&token, b"old").into(), FileVersion::of(&key, b"same").into()]).await;
     told(&mut subscription, [&token]).await;
-    subscription.also([FileVersion::of(&key, b"same").into()]);
+    subscription.also([FileVersion::of(&key, b"same").into()]).await;
     fs::write(&token, "nobody looks").unwrap();
     fs::write(&base, "2").unwrap();
     told(&mut subscription, [&base]).await;
     fs::remove_file(&key).unwrap();
     told(&mut subscription, [&key]).await;
     let gone = folder.path("gone");
-    subscription.also([FileVersion::of(&gone, b"read before it was removed").into()]);
+    subscription.also([FileVersion::of(&gone, b"read before it was removed").into()]).await;
     told(&mut subscription, [&gone]).await;
 }
 
@@ -399,4 +401,21 @@ async fn polling_tells_as_well() {
     told(&mut subscription, [&path]).await;
     fs::remove_file(&path).unwrap();
     told(&mut subscription, [&path]).await;
+}
+
+/// Scenario: the thread that follows panics three times in a row.
+/// Guarantees: each panic is told and the work begun anew, until it ends by itself or nobody needs it any more.
+#[test]
+fn a_panic_does_not_end_following() {
+    let (told, work) = (Cell::new(0), Cell::new(0));
+    let stop = AtomicBool::new(false);
+    let panic_until = |last: u32| {
+        work.set(work.get() + 1);
+        assert!(work.get() >= last, "as it was told");
+    };
+    again_after_panics(&stop, |_| told.set(told.get() + 1), || panic_until(3));
+    assert_eq!((told.get(), work.get()), (2, 3));
+    stop.store(true, Ordering::Release);
+    again_after_panics(&stop, |_| told.set(told.get() + 1), || panic_until(u32::MAX));
+    assert_eq!((told.get(), work.get()), (3, 4));
 }
