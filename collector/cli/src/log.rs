@@ -1,14 +1,21 @@
 //! Log lines on standard error: for people on a terminal, for machines as JSON.
 //!
 //! Every event of the collector has a name (`gadget.refused`); it leads the line for people and is the field `name`
-//! for machines.
+//! for machines. A command that runs for long writes its lines [in the background](in_background).
+
+mod lines;
 
 use std::{
-    fmt, io,
+    fmt,
+    fs::File,
+    io::{self, Write as _},
+    os::fd::AsFd as _,
+    panic,
     sync::{
         OnceLock,
         atomic::{AtomicBool, Ordering},
     },
+    time::Duration,
 };
 
 use clap::ValueEnum;
@@ -33,12 +40,20 @@ use tracing_subscriber::{
 };
 
 use crate::print;
+use lines::Lines;
 
 /// Changes the filter of the running process; set once by [`start`].
 static SET_LEVEL: OnceLock<SetLevel> = OnceLock::new();
 type SetLevel = Box<dyn Fn(&str) + Send + Sync>;
 /// Whether lines are JSON; the configuration may change it.
 static JSON: AtomicBool = AtomicBool::new(false);
+/// Where lines go once somebody must not wait for their reader.
+static BACKGROUND: OnceLock<Lines> = OnceLock::new();
+
+/// Bytes of lines that may wait for whoever reads them.
+const MOST_WAITING: usize = 1 << 20;
+/// Time that the last lines get to be written.
+const LAST_LINES: Duration = Duration::from_secs(1);
 
 /// How log lines are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -73,11 +88,7 @@ pub(crate) fn start(verbose: u8, format: Format) {
     // Relaxed: read for each line on its own.
     JSON.store(format == Format::Json, Ordering::Relaxed);
     let colour = format == Format::Auto && print::has_colour(&io::stderr());
-    // A line that cannot be written is nobody's: to complain about it on the same stream would be a panic.
-    let lines = tracing_subscriber::fmt::layer()
-        .with_writer(io::stderr)
-        .log_internal_errors(false)
-        .event_format(Line { colour });
+    let lines = tracing_subscriber::fmt::layer().with_writer(|| StandardError).event_format(Line { colour });
     tracing_subscriber::registry().with(filter).with(lines).init();
 }
 
@@ -102,6 +113,62 @@ pub(crate) fn apply(log: ig_config::runtime::Log) {
     }
     if let Some(format) = log.format {
         JSON.store(format == LogFormat::Json, Ordering::Relaxed);
+    }
+}
+
+/// From now on nobody who logs waits for whoever reads the log: lines that do not fit a queue are lost and counted.
+/// Panics are logged the same way.
+pub(crate) fn in_background() {
+    let started = io::stderr().as_fd().try_clone_to_owned().and_then(|stderr| {
+        Lines::start(File::from(stderr), MOST_WAITING, |lost| {
+            tracing::warn!(name: "log.lines.lost", lines = lost, "whoever reads the log was too slow or has gone");
+        })
+    });
+    match started {
+        Ok(lines) => drop(BACKGROUND.set(lines)),
+        Err(error) => {
+            tracing::warn!(name: "log.background.failed", %error, "a log that nobody reads can hold everything up");
+        }
+    }
+    panic::set_hook(Box::new(|info| {
+        let thread = std::thread::current();
+        let thread = thread.name().unwrap_or("without a name");
+        tracing::error!(name: "thread.panicked", thread, "a fault of this program: {info}");
+    }));
+}
+
+/// Lines of the log that were lost so far.
+pub(crate) fn lost_lines() -> u64 {
+    BACKGROUND.get().map_or(0, Lines::lost)
+}
+
+/// Waits for the last lines to be written, though not for long.
+pub(crate) fn finish() {
+    if let Some(lines) = BACKGROUND.get() {
+        lines.flush(LAST_LINES);
+    }
+}
+
+/// Writes whole lines to standard error.
+pub(crate) fn put(lines: &[u8]) {
+    match BACKGROUND.get() {
+        Some(background) => background.put(lines),
+        // Where nobody listens, nobody misses anything.
+        None => drop(io::stderr().lock().write_all(lines)),
+    }
+}
+
+/// Standard error, line by line, as a writer that never fails.
+struct StandardError;
+
+impl io::Write for StandardError {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        put(line);
+        Ok(line.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
     }
 }
 

@@ -69,10 +69,9 @@ enum Command {
 
 fn main() -> ExitCode {
     let result = Arguments::try_parse().map_or_else(|error| print::usage(&error), run);
-    match result {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(failure) => failure.report(),
-    }
+    let status = result.map_or_else(failure::Failure::report, |()| ExitCode::SUCCESS);
+    log::finish();
+    status
 }
 
 fn run(arguments: Arguments) -> Result<(), Failure> {

@@ -90,7 +90,7 @@ pub(crate) fn notice(kind: Kind, text: &str, hint: Option<&str>) {
     } else {
         text_lines(kind, text, hint, has_colour(&io::stderr()))
     };
-    error_stream(lines.as_bytes());
+    log::put(lines.as_bytes());
 }
 
 /// What clap has to say about a command line: help goes to standard output, all else is wrong usage.
@@ -103,12 +103,6 @@ pub(crate) fn usage(error: &clap::Error) -> Result<(), Failure> {
         return Err(Failure::config(text.to_string().trim_start_matches("error: ").trim_end().to_owned()));
     }
     out(if has_colour(&io::stdout()) { text.ansi().to_string() } else { text.to_string() })
-}
-
-/// One write, so that lines of several threads stay whole.
-fn error_stream(bytes: &[u8]) {
-    // Nobody is there to be told.
-    drop(io::stderr().lock().write_all(bytes));
 }
 
 fn text_lines(kind: Kind, text: &str, hint: Option<&str>, colour: bool) -> String {

@@ -103,6 +103,7 @@ pub(crate) fn wait_for<T>(work: impl Future<Output = Result<T, Failure>>) -> Res
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .max_blocking_threads(4)
+        .thread_name("ig-blocking")
         .build()
         .map_err(|error| Failure::new(&error))?;
     runtime.block_on(work)

@@ -20,7 +20,8 @@ const KEPT_HEAP: i32 = 1 << 20;
 #[command(after_help = "With IMAGE, a gadget runs until it has given all it will, Ctrl-C or --timeout; \
     `ig run IMAGE --help` lists its fields and parameters, which are flags after IMAGE.\n\n\
     With --file, edits of the file are followed as they are saved; SIGHUP reads it again at once. A file with faults \
-    changes nothing: the log, /readyz and the metrics ig_config_reload_* say what is wrong.\n\n\
+    changes nothing: the log, /readyz and the metrics ig_config_reload_* say what is wrong. /readyz answers 200 once every \
+    gadget was tried, /readyz?strict only while all is well.\n\n\
     The first SIGINT or SIGTERM drains and flushes; a second one ends at once.")]
 pub(crate) struct Arguments {
     /// Runtime configuration: a file, or a directory of them
@@ -59,9 +60,11 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     ig_kernel::sys::memory::keep_at_most(KEPT_HEAP);
     ig_kernel::sys::memory::share_one_heap();
     crate::install_tls();
+    crate::log::in_background();
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .max_blocking_threads(4)
+        .thread_name("ig-blocking")
         .build()
         .map_err(|error| Failure::new(&error))?;
     let result = runtime.block_on(async {
@@ -83,6 +86,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     });
     // Blocking threads may still close links; the kernel does that at exit as well.
     runtime.shutdown_timeout(Duration::from_millis(100));
+    crate::log::finish();
     result
 }
 

@@ -2,6 +2,7 @@
 
 use std::{path::Path, sync::Arc, time::Duration};
 
+use ig_console::{Ended, Output};
 use ig_model::Host;
 use ig_runtime::{
     Collector, CollectorOptions, StartError,
@@ -24,11 +25,13 @@ pub(super) async fn collect(
     host: Arc<Host>,
 ) -> Result<(), Failure> {
     let (store, images) = common.images()?;
+    let output = rows.as_ref().map(Rows::output);
     let options = CollectorOptions {
         config: file.to_owned(),
         store,
         version: env!("CARGO_PKG_VERSION"),
         apply_log: crate::log::apply,
+        lost_log_lines: crate::log::lost_lines,
         images,
         host,
         sinks: rows
@@ -39,22 +42,58 @@ pub(super) async fn collect(
     // Before the start, so that a signal during a slow start is not lost.
     let (sender, receiver) = commands();
     signals::listen(sender).map_err(|error| Failure::new(&error))?;
-    let mut collector = Collector::start(options, receiver).await.map_err(|error| match error {
-        StartError::Config(ref faults) => Failure::config(format!("{error}\n{}", lines(faults)))
-            .hint("nothing was started; `ig config check` tests a file without root"),
-        ref other => Failure::new(other),
-    })?;
+    let mut collector = match Collector::start(options, receiver).await {
+        Ok(collector) => collector,
+        Err(StartError::Stopped) => {
+            say!("stopped");
+            return Ok(());
+        }
+        Err(StartError::Config(faults)) => {
+            let text = format!("the configuration has {} fault(s)\n{}", faults.len(), lines(&faults));
+            return Err(
+                Failure::config(text).hint("nothing is running; `ig config check` tests a file without root")
+            );
+        }
+        Err(other) => return Err(Failure::new(&other)),
+    };
     if !collector.is_stopping() {
         greet(&file.display().to_string(), &collector);
     }
-    collector.run().await;
+    run(&mut collector, output.as_ref()).await;
     say!("stopping: draining for up to {} s (again to end at once)", STOP_PATIENCE.as_secs());
     let left = collector.stop(STOP_PATIENCE).await;
     if left.tasks > 0 || left.otlp_bytes > 0 {
         warn!(name: "collector.stop.incomplete", tasks = left.tasks, otlp_bytes = left.otlp_bytes, "left behind");
     }
+    // Rows that wait for their reader were counted as delivered.
+    let written = match &output {
+        Some(output) => output.finish(STOP_PATIENCE).await,
+        None => Ok(()),
+    };
     say!("stopped");
-    Ok(())
+    written.map_err(|error| Failure::new(error.as_ref()))
+}
+
+/// Runs until a stop, and says so if standard output ends before.
+async fn run(collector: &mut Collector, output: Option<&Output>) {
+    let ended = async {
+        match output {
+            Some(output) => output.closed().await,
+            None => std::future::pending().await,
+        }
+    };
+    let mut run = std::pin::pin!(collector.run());
+    tokio::select! {
+        () = &mut run => return,
+        ended = ended => {
+            let why = match ended {
+                Ended::Failed(error) => ig_model::chain(error.as_ref()),
+                Ended::Finished | Ended::ReaderGone => "its reader has gone".to_owned(),
+            };
+            warn!(name: "output.ended", "standard output takes no more rows, all else goes on: {why}");
+        }
+    }
+    run.await;
 }
 
 /// One line for each.

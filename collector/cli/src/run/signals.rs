@@ -1,10 +1,12 @@
 //! SIGINT, SIGTERM and SIGHUP as commands; the second stop ends the process at once.
+//!
+//! They are heard on a thread of their own, so that the second stop is heard whatever everything else is doing.
 
-use std::{io, time::Duration};
+use std::{io, thread, time::Duration};
 
 use ig_runtime::collector::Command;
 use tokio::{
-    signal::unix::{SignalKind, signal},
+    signal::unix::{Signal, SignalKind, signal},
     sync::mpsc,
     time::Instant,
 };
@@ -12,45 +14,59 @@ use tokio::{
 /// Stops this close to each other are one: `timeout` signals its child and then the group that it is in.
 const SAME_STOP: Duration = Duration::from_millis(200);
 
+/// The signals that are heard.
+struct Signals {
+    interrupt: Signal,
+    terminate: Signal,
+    hangup: Signal,
+}
+
 /// Begins to listen; call it before anything slow, so that a signal during the start is not lost.
 pub(super) fn listen(commands: mpsc::Sender<Command>) -> io::Result<()> {
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut hangup = signal(SignalKind::hangup())?;
-    let forward = async move {
-        let mut stops = Stops::default();
-        loop {
-            // Cancel-safe: signal streams lose nothing when another branch wins.
-            let is_stop = tokio::select! {
-                _ = interrupt.recv() => true,
-                _ = terminate.recv() => true,
-                _ = hangup.recv() => false,
-            };
-            // Nobody may listen any more, or not right now: a second stop is heard nevertheless, so nothing waits here.
-            // A full channel holds a reload that is not begun yet, which is as good as another one.
-            if !is_stop {
-                drop(commands.try_send(Command::Reload { reply: None }));
-                continue;
-            }
-            match stops.another(Instant::now()) {
-                Stop::First => stop(commands.clone()),
-                Stop::Same => {}
-                Stop::AtOnce => end_at_once(),
-            }
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let signals = {
+        let _guard = runtime.enter();
+        Signals {
+            interrupt: signal(SignalKind::interrupt())?,
+            terminate: signal(SignalKind::terminate())?,
+            hangup: signal(SignalKind::hangup())?,
         }
     };
-    #[expect(clippy::disallowed_methods, reason = "must outlive the drain of every other task")]
-    tokio::spawn(forward);
+    let thread = thread::Builder::new().name("signals".to_owned());
+    thread.spawn(move || runtime.block_on(forward(signals, commands)))?;
     Ok(())
 }
 
-/// Sends the one stop, however full the channel is.
-fn stop(commands: mpsc::Sender<Command>) {
-    #[expect(clippy::disallowed_methods, reason = "must outlive the drain of every other task")]
-    tokio::spawn(async move {
-        // An error means that the collector has ended.
-        drop(commands.send(Command::Stop).await);
-    });
+async fn forward(signals: Signals, commands: mpsc::Sender<Command>) {
+    let Signals { mut interrupt, mut terminate, mut hangup } = signals;
+    let mut stops = Stops::default();
+    let mut is_told = true;
+    loop {
+        // Cancel-safe: signal streams lose nothing when another branch wins, and a permit that is not used is given
+        // back. The one stop is sent however full the channel is, and nothing waits for that.
+        let is_stop = tokio::select! {
+            _ = interrupt.recv() => true,
+            _ = terminate.recv() => true,
+            _ = hangup.recv() => false,
+            permit = commands.reserve(), if !is_told => {
+                // An error means that the collector has ended.
+                permit.into_iter().for_each(|permit| permit.send(Command::Stop));
+                is_told = true;
+                continue;
+            }
+        };
+        if !is_stop {
+            // Nobody may listen any more, or not right now. A full channel holds a reload that is not begun yet, which is
+            // as good as another one.
+            drop(commands.try_send(Command::Reload { reply: None }));
+            continue;
+        }
+        match stops.another(Instant::now()) {
+            Stop::First => is_told = false,
+            Stop::Same => {}
+            Stop::AtOnce => end_at_once(),
+        }
+    }
 }
 
 /// The stops that were asked for.
@@ -86,6 +102,7 @@ impl Stops {
 #[expect(clippy::exit, reason = "the user asked twice")]
 fn end_at_once() {
     say!("stopped at once");
+    crate::log::finish();
     std::process::exit(1);
 }
 

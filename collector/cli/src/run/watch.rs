@@ -5,12 +5,16 @@ use std::{collections::BTreeMap, ffi::OsString, fmt::Write as _, sync::Arc, time
 use ig_config::runtime::{Gadget, Images, Limits};
 use ig_console::Output;
 use ig_datasource::SourceKind;
-use ig_image::Reference;
+use ig_image::{
+    Reference,
+    access::{Access, PullPolicy},
+};
 use ig_model::{Host, Loss, text::printable_lines};
 use ig_operators::{FormatContext, arrange, format::Accounts};
 use ig_runtime::{
     collector::{Command, commands},
-    interactive::Interactive,
+    images::{open, pull_policy},
+    interactive::{Interactive, StartError},
     plan::{GadgetPlan, ImageParts, PlanContext, Purpose},
     status::{Reason, SourceStats},
 };
@@ -37,15 +41,11 @@ pub(super) async fn watch(
     let reference = Reference::parse(image).map_err(|error| Failure::config(error.to_string()))?;
     // Flags after the image count as well: they may say where it comes from.
     let images = flags::peek(arguments).unwrap_or_else(|| before.clone());
-    let (store, flags) = images.images()?;
-    let defaults = Images::default();
-    let access = ig_runtime::images::open(&defaults, &flags, &store, &host)
-        .map_err(|error| Failure::hinted(&error))?;
-    let pull = ig_runtime::images::pull_policy(&defaults, &flags);
+    let (access, pull) = open_images(&images, &host, &mut events).await?;
     // Cancel-safe: a pull that is cut short leaves the store as it was, and its partial blobs for the next one.
     let acquired = tokio::select! {
         biased; // a stop must not wait behind a registry
-        () = stop_requested(&mut events) => return Err(Failure::text("stopped before the gadget was started")),
+        () = stop_requested(&mut events) => return Err(stopped()),
         acquired = access::acquire(&access, &reference, pull) => acquired?,
     };
     for warning in &acquired.gadget.warnings {
@@ -81,17 +81,42 @@ pub(super) async fn watch(
     rows.check(&sources)?;
     drop(described);
     let spec = Gadget { params: parsed.params, ..spec };
-    let mut plan = GadgetPlan::new(&spec, &parts, &context).map_err(|reasons| refusal(&reasons))?;
+    let plan = GadgetPlan::new(&spec, &parts, &context).map_err(|reasons| refusal(&reasons))?;
     let output = rows.output();
-    // Last of all: a table prints its header when it is opened, and a wrong flag must print nothing.
-    plan.open_sinks(&rows).map_err(|problems| Failure::config(problems.join("\n")))?;
-    drop(rows);
     let running =
-        Interactive::start(plan, image.to_owned(), host).await.map_err(|error| Failure::new(&error))?;
+        Interactive::start(plan, image.to_owned(), host, &rows).await.map_err(|error| match error {
+            StartError::Sinks(problems) => Failure::config(problems.join("\n")),
+            other => Failure::new(&other),
+        })?;
+    drop(rows);
     drop(context);
     tracing::debug!(name: "gadget.started", image, digest = %acquired.gadget.digest);
     drop(acquired);
     follow(running, &output, &mut events, parsed.common.timeout).await
+}
+
+/// Opens the store and the way to registries.
+async fn open_images(
+    common: &flags::Common,
+    host: &Arc<Host>,
+    events: &mut tokio::sync::mpsc::Receiver<Command>,
+) -> Result<(Access, PullPolicy), Failure> {
+    let (store, flags) = common.images()?;
+    let (defaults, host) = (Images::default(), Arc::clone(host));
+    let pull = pull_policy(&defaults, &flags);
+    // The store may be locked by somebody.
+    let opening = tokio::task::spawn_blocking(move || open(&defaults, &flags, &store, &host));
+    let opened = tokio::select! {
+        biased; // a stop must not wait behind a lock
+        () = stop_requested(events) => return Err(stopped()),
+        opened = opening => opened,
+    };
+    let access = opened.map_err(|panic| Failure::new(&panic))?.map_err(|error| Failure::hinted(&error))?;
+    Ok((access, pull))
+}
+
+fn stopped() -> Failure {
+    Failure::text("stopped before the gadget was started")
 }
 
 /// Waits for whatever ends the run first, drains, and says what did not become a row.

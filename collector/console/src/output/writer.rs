@@ -23,8 +23,20 @@ enum Next {
     Finish,
 }
 
+/// Ends the output if its thread panics, so that nobody waits for it and rows are counted as lost.
+struct EndOnPanic(Arc<Shared>);
+
+impl Drop for EndOnPanic {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.ended.send_replace(Some(failed(io::Error::other("the thread that writes panicked"))));
+        }
+    }
+}
+
 impl Writer {
     pub(super) fn run(mut self) {
+        let _end_on_panic = EndOnPanic(Arc::clone(&self.shared));
         let ended = loop {
             match self.next() {
                 Next::Chunk(chunk) => {
