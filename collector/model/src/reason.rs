@@ -29,6 +29,8 @@ pub enum ReasonKind {
     MetricConflict,
     /// Something that may pass: memory, descriptors, a busy resource.
     Transient,
+    /// It runs, and records of it are lost.
+    Losing,
 }
 
 impl ReasonKind {
@@ -45,6 +47,7 @@ impl ReasonKind {
             Self::Kernel => "kernel",
             Self::MetricConflict => "metric_conflict",
             Self::Transient => "transient",
+            Self::Losing => "losing",
         }
     }
 

@@ -6,6 +6,7 @@ mod driver;
 mod files;
 mod gadgets;
 mod image_source;
+mod image_thread;
 mod inbox;
 mod machine;
 mod outputs;
@@ -34,6 +35,7 @@ use crate::{
 };
 use driver::{Driver, Parts};
 use files::Files;
+use image_thread::ImageThread;
 use machine::Kernel;
 use outputs::OutputError;
 
@@ -51,6 +53,8 @@ pub struct CollectorOptions {
     pub version: &'static str,
     /// Puts the configuration's `log` section in force.
     pub apply_log: fn(ig_config::runtime::Log),
+    /// How many lines of the log were lost because nobody took them.
+    pub lost_log_lines: fn() -> u64,
     /// What flags and environment say about images.
     pub images: crate::images::ImageFlags,
     /// The machine that is observed.
@@ -78,8 +82,11 @@ pub enum StartError {
     #[error(transparent)]
     Images(#[from] crate::images::ImagesError),
     /// The system has no thread or event loop to give.
-    #[error("failed to start the reader thread")]
-    Reader(#[source] std::io::Error),
+    #[error("failed to start the collector's threads")]
+    Threads(#[source] std::io::Error),
+    /// It was told to stop before anything was started.
+    #[error("stopped before anything was started")]
+    Stopped,
 }
 
 /// A running collector.
@@ -121,8 +128,8 @@ impl Drains {
 impl Collector {
     /// Reads the configuration, opens the outputs and starts every gadget that can be started.
     ///
-    /// [`Command::Stop`] ends a start between two gadgets: what was loaded is given back, and [`Collector::run`]
-    /// returns at once.
+    /// [`Command::Stop`] ends a start, whatever it waits for: what runs is drained by [`Collector::stop`], and
+    /// [`Collector::run`] returns at once.
     ///
     /// # Errors
     /// When the configuration is wrong or an output cannot be opened; nothing keeps running then. A gadget that
@@ -140,13 +147,15 @@ impl Collector {
         let tasks = Tasks::new();
         let machine = Kernel {
             options: options.clone(),
-            reader: Reader::start(tasks.clone(), status.clone()).map_err(StartError::Reader)?,
+            reader: Reader::start(tasks.clone(), status.clone()).map_err(StartError::Threads)?,
+            images: ImageThread::start().map_err(StartError::Threads)?,
+            tasks: tasks.clone(),
             registry: registry.clone(),
             status: status.clone(),
             format,
         };
         // Before the first load, so that no edit falls between the two.
-        let files = Files::follow(&options.config);
+        let files = Files::follow(&options.config, &tasks);
         let parts = Parts { options, machine, status, registry, tasks, commands, files };
         Ok(Self { driver: Driver::start(parts).await? })
     }

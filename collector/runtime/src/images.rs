@@ -53,7 +53,10 @@ pub enum ImagesError {
     Material(#[from] MaterialError),
     /// Reading what they name panicked, which is a fault of this program.
     #[error("reading the settings of images panicked")]
-    Panicked(#[source] tokio::task::JoinError),
+    Panicked(#[source] crate::tasks::Panicked),
+    /// The collector ends.
+    #[error("the thread that reaches images has ended")]
+    Ended,
     /// The policy cannot be used, or forbids what was asked for.
     #[error(transparent)]
     Policy(#[from] PolicyError),

@@ -11,7 +11,7 @@ use thiserror::Error;
 
 use crate::{
     instance::{Built, Running},
-    plan::GadgetPlan,
+    plan::{GadgetPlan, SinkFactory},
     reader::Reader,
     status::{GadgetStatus, Reason, SourceStats, State, Status},
     tasks::Tasks,
@@ -35,17 +35,25 @@ pub enum StartError {
     /// The kernel said no.
     #[error("{}", .0.text())]
     Refused(Reason),
+    /// The sinks do not fit the data sources, in words.
+    #[error("{}", .0.join("\n"))]
+    Sinks(Vec<String>),
     /// Loading panicked, which is a fault of this program.
     #[error("loading panicked: {0}")]
     Panicked(String),
 }
 
 impl Interactive {
-    /// Loads, attaches and reads.
+    /// Loads, attaches, opens the sinks and reads.
     ///
     /// # Errors
     /// The first thing the kernel or the system refused; nothing stays attached.
-    pub async fn start(plan: GadgetPlan, image: String, host: Arc<Host>) -> Result<Self, StartError> {
+    pub async fn start(
+        plan: GadgetPlan,
+        image: String,
+        host: Arc<Host>,
+        sinks: &dyn SinkFactory,
+    ) -> Result<Self, StartError> {
         let status = Status::default();
         let reader = Reader::start(Tasks::new(), status.clone()).map_err(StartError::Reader)?;
         let mut state = GadgetStatus::new(State::Running, image);
@@ -53,8 +61,10 @@ impl Interactive {
         status.with(|board| board.gadgets.insert(plan.name.clone(), state));
         let registry = Registry::new(RegistryLimits { series_total: 0 }, Arc::new(Verbatim));
         let built = tokio::task::spawn_blocking(move || Built::new(plan, &host)).await;
-        let built =
+        let mut built =
             built.map_err(|panic| StartError::Panicked(panic.to_string()))?.map_err(StartError::Refused)?;
+        // Last, so that a gadget that does not load prints no header.
+        built.open_sinks(sinks).map_err(StartError::Sinks)?;
         ig_kernel::sys::memory::malloc_trim();
         let (running, _) = built.start(&reader, &registry, &status, None).await;
         Ok(Self { running, status, _reader: reader })

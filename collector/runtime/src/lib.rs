@@ -11,6 +11,7 @@ pub mod health;
 pub mod images;
 pub mod instance;
 pub mod interactive;
+mod losses;
 pub mod owners;
 pub mod pipeline;
 pub mod plan;

@@ -3,36 +3,54 @@
 //! Kept for the statistics of eBPF programs, which otherwise see numbers without owners. A gadget is in the list while
 //! it runs.
 
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
 
 use ig_operators::{feed::RunningGadgets, stats::bpfstats::Owner};
 
 /// The gadgets that run now.
 #[derive(Clone, Debug, Default)]
-pub struct Owners {
-    list: Arc<Mutex<Vec<Weak<Owner>>>>,
+pub struct Owners(Arc<Mutex<List>>);
+
+#[derive(Debug, Default)]
+struct List {
+    /// By the number of their entry, so that they are in order of entering.
+    entries: BTreeMap<u64, Owner>,
+    next: u64,
 }
 
 /// A gadget's entry in the list; it leaves the list when this is dropped.
 #[derive(Debug)]
 pub struct Registered {
-    _owner: Arc<Owner>,
+    owners: Owners,
+    number: u64,
 }
 
 impl Owners {
     /// Enters a gadget.
     pub fn enter(&self, owner: Owner) -> Registered {
-        let owner = Arc::new(owner);
-        let mut list = self.list.lock().unwrap_or_else(PoisonError::into_inner);
-        list.retain(|known| known.strong_count() > 0);
-        list.push(Arc::downgrade(&owner));
-        Registered { _owner: owner }
+        let mut list = self.lock();
+        let number = list.next;
+        list.next += 1;
+        list.entries.insert(number, owner);
+        Registered { owners: self.clone(), number }
     }
 
     /// The gadgets in the list, in order of entering.
     pub fn list(&self) -> Vec<Owner> {
-        let list = self.list.lock().unwrap_or_else(PoisonError::into_inner);
-        list.iter().filter_map(Weak::upgrade).map(|owner| (*owner).clone()).collect()
+        self.lock().entries.values().cloned().collect()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, List> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Registered {
+    fn drop(&mut self) {
+        self.owners.lock().entries.remove(&self.number);
     }
 }
 
@@ -58,6 +76,5 @@ mod tests {
         drop(first);
         let _third = enter("c");
         assert_eq!(names(), ["b", "c"]);
-        assert_eq!(owners.list.lock().unwrap().len(), 2);
     }
 }

@@ -260,15 +260,28 @@ impl GadgetPlan {
     /// # Errors
     /// What does not fit the data sources, in words.
     pub fn open_sinks(&mut self, factory: &dyn SinkFactory) -> Result<(), Vec<String>> {
-        let mut problems = Vec::new();
-        for plan in &mut self.sources {
-            match factory.open(&self.name, &plan.schema) {
-                Ok(sinks) => plan.sinks.extend(sinks),
-                Err(problem) => problems.push(problem),
-            }
-        }
-        if problems.is_empty() { Ok(()) } else { Err(problems) }
+        let sources = self.sources.iter_mut().map(|plan| (&*plan.schema, &mut plan.sinks));
+        open_sinks(factory, &self.name, sources)
     }
+}
+
+/// Gives data sources, each with its sinks so far, those that `factory` makes for it.
+///
+/// # Errors
+/// What does not fit the data sources, in words.
+pub(crate) fn open_sinks<'s>(
+    factory: &dyn SinkFactory,
+    gadget: &str,
+    sources: impl Iterator<Item = (&'s SourceSchema, &'s mut Vec<Box<dyn Sink>>)>,
+) -> Result<(), Vec<String>> {
+    let mut problems = Vec::new();
+    for (schema, sinks) in sources {
+        match factory.open(gadget, schema) {
+            Ok(opened) => sinks.extend(opened),
+            Err(problem) => problems.push(problem),
+        }
+    }
+    if problems.is_empty() { Ok(()) } else { Err(problems) }
 }
 
 /// A fault of the configuration, with the place of the gadget's section.

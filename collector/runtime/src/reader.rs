@@ -31,6 +31,7 @@ use tokio::{
     task::LocalSet,
 };
 use tokio_util::sync::CancellationToken;
+use tracing::error;
 
 pub use emitted::EmitQueue;
 pub use fetch::{Fetcher, Schedule};
@@ -139,7 +140,8 @@ impl Reader {
         let (jobs, mut inbox) = mpsc::unbounded_channel::<Job>();
         let followers = Followers::default();
         let followed = followers.clone();
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let runtime =
+            tokio::runtime::Builder::new_current_thread().enable_all().thread_name("ig-gather").build()?;
         thread::Builder::new().name("ig-reader".to_owned()).spawn(move || {
             // A ring of 2 MiB is full after 5 ms of 400,000 records a second: when processors are short the reader goes
             // first. `None` is this thread alone; without CAP_SYS_NICE it stays as it is.
@@ -265,28 +267,35 @@ impl SourceHandle {
     }
 }
 
-/// Reads a source to its end. One that panics gives nothing any more, which degrades its gadget.
+/// Reads a source to its end. One that panics or cannot be watched gives nothing any more, which degrades its gadget.
 async fn guarded(job: Job, tasks: Tasks, status: Status) {
     let SourceName { gadget, source } = job.name.clone();
     let exhausted = job.exhausted.clone();
-    if let Err(panic) = tasks.caught("source", run(job)).await {
-        let text = format!("data source `{source}` gives nothing any more: {panic}");
-        status.source_broke(&gadget, &source, Reason::new(ReasonKind::Object, text));
-        // Nobody may wait for what does not come.
-        exhausted.cancel();
-    }
+    let (kind, error) = match tasks.caught("source", run(job)).await {
+        Ok(Ok(())) => return,
+        Ok(Err(cause)) => {
+            error!(name: "stream.watch.failed", gadget, source, error = %cause, "its records are not read any more");
+            (ReasonKind::Transient, cause.to_string())
+        }
+        Err(panic) => (ReasonKind::Object, panic.to_string()),
+    };
+    let text = format!("data source `{source}` gives nothing any more: {error}");
+    status.source_broke(&gadget, &source, Reason::new(kind, text));
+    // Nobody may wait for what does not come.
+    exhausted.cancel();
 }
 
-async fn run(job: Job) {
+async fn run(job: Job) -> io::Result<()> {
     let Job { name, feed, pipeline, handover, orders, exhausted } = job;
     match feed {
-        Feed::Ring(feed) => stream::run(*feed, name, pipeline, handover, orders).await,
-        Feed::Perf(feed) => stream::run(*feed, name, pipeline, handover, orders).await,
+        Feed::Ring(feed) => return stream::run(*feed, name, pipeline, handover, orders).await,
+        Feed::Perf(feed) => return stream::run(*feed, name, pipeline, handover, orders).await,
         Feed::Fetched(fetcher, schedule) => {
             fetch::run(fetcher, schedule, name, pipeline, handover, orders, exhausted).await;
         }
         Feed::Emitted(queue) => emitted::run(queue, pipeline, orders).await,
     }
+    Ok(())
 }
 
 #[cfg(test)]

@@ -183,6 +183,11 @@ impl State {
     /// Every state, for metrics that show one series each.
     pub const ALL: [Self; 4] = [Self::Pending, Self::Running, Self::Degraded, Self::Refused];
 
+    /// Whether its programs are attached and read.
+    pub fn is_read(self) -> bool {
+        matches!(self, Self::Running | Self::Degraded)
+    }
+
     /// The word shown to people and used as a label.
     pub fn name(self) -> &'static str {
         match self {
@@ -211,8 +216,12 @@ pub struct GadgetStatus {
     pub uncovered_cpus: u64,
     /// Numbers per data source.
     pub sources: BTreeMap<String, Arc<SourceStats>>,
+    /// What was said of it, before what is wrong with its data sources is added.
+    said: (State, Vec<Reason>),
     /// Data sources that give nothing any more, and why; they stay so until other programs are read.
     broken: BTreeMap<String, Reason>,
+    /// Data sources that lose records.
+    losing: BTreeMap<String, Reason>,
 }
 
 impl GadgetStatus {
@@ -226,17 +235,18 @@ impl GadgetStatus {
             restarts: 0,
             uncovered_cpus: 0,
             sources: BTreeMap::new(),
+            said: (state, Vec::new()),
             broken: BTreeMap::new(),
+            losing: BTreeMap::new(),
         }
     }
 
-    /// A gadget that runs with broken sources is degraded, whoever says that it runs.
-    fn show_broken(&mut self) {
-        if matches!(self.state, State::Running | State::Degraded) && !self.broken.is_empty() {
+    /// A gadget that runs with sources that are broken or lose records is degraded, whoever says that it runs.
+    fn show(&mut self) {
+        (self.state, self.reasons) = self.said.clone();
+        if self.state.is_read() && !(self.broken.is_empty() && self.losing.is_empty()) {
             self.state = State::Degraded;
-            let known: Vec<String> = self.reasons.iter().map(Reason::text).collect();
-            let news = self.broken.values().filter(|reason| !known.contains(&reason.text()));
-            self.reasons.extend(news.cloned());
+            self.reasons.extend(self.broken.values().chain(self.losing.values()).cloned());
         }
     }
 }
@@ -291,9 +301,8 @@ impl Status {
     /// Moves a gadget to a state.
     pub fn set(&self, name: &str, state: State, reasons: Vec<Reason>) {
         self.gadget(name, |gadget| {
-            gadget.state = state;
-            gadget.reasons = reasons;
-            gadget.show_broken();
+            gadget.said = (state, reasons);
+            gadget.show();
         });
     }
 
@@ -302,7 +311,18 @@ impl Status {
     pub fn source_broke(&self, gadget: &str, source: &str, reason: Reason) {
         self.gadget(gadget, |gadget| {
             gadget.broken.insert(source.to_owned(), reason);
-            gadget.show_broken();
+            gadget.show();
+        });
+    }
+
+    /// Notes that a data source of a gadget loses records, or does so no more.
+    pub fn source_loses(&self, gadget: &str, source: &str, reason: Option<Reason>) {
+        self.gadget(gadget, |gadget| {
+            match reason {
+                Some(reason) => drop(gadget.losing.insert(source.to_owned(), reason)),
+                None => drop(gadget.losing.remove(source)),
+            }
+            gadget.show();
         });
     }
 
@@ -313,7 +333,10 @@ impl Status {
 
     /// Notes that other programs of a gadget are read from now on.
     pub fn sources_begin(&self, gadget: &str) {
-        self.gadget(gadget, |gadget| gadget.broken.clear());
+        self.gadget(gadget, |gadget| {
+            gadget.broken.clear();
+            gadget.losing.clear();
+        });
     }
 
     /// The numbers of a data source, kept across restarts of the gadget.

@@ -1,7 +1,8 @@
 //! The only door to the executor: every task has a name, a stop signal and somebody who waits for it.
 //!
 //! No task dies unseen: a panic is logged by name and counted. What it costs a gadget is for the caller to say, who learns
-//! of it from [`Tasks::caught`].
+//! of it from [`Tasks::caught`]. A task that is to last is [supervised](Tasks::supervise): it is begun anew, and
+//! [`Tasks::troubles`] says so for a while.
 
 use std::{
     any::Any,
@@ -13,10 +14,18 @@ use std::{
 };
 
 use futures_util::FutureExt as _;
+use ig_model::{Backoff, RetryPolicy};
 use thiserror::Error;
 use tokio::time::Instant;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::{Instrument as _, debug, error, info_span};
+
+/// Pauses before a supervised task is begun anew.
+const AGAIN: RetryPolicy = RetryPolicy::new(Duration::from_secs(1), Duration::from_mins(1));
+/// A task that ran this long has got over what made it fail.
+const STEADY: Duration = Duration::from_mins(1);
+/// How long a failure is told by [`Tasks::troubles`].
+const TOLD: Duration = Duration::from_mins(2);
 
 /// A set of named tasks that stop and drain together.
 #[derive(Clone, Debug, Default)]
@@ -24,6 +33,17 @@ pub struct Tasks {
     tracker: TaskTracker,
     stop: CancellationToken,
     panics: Arc<Mutex<BTreeMap<&'static str, u64>>>,
+    troubles: Arc<Mutex<BTreeMap<String, Trouble>>>,
+}
+
+/// What a supervised task may end with that is no panic; it is begun anew then as well.
+pub type Failure = Box<dyn std::error::Error + Send + Sync>;
+
+/// The last failure of a supervised task.
+#[derive(Clone, Debug)]
+struct Trouble {
+    at: Instant,
+    text: String,
 }
 
 /// A task panicked, which is a fault of this program.
@@ -63,6 +83,70 @@ impl Tasks {
         self.track(name, async move { drop(tasks.caught(name, future).await) });
     }
 
+    /// Runs a task that is to last until it returns `Ok`: one that panics or fails is begun anew after a pause, which grows
+    /// while that goes on. `of` tells several of one name apart.
+    pub fn supervise<F>(
+        &self,
+        name: &'static str,
+        of: impl Into<String>,
+        mut begin: impl FnMut(CancellationToken) -> F + Send + 'static,
+    ) where
+        F: Future<Output = Result<(), Failure>> + Send + 'static,
+    {
+        let (tasks, stop, of) = (self.clone(), self.stop.child_token(), of.into());
+        self.track(name, async move {
+            let mut again = Backoff::new(AGAIN);
+            loop {
+                let begun = Instant::now();
+                let task = async { begin(stop.clone()).await };
+                let text = match tasks.caught(name, task).await {
+                    Ok(Ok(())) => return,
+                    Ok(Err(failure)) => ig_model::chain(failure.as_ref()),
+                    Err(panic) => panic.to_string(),
+                };
+                if begun.elapsed() >= STEADY {
+                    again.reset();
+                }
+                let pause = again.next(None, Duration::ZERO).unwrap_or(STEADY);
+                error!(name: "task.begun.anew", task = name, of, ?pause, "{text}");
+                tasks.trouble(format!("{name} {of}"), text);
+                tokio::select! {
+                    () = stop.cancelled() => return,
+                    () = tokio::time::sleep(pause) => {}
+                }
+            }
+        });
+    }
+
+    /// The supervised tasks that failed within the last minutes, each with its last failure.
+    pub fn troubles(&self) -> Vec<(String, String)> {
+        let mut troubles = self.troubles.lock().unwrap_or_else(PoisonError::into_inner);
+        troubles.retain(|_, trouble| trouble.at.elapsed() < TOLD);
+        troubles.iter().map(|(task, trouble)| (task.clone(), trouble.text.clone())).collect()
+    }
+
+    fn trouble(&self, task: String, text: String) {
+        let trouble = Trouble { at: Instant::now(), text };
+        self.troubles.lock().unwrap_or_else(PoisonError::into_inner).insert(task, trouble);
+    }
+
+    /// Runs `work` on a thread that may wait, and waits for it.
+    ///
+    /// # Errors
+    /// [`Panicked`]; logged and counted already.
+    pub async fn blocking<T: Send + 'static>(
+        &self,
+        name: &'static str,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, Panicked> {
+        let tasks = self.clone();
+        let caught =
+            move || catch_unwind(AssertUnwindSafe(work)).map_err(|panic| tasks.note(name, panic.as_ref()));
+        tokio::task::spawn_blocking(caught)
+            .await
+            .unwrap_or_else(|cancelled| Err(Panicked { task: name, message: cancelled.to_string() }))
+    }
+
     /// Runs `work` on a blocking thread of the set; for work over about 500 microseconds.
     pub fn spawn_blocking(&self, name: &'static str, work: impl FnOnce() + Send + 'static) {
         let started = Instant::now();
@@ -86,6 +170,11 @@ impl Tasks {
         future: impl Future<Output = T>,
     ) -> Result<T, Panicked> {
         AssertUnwindSafe(future).catch_unwind().await.map_err(|panic| self.note(name, panic.as_ref()))
+    }
+
+    /// Notes a panic that somebody else caught.
+    pub fn panicked(&self, name: &'static str, panic: &(dyn Any + Send)) {
+        drop(self.note(name, panic));
     }
 
     /// Asks every task to stop and waits for them.
@@ -156,5 +245,35 @@ mod tests {
         drop(release);
         assert_eq!(tasks.drain(Duration::from_mins(1)).await, Ok(()));
         assert_eq!(tasks.panics(), BTreeMap::from([("part", 1), ("task", 1), ("thread", 1)]));
+    }
+
+    /// Scenario: a task that is to last panics twice, fails once, and then lasts until the end.
+    /// Guarantees: it is begun anew each time; panics are counted, and what happened last is told for a while and then
+    /// forgotten.
+    #[tokio::test(start_paused = true)]
+    async fn a_task_that_is_to_last_is_begun_anew() {
+        let tasks = Tasks::new();
+        let (sender, mut begun) = tokio::sync::mpsc::unbounded_channel();
+        let mut times = 0;
+        tasks.supervise("server", "one", move |stop| {
+            times += 1;
+            sender.send(times).unwrap();
+            async move {
+                assert!(times > 2, "as it was told");
+                if times == 3 {
+                    return Err("no port".into());
+                }
+                stop.cancelled().await;
+                Ok(())
+            }
+        });
+        for time in 1..=4 {
+            assert_eq!(begun.recv().await, Some(time));
+        }
+        assert_eq!(tasks.panics(), BTreeMap::from([("server", 2)]));
+        assert_eq!(tasks.troubles(), [("server one".to_owned(), "no port".to_owned())]);
+        tokio::time::sleep(TOLD).await;
+        assert_eq!(tasks.troubles(), []);
+        assert_eq!(tasks.drain(Duration::from_secs(1)).await, Ok(()));
     }
 }

@@ -36,6 +36,13 @@ pub(crate) struct BuiltSource {
     sinks: Vec<Box<dyn Sink>>,
 }
 
+impl BuiltSource {
+    /// What its packets look like, and where they go.
+    pub(crate) fn sinks(&mut self) -> (&SourceSchema, &mut Vec<Box<dyn Sink>>) {
+        (&self.schema, &mut self.sinks)
+    }
+}
+
 impl Loaded {
     /// Keeps what `sources` ask for.
     ///

@@ -47,6 +47,8 @@ pub struct LoadError {
     pub hash: String,
     /// Like [`Loaded::referenced`], also with those that could not be read: what is wrong may be mended there.
     pub referenced: Vec<FileVersion>,
+    /// Whether a file could not be read, which may pass without any file changing.
+    pub unread: bool,
 }
 
 /// The documents to follow for changes of what [`load`] makes of `path`.
@@ -77,13 +79,18 @@ pub fn load(path: &Path) -> Result<Loaded, LoadError> {
 pub fn load_with(path: &Path, environment: &dyn Environment) -> Result<Loaded, LoadError> {
     let mut load = Load::new(environment);
     let listed = files_of(path);
-    let unlisted =
-        |fault: Box<Fault>| LoadError { faults: vec![*fault], hash: String::new(), referenced: Vec::new() };
+    let unlisted = |fault: Box<Fault>| LoadError {
+        faults: vec![*fault],
+        hash: String::new(),
+        referenced: Vec::new(),
+        unread: true,
+    };
     for file in listed.map_err(unlisted)? {
         let name = file.display().to_string();
         match read_text(&file, yaml::MAX_TEXT as u64) {
             Ok(text) => load.read(&name, &text),
             Err(error) => {
+                load.unread = true;
                 load.faults.push(Fault::new(Position::whole(&name), "", format!("failed to read: {error}")));
             }
         }
@@ -149,6 +156,7 @@ struct Load<'e> {
     warnings: Vec<Fault>,
     files: Vec<PathBuf>,
     documents: Vec<Document>,
+    unread: bool,
 }
 
 /// A gadget with what is needed to point at it.
@@ -168,6 +176,7 @@ impl<'e> Load<'e> {
             warnings: Vec::new(),
             files: Vec::new(),
             documents: Vec::new(),
+            unread: false,
         }
     }
 
@@ -199,11 +208,12 @@ impl<'e> Load<'e> {
     }
 
     fn finish(self) -> Result<Loaded, LoadError> {
-        let Self { substitution, mut hash, mut faults, mut warnings, files, documents } = self;
+        let Self { substitution, mut hash, mut faults, mut warnings, files, documents, mut unread } = self;
         let mut referenced = Vec::new();
         for (file, text) in substitution.into_files() {
             hash.update(file.path.as_os_str().as_encoded_bytes());
             hash.update(text.as_deref().unwrap_or_default());
+            unread |= text.is_none();
             referenced.push(file);
         }
         let hash = hex(&hash.finalize());
@@ -228,7 +238,7 @@ impl<'e> Load<'e> {
             faults.push(fault);
         }
         if !faults.is_empty() {
-            return Err(LoadError { faults: sorted(faults), hash, referenced });
+            return Err(LoadError { faults: sorted(faults), hash, referenced, unread });
         }
         config.gadgets = drafts.into_iter().map(|draft| draft.gadget).collect();
         Ok(Loaded { config, warnings: sorted(warnings), hash, files, referenced })

@@ -125,7 +125,7 @@ async fn slow_readers_cost_others_nothing() {
     let scrapes = Scrapes::new(source, settings);
     let router = scrapes
         .router("/metrics")
-        .merge(ig_http::status_page("/healthz", Arc::new(|| (true, "ok\n".to_owned()))));
+        .merge(ig_http::status_page("/healthz", Arc::new(|_| (true, "ok\n".to_owned()))));
     let server = start(router).await;
     let mut slow = Vec::new();
     for _ in 0..6 {

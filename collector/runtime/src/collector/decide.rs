@@ -181,7 +181,7 @@ pub(super) fn judge<'c>(
 }
 
 /// Time to the next try after `tries` that failed.
-fn pause(tries: u32) -> Duration {
+pub(super) fn pause(tries: u32) -> Duration {
     FIRST_RETRY.saturating_mul(1 << tries.min(10)).min(LAST_RETRY)
 }
 

@@ -2,7 +2,6 @@
 
 use std::{
     path::Path,
-    sync::Arc,
     time::{Duration, SystemTime},
 };
 
@@ -15,21 +14,25 @@ use tracing::{debug, error, info, warn};
 use super::{
     CollectorOptions, Command, Drains, Leftovers, Reloaded, StartError,
     decide::{Occasion, Summary, to_prepare},
-    documents::{load, reasons, warn_of},
+    documents::{Reread, load, reasons, warn_of},
     files::Files,
     gadgets::{Gadgets, Preparations, Terms},
     image_source::ImageSource,
     inbox::{Inbox, Request},
-    machine::{Availability, ImageAccess as _, ImageOf, Machine},
+    machine::{ImageAccess as _, Machine},
     outputs::Outputs,
 };
 use crate::{
+    losses,
     status::{Reason, ReasonKind, Status},
     tasks::Tasks,
 };
 
 /// How often series that are idle are looked for; a table in which none can be due is not walked.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(1);
+
+/// Time that is given to what was begun by a start that failed.
+const GIVEN_UP_PATIENCE: Duration = Duration::from_secs(1);
 
 /// What a driver is made of.
 pub(super) struct Parts<M> {
@@ -56,6 +59,7 @@ pub(super) struct Driver<M: Machine> {
     drains: Drains,
     inbox: Inbox,
     files: Files,
+    reread: Reread,
 }
 
 /// Why a configuration was not put in force.
@@ -79,26 +83,34 @@ impl<M: Machine> Driver<M> {
     /// Puts the first configuration in force.
     pub(super) async fn start(parts: Parts<M>) -> Result<Self, StartError> {
         let Parts { options, machine, status, registry, tasks, commands, mut files } = parts;
-        let loaded =
-            load(&options.config).await.map_err(|error| StartError::Config(reasons(error.faults)))?;
+        let loaded = load(&tasks, &options.config).await;
+        let loaded = loaded.map_err(|error| StartError::Config(reasons(error.faults)))?;
         warn_of(&loaded.warnings);
         // Before certificates and keys are read.
-        files.also(loaded.referenced, &loaded.config);
+        files.also(loaded.referenced, &loaded.config).await;
         let config = loaded.config;
         (options.apply_log)(config.log);
         registry.set_limits(RegistryLimits { series_total: config.limits.series_total });
-        let access = machine.open(&config.images).await?;
-        files.set_images(access.files());
         let drains = Drains::default();
-        let mut outputs = Outputs::new(
-            registry.clone(),
-            status.clone(),
-            drains.clone(),
-            tasks.clone(),
-            options.version,
-            Arc::clone(&options.host),
-        );
+        // First of all, so that somebody answers whatever the rest waits for.
+        let mut outputs =
+            Outputs::new(&options, registry.clone(), status.clone(), drains.clone(), tasks.clone());
         outputs.prepare(&config.exporters, files.changed()).await?.commit(&mut outputs);
+        losses::watch(&tasks, &status);
+        let mut inbox = Inbox::new(commands);
+        let opened = tokio::select! {
+            biased; // a stop must not wait for a store
+            () = inbox.stopped() => Err(StartError::Stopped),
+            access = machine.open(&config.images) => access.map_err(StartError::from),
+        };
+        let access = match opened {
+            Ok(access) => access,
+            Err(error) => {
+                outputs.stop(Instant::now() + GIVEN_UP_PATIENCE).await;
+                return Err(error);
+            }
+        };
+        files.set_images(access.files()).await;
         let images = ImageSource::new(access, tasks.clone());
         let gadgets = Gadgets::new(machine, images, status.clone());
         let mut driver = Self {
@@ -111,14 +123,15 @@ impl<M: Machine> Driver<M> {
             gadgets,
             outputs,
             drains,
-            inbox: Inbox::new(commands),
+            inbox,
             files,
+            reread: Reread::default(),
         };
         match driver.start_gadgets().await {
             Ok(()) => driver.applied(loaded.hash),
             Err(Halt::Stopped | Halt::Superseded) => {}
             Err(Halt::Refused(faults)) => {
-                driver.outputs.stop(Instant::now() + Duration::from_secs(1)).await;
+                driver.stop(GIVEN_UP_PATIENCE).await;
                 return Err(StartError::Config(faults));
             }
         }
@@ -153,6 +166,7 @@ impl<M: Machine> Driver<M> {
                     None => return,
                 },
                 Some(()) = self.files.change() => self.inbox.file_changed(),
+                () = self.reread.due() => self.inbox.file_changed(),
                 _ = sweeps.tick() => self.registry.sweep(),
                 Some(delivery) = images.delivered() => {
                     self.gadgets.deliver(delivery, self.config.limits).await;
@@ -160,7 +174,7 @@ impl<M: Machine> Driver<M> {
                 }
                 () = refreshes.due() => self.gadgets.refresh(),
                 () = tokio::time::sleep_until(retry.unwrap_or_else(far_future)), if retry.is_some() => {
-                    self.gadgets.retry(self.config.limits).await;
+                    self.gadgets.retry(self.config.limits, &mut self.inbox).await;
                     self.drains.set(self.gadgets.sources());
                 }
             }
@@ -182,23 +196,34 @@ impl<M: Machine> Driver<M> {
     /// Starts what the store has; the rest is fetched in the background, so that no start waits for a network.
     async fn start_gadgets(&mut self) -> Result<(), Halt> {
         let Self { gadgets, inbox, config, .. } = self;
-        let wanted: Vec<&Gadget> = config.gadgets.iter().collect();
-        gadgets.announce(&wanted);
+        gadgets.announce(&config.gadgets.iter().collect::<Vec<_>>());
         let terms = Terms { limits: config.limits, same_limits: true };
-        let mut preparations = Preparations::default();
         let session = gadgets.machine().session();
-        for gadget in wanted {
-            if inbox.is_stopping() {
-                return Err(Halt::Stopped);
+        let mut faults = Vec::new();
+        for gadget in &config.gadgets {
+            let mut preparations = Preparations::default();
+            let prepare = async {
+                let image = gadgets.local(gadget).await;
+                gadgets.prepare(gadget, image, terms, &mut preparations).await;
+            };
+            tokio::select! {
+                biased; // a stop must not wait for a store or the kernel
+                () = inbox.stopped() => return Err(Halt::Stopped),
+                () = prepare => {}
             }
-            let image = gadgets.images().local(gadget).await;
-            gadgets.prepare(gadget, image, terms, &mut preparations).await;
+            // Once something is wrong nothing starts any more, but all that is wrong is said at once.
+            if let Err(reasons) = gadgets.start(gadget, preparations, faults.is_empty()).await {
+                faults.extend(reasons);
+            }
         }
-        gadgets.apply(Occasion::Start, config, preparations, None).await.map_err(Halt::Refused)?;
         drop(session);
-        // What runs from the store may have a newer image.
-        gadgets.refresh();
+        gadgets.pin();
         self.drains.set(self.gadgets.sources());
+        if !faults.is_empty() {
+            return Err(Halt::Refused(faults));
+        }
+        // What runs from the store may have a newer image.
+        self.gadgets.refresh();
         Ok(())
     }
 
@@ -224,16 +249,17 @@ impl<M: Machine> Driver<M> {
     }
 
     async fn put_in_force(&mut self, is_forced: bool) -> Result<(), Halt> {
-        let loaded = match load(&self.options.config).await {
+        let loaded = load(&self.tasks, &self.options.config).await;
+        self.reread.note(loaded.as_ref().is_err_and(|error| error.unread));
+        let loaded = match loaded {
             Ok(loaded) => loaded,
-            Err(error) if is_forced || error.hash != self.seen => {
-                self.seen = error.hash;
-                self.files.also(error.referenced, &self.config);
-                return Err(Halt::Refused(reasons(error.faults)));
-            }
             Err(error) => {
-                self.files.also(error.referenced, &self.config);
-                return Ok(());
+                self.files.also(error.referenced, &self.config).await;
+                if !is_forced && error.hash == self.seen {
+                    return Ok(());
+                }
+                self.seen = error.hash;
+                return Err(Halt::Refused(reasons(error.faults)));
             }
         };
         let images_changed = self.files.concern_images(&loaded.config.images);
@@ -247,7 +273,7 @@ impl<M: Machine> Driver<M> {
             return Ok(());
         }
         self.seen.clone_from(&loaded.hash);
-        self.files.also(loaded.referenced, &loaded.config);
+        self.files.also(loaded.referenced, &loaded.config).await;
         warn_of(&loaded.warnings);
         let started = Instant::now();
         let desired = loaded.config;
@@ -265,7 +291,7 @@ impl<M: Machine> Driver<M> {
         self.status.with(|board| board.reload.succeeded += 1);
         let files = self.files.changed().to_string();
         info!(name: "config.reload.applied", changes = %summary, files, took = ?started.elapsed());
-        self.files.set_images(self.gadgets.images().access().files());
+        self.files.set_images(self.gadgets.access().files()).await;
         self.files.applied();
         Ok(())
     }
@@ -277,61 +303,72 @@ impl<M: Machine> Driver<M> {
         if !is_forced && !self.files.concern_images(&self.config.images) {
             return;
         }
-        if let Ok(access) = self.gadgets.machine().open(&self.config.images).await {
-            self.files.set_images(access.files());
+        let opened = tokio::select! {
+            biased; // a stop must not wait for a store
+            () = self.inbox.stopped() => return,
+            opened = self.gadgets.machine().open(&self.config.images) => opened,
+        };
+        if let Ok(access) = opened {
+            self.files.set_images(access.files()).await;
             self.gadgets.images().use_access(access);
         }
     }
 
     /// Fetches, prepares and switches the gadgets that `desired` changes.
     async fn change_gadgets(&mut self, desired: &RuntimeConfig, other_access: bool) -> Result<Summary, Halt> {
-        let access = if other_access {
-            let access = self.gadgets.machine().open(&desired.images).await;
-            Some(access.map_err(|error| {
-                // It may come, or be put right.
-                if let Some(file) = error.unread() {
-                    self.files.unread_image(file);
-                }
-                Halt::Refused(vec![Reason::new(ReasonKind::Config, error).at(&desired.images.at)])
-            })?)
-        } else {
-            None
-        };
         let wanted = to_prepare(desired, Some(&self.config), self.gadgets.standings(), other_access);
         self.gadgets.announce(&wanted);
-        let done = self.prepare_and_apply(desired, &wanted, access).await;
+        let done = self.prepare_and_apply(desired, &wanted, other_access).await;
         if done.is_err() {
             self.gadgets.retract();
         }
         done
     }
 
+    /// All that can take long or fail comes first, and nothing is changed before it is over. Whatever ends it has come
+    /// before it was over; what was fetched stays for another try.
     async fn prepare_and_apply(
         &mut self,
         desired: &RuntimeConfig,
         wanted: &[&Gadget],
-        access: Option<M::Access>,
+        other_access: bool,
     ) -> Result<Summary, Halt> {
-        let way = access.clone().unwrap_or_else(|| self.gadgets.images().access().clone());
-        // All that can take long comes first, and nothing is changed before it is over. What was fetched stays for
-        // another try when something newer ends the wait.
-        let images = tokio::select! {
-            biased; // what ends the wait has come before the images
-            halt = superseded(&mut self.inbox, &mut self.files, &self.options.config, &self.seen, desired) => {
+        let Self { gadgets, inbox, files, options, seen, tasks, config, .. } = self;
+        let terms = Terms { limits: desired.limits, same_limits: desired.limits == config.limits };
+        let prepare = async {
+            let mut opened = None;
+            if other_access {
+                opened = Some(gadgets.machine().open(&desired.images).await.map_err(|error| {
+                    let file = error.unread();
+                    let reason = Reason::new(ReasonKind::Config, error).at(&desired.images.at);
+                    (Halt::Refused(vec![reason]), file)
+                })?);
+            }
+            let access = opened.as_ref().unwrap_or(gadgets.access());
+            let images = join_all(wanted.iter().map(|gadget| gadgets.acquire(access, gadget))).await;
+            let session = gadgets.machine().session();
+            let mut preparations = Preparations::default();
+            for (gadget, image) in wanted.iter().zip(images) {
+                gadgets.prepare(gadget, image, terms, &mut preparations).await;
+            }
+            Ok((preparations, opened, session))
+        };
+        let prepared = tokio::select! {
+            biased; // see above
+            halt = superseded(inbox, files, tasks, &options.config, seen, desired) => Err((halt, None)),
+            prepared = prepare => prepared,
+        };
+        let (preparations, opened, session) = match prepared {
+            Ok(prepared) => prepared,
+            Err((halt, file)) => {
+                // It may come, or be put right.
+                if let Some(file) = file {
+                    files.unread_image(file).await;
+                }
                 return Err(halt);
             }
-            images = acquire_all::<M>(&way, wanted) => images,
         };
-        let terms = Terms { limits: desired.limits, same_limits: desired.limits == self.config.limits };
-        let mut preparations = Preparations::default();
-        let session = self.gadgets.machine().session();
-        for (gadget, image) in wanted.iter().zip(images) {
-            if self.inbox.is_stopping() {
-                return Err(Halt::Stopped);
-            }
-            self.gadgets.prepare(gadget, image, terms, &mut preparations).await;
-        }
-        let applied = self.gadgets.apply(Occasion::Reload, desired, preparations, access).await;
+        let applied = gadgets.apply(Occasion::Reload, desired, preparations, opened).await;
         drop(session);
         applied.map_err(Halt::Refused)
     }
@@ -361,20 +398,12 @@ impl<M: Machine> Driver<M> {
     }
 }
 
-/// Fetches and verifies the images of all these gadgets at the same time.
-async fn acquire_all<M: Machine>(access: &M::Access, gadgets: &[&Gadget]) -> Vec<Availability<ImageOf<M>>> {
-    let acquired = join_all(gadgets.iter().map(|gadget| access.acquire(gadget))).await;
-    let available = |image: Result<_, _>| {
-        image.map_or_else(Availability::Refused, |image| Availability::Here(Box::new(image)))
-    };
-    acquired.into_iter().map(available).collect()
-}
-
 /// Waits for what makes a reload under way pointless: the end, somebody who asks for another one, another content of the
 /// configuration or of a file that it is made from.
 async fn superseded(
     inbox: &mut Inbox,
     files: &mut Files,
+    tasks: &Tasks,
     config: &Path,
     seen: &str,
     desired: &RuntimeConfig,
@@ -396,7 +425,7 @@ async fn superseded(
         if inbox.is_forced() || is_concerned {
             return Halt::Superseded;
         }
-        let hash = load(config).await.map_or_else(|error| error.hash, |loaded| loaded.hash);
+        let hash = load(tasks, config).await.map_or_else(|error| error.hash, |loaded| loaded.hash);
         if hash != seen {
             return Halt::Superseded;
         }

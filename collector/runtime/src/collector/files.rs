@@ -13,6 +13,8 @@ use ig_files::{Changed, FileVersion, Followed, Follower, Subscription};
 use ig_model::otlp::OtlpSettings;
 use tracing::error;
 
+use crate::tasks::Tasks;
+
 /// What is followed, and what of it changed.
 #[derive(Debug)]
 pub(super) struct Files {
@@ -27,15 +29,17 @@ pub(super) struct Files {
 
 impl Files {
     /// Follows the documents at `config` and the machine's policy.
-    pub(super) fn follow(config: &Path) -> Self {
+    pub(super) fn follow(config: &Path, tasks: &Tasks) -> Self {
         let base = [documents(config), Followed::file(ig_image::trust::policy_path())];
-        let follower = Follower::start().inspect_err(|error| {
-            error!(
-                name: "config.watch.failed",
-                error = error as &dyn std::error::Error,
-                "edits are not noticed; send SIGHUP to reload"
-            );
-        });
+        let on_panic = tasks.clone();
+        let follower =
+            Follower::start_noting(move |panic| on_panic.panicked("files", panic)).inspect_err(|error| {
+                error!(
+                    name: "config.watch.failed",
+                    error = error as &dyn std::error::Error,
+                    "edits are not noticed; send SIGHUP to reload"
+                );
+            });
         let subscription = follower.ok().map(|follower| follower.subscribe(base));
         Self { subscription, ..Self::not_followed() }
     }
@@ -46,17 +50,17 @@ impl Files {
     }
 
     /// Follows what was put in as well, what `config` names, and what the way to images was made from.
-    pub(super) fn also(&mut self, referenced: Vec<FileVersion>, config: &RuntimeConfig) {
+    pub(super) async fn also(&mut self, referenced: Vec<FileVersion>, config: &RuntimeConfig) {
         let exporters = config.exporters.otlp.values().flat_map(of_exporter);
         let named = exporters.chain(of_images(&config.images)).map(Followed::file);
         self.named = named.chain(referenced.into_iter().map(|file| self.followed(file))).collect();
-        self.subscribe();
+        self.subscribe().await;
     }
 
-    fn subscribe(&self) {
+    async fn subscribe(&self) {
         let Some(subscription) = &self.subscription else { return };
         let images = self.images.iter().map(|file| self.followed(file.clone()));
-        subscription.also(self.named.iter().cloned().chain(images));
+        subscription.also(self.named.iter().cloned().chain(images)).await;
     }
 
     /// What is on the list was told already: its old version would be told again and again.
@@ -96,15 +100,15 @@ impl Files {
     }
 
     /// What the way to images is made from now.
-    pub(super) fn set_images(&mut self, files: Vec<FileVersion>) {
+    pub(super) async fn set_images(&mut self, files: Vec<FileVersion>) {
         self.images = files;
-        self.subscribe();
+        self.subscribe().await;
     }
 
     /// What keeps the way to images from being made: it may come, or be put right.
-    pub(super) fn unread_image(&mut self, file: FileVersion) {
+    pub(super) async fn unread_image(&mut self, file: FileVersion) {
         self.images.push(file);
-        self.subscribe();
+        self.subscribe().await;
     }
 
     /// All that changed is in force.
@@ -142,6 +146,7 @@ mod tests {
     use ig_files::FileVersion;
 
     use super::Files;
+    use crate::tasks::Tasks;
 
     /// Scenario: the way to images was made from a key that is replaced; the reload that follows is refused, and looks at
     /// all files again. A file that kept another way from being made is absent, then it comes.
@@ -156,15 +161,15 @@ mod tests {
             fs::write(path("tmp"), "2").unwrap();
             fs::rename(path("tmp"), path(name)).unwrap();
         };
-        let mut files = Files::follow(&path("config.yaml"));
+        let mut files = Files::follow(&path("config.yaml"), &Tasks::new());
         let config = load(&path("config.yaml")).unwrap().config;
-        files.set_images(vec![FileVersion::of(path("key.pub"), b"1")]);
-        files.also(Vec::new(), &config);
+        files.set_images(vec![FileVersion::of(path("key.pub"), b"1")]).await;
+        files.also(Vec::new(), &config).await;
         let patience = Duration::from_secs(30);
         replace("key.pub");
         tokio::time::timeout(patience, files.change()).await.unwrap().unwrap();
-        files.also(Vec::new(), &config);
-        files.unread_image(FileVersion::unread(path("new.pub"), std::io::ErrorKind::NotFound));
+        files.also(Vec::new(), &config).await;
+        files.unread_image(FileVersion::unread(path("new.pub"), std::io::ErrorKind::NotFound)).await;
         // Were the key told again, it would be so before what comes after it.
         replace("new.pub");
         let subscription = files.subscription.as_mut().unwrap();
@@ -186,10 +191,10 @@ mod tests {
                     exporters: {otlp: {main: {endpoint: https://h, headers: {a: '${file:secret}'}, \
                     tls: {ca-file: PATH/ca.pem}}}}\n";
         fs::write(path("config.yaml"), text.replace("PATH", path("").to_str().unwrap())).unwrap();
-        let mut files = Files::follow(&path("config.yaml"));
+        let mut files = Files::follow(&path("config.yaml"), &Tasks::new());
         let loaded = load(&path("config.yaml")).unwrap();
         let (images, exporters) = (loaded.config.images.clone(), loaded.config.exporters.clone());
-        files.also(loaded.referenced, &loaded.config);
+        files.also(loaded.referenced, &loaded.config).await;
         let replace = |name: &str, text: &str| {
             fs::write(path("tmp"), text).unwrap();
             fs::rename(path("tmp"), path(name)).unwrap();

@@ -1,6 +1,6 @@
 //! The running set, and how decisions about it are carried out.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use futures_util::future::join_all;
 use ig_config::runtime::{Gadget, Limits, RuntimeConfig};
@@ -11,6 +11,7 @@ use tracing::{info, warn};
 use super::{
     decide::{Change, Occasion, Outcome, Standing, Standings, Summary, decide, is_same, judge},
     image_source::{Delivery, ImageSource},
+    inbox::Inbox,
     machine::{Availability, ImageAccess as _, ImageOf, Machine, Prepared},
 };
 use crate::{
@@ -55,6 +56,11 @@ impl<M: Machine> Gadgets<M> {
 
     pub(super) fn machine(&self) -> &M {
         &self.machine
+    }
+
+    /// The way that is taken to images.
+    pub(super) fn access(&self) -> &M::Access {
+        self.images.access()
     }
 
     pub(super) fn images(&mut self) -> &mut ImageSource<M::Access> {
@@ -120,6 +126,37 @@ impl<M: Machine> Gadgets<M> {
         preparations.outcomes.insert(name.clone(), outcome);
     }
 
+    /// Starts a gadget of the first configuration if `is_wanted`, or says why it does not run.
+    ///
+    /// Each one runs before the next is loaded: its buffers do not fill unread meanwhile, and what runs is no burden to
+    /// an end in between.
+    ///
+    /// # Errors
+    /// Faults of the configuration, for which nothing must run.
+    pub(super) async fn start(
+        &mut self,
+        gadget: &Gadget,
+        mut preparations: Preparations<M>,
+        is_wanted: bool,
+    ) -> Result<(), Vec<Reason>> {
+        let outcome = preparations.outcomes.remove(&gadget.name).unwrap_or(Outcome::Same);
+        let change = judge(Occasion::Start, gadget, self.standings.get(&gadget.name), outcome)?;
+        if is_wanted {
+            self.carry_out(change, &mut preparations).await;
+        }
+        Ok(())
+    }
+
+    /// What the store has for a gadget, without asking anybody else.
+    pub(super) async fn local(&self, gadget: &Gadget) -> Availability<ImageOf<M>> {
+        self.images.local(gadget).await
+    }
+
+    /// Fetches where the pull policy of `access` asks for it, verifies and reads.
+    pub(super) async fn acquire(&self, access: &M::Access, gadget: &Gadget) -> Availability<ImageOf<M>> {
+        self.images.acquire(access, gadget).await
+    }
+
     /// Makes `desired` the running set, with what was prepared.
     ///
     /// # Errors
@@ -174,15 +211,19 @@ impl<M: Machine> Gadgets<M> {
         self.change_one(Occasion::Delivery, &gadget, image, limits).await;
     }
 
-    /// Tries again every gadget whose time has come.
-    pub(super) async fn retry(&mut self, limits: Limits) {
+    /// Tries again every gadget whose time has come. News in the inbox end the wait for the store; then the rest stays due.
+    pub(super) async fn retry(&mut self, limits: Limits, inbox: &mut Inbox) {
         let now = Instant::now();
         let is_due = |standing: &&Standing| standing.retry_at.is_some_and(|at| at <= now);
         let due: Vec<Gadget> =
             self.standings.values().filter(is_due).map(|standing| standing.spec.clone()).collect();
         let session = self.machine.session();
         for gadget in due {
-            let image = self.images.local(&gadget).await;
+            let image = tokio::select! {
+                biased; // see above
+                () = inbox.news() => break,
+                image = self.images.local(&gadget) => image,
+            };
             self.change_one(Occasion::Retry, &gadget, image, limits).await;
         }
         drop(session);
@@ -294,13 +335,10 @@ impl<M: Machine> Gadgets<M> {
         info!(name: "gadget.stopped", gadget = name);
     }
 
-    fn pin(&mut self) {
-        let images: BTreeSet<Digest> = self
-            .standings
-            .values()
-            .flat_map(|standing| [standing.digest, standing.previous])
-            .flatten()
-            .collect();
-        self.images.pin(&images.into_iter().collect::<Vec<_>>());
+    /// Pins the images that run and those that ran before them.
+    pub(super) fn pin(&mut self) {
+        let standings = self.standings.values();
+        let images = standings.flat_map(|standing| [standing.digest, standing.previous]).flatten().collect();
+        self.images.pin(images);
     }
 }

@@ -12,10 +12,13 @@ use ig_image::{
     access::{Access, AccessError, Acquired, PullPolicy},
 };
 use ig_model::Host;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tracing::{info, warn};
 
-use super::machine::{Availability, ImageAccess};
+use super::{
+    image_thread::ImageThread,
+    machine::{Availability, ImageAccess},
+};
 use crate::{
     images::{ImageFlags, ImagesError, open, pull_policy},
     status::{Reason, ReasonKind},
@@ -32,7 +35,8 @@ const DELIVERIES: usize = 64;
 #[derive(Debug)]
 pub(super) struct ImageSource<A: ImageAccess> {
     access: A,
-    pin: Option<Pin>,
+    /// Where it is asked for what shall be pinned in the store.
+    pins: Option<watch::Sender<BTreeSet<Digest>>>,
     tasks: Tasks,
     sender: mpsc::Sender<Delivery<A::Image>>,
     deliveries: mpsc::Receiver<Delivery<A::Image>>,
@@ -55,13 +59,13 @@ pub(super) struct Delivery<I> {
 impl<A: ImageAccess> ImageSource<A> {
     pub(super) fn new(access: A, tasks: Tasks) -> Self {
         let (sender, deliveries) = mpsc::channel(DELIVERIES);
-        Self { access, pin: None, tasks, sender, deliveries, under_way: BTreeSet::new(), ways: 0 }
+        Self { access, pins: None, tasks, sender, deliveries, under_way: BTreeSet::new(), ways: 0 }
     }
 
     /// Takes another way from now on.
     pub(super) fn use_access(&mut self, access: A) {
         if access.store().map(Store::path) != self.access.store().map(Store::path) {
-            self.pin = None;
+            self.pins = None;
         }
         self.access = access;
         self.ways += 1;
@@ -78,13 +82,24 @@ impl<A: ImageAccess> ImageSource<A> {
     }
 
     /// What the store has for a gadget, without asking anybody else.
+    ///
+    /// # Cancel safety
+    /// Dropping the future loses nothing.
     pub(super) async fn local(&self, gadget: &Gadget) -> Availability<A::Image> {
-        let (access, wanted) = (self.access.clone(), gadget.clone());
-        let read = tokio::task::spawn_blocking(move || access.local(&wanted)).await;
+        let read = self.tasks.caught("image-read", self.access.local(gadget)).await;
         read.unwrap_or_else(|panic| {
-            let text = format!("reading the image panicked: {panic}");
-            Availability::Refused(located(gadget, Reason::new(ReasonKind::Image, text)))
+            Availability::Refused(located(gadget, Reason::new(ReasonKind::Image, panic)))
         })
+    }
+
+    /// Fetches where the pull policy of `access` asks for it, verifies and reads.
+    ///
+    /// # Cancel safety
+    /// Dropping the future leaves what was fetched for another try.
+    pub(super) async fn acquire(&self, access: &A, gadget: &Gadget) -> Availability<A::Image> {
+        acquire(&self.tasks, access, gadget)
+            .await
+            .map_or_else(Availability::Refused, |image| Availability::Here(Box::new(image)))
     }
 
     /// Fetches a gadget's image in the background; [`ImageSource::delivered`] tells what came of it.
@@ -99,10 +114,8 @@ impl<A: ImageAccess> ImageSource<A> {
             // Cancel-safe: what was fetched stays for the next try.
             let result = tokio::select! {
                 () = stop.cancelled() => return,
-                result = tasks.caught("image-fetch", access.acquire(&gadget)) => result,
+                result = acquire(&tasks, &access, &gadget) => result,
             };
-            let result =
-                result.unwrap_or_else(|panic| Err(located(&gadget, Reason::new(ReasonKind::Image, panic))));
             let delivery = Delivery { gadget: gadget.name, image: gadget.image, result, way };
             // An error means that the collector is ending.
             drop(sender.send(delivery).await);
@@ -119,27 +132,68 @@ impl<A: ImageAccess> ImageSource<A> {
         Some(delivery)
     }
 
-    /// Keeps garbage collection away from what runs, and from what ran before it.
-    pub(super) fn pin(&mut self, digests: &[Digest]) {
+    /// Keeps garbage collection away from what runs, and from what ran before it. Nobody waits for it: the store may be
+    /// locked. What was asked for last is what is pinned in the end.
+    pub(super) fn pin(&mut self, digests: BTreeSet<Digest>) {
         let Some(store) = self.access.store() else { return };
-        let done = match &mut self.pin {
-            Some(pin) => pin.set(digests),
-            None => store.pin(PIN_OWNER, digests).map(|pin| self.pin = Some(pin)),
-        };
-        if let Err(error) = done {
-            warn!(
-                name: "image.pin.failed",
-                error = &error as &dyn std::error::Error,
-                "another process may remove images that run here from the store"
-            );
-        }
+        let pins = self.pins.get_or_insert_with(|| {
+            let (asked, wanted) = watch::channel(BTreeSet::new());
+            let store = store.clone();
+            let work = self.access.clone();
+            self.tasks.spawn("image-pin", |stop| async move {
+                tokio::select! {
+                    () = stop.cancelled() => {}
+                    () = keep_pinned(work, store, wanted) => {}
+                }
+            });
+            asked
+        });
+        pins.send_if_modified(|known| {
+            let is_news = *known != digests;
+            *known = digests;
+            is_news
+        });
     }
+}
+
+/// Pins what is asked for until nobody can ask for anything else.
+async fn keep_pinned<A: ImageAccess>(work: A, store: Store, mut wanted: watch::Receiver<BTreeSet<Digest>>) {
+    let mut pin: Option<Pin> = None;
+    while wanted.changed().await.is_ok() {
+        let digests: Vec<Digest> = wanted.borrow_and_update().iter().copied().collect();
+        let store = store.clone();
+        let set = move || {
+            let done = match &mut pin {
+                Some(pin) => pin.set(&digests),
+                None => store.pin(PIN_OWNER, &digests).map(|new| pin = Some(new)),
+            };
+            if let Err(error) = done {
+                warn!(
+                    name: "image.pin.failed",
+                    error = &error as &dyn std::error::Error,
+                    "another process may remove images that run here from the store"
+                );
+            }
+            pin
+        };
+        let Some(kept) = work.wait_for(set).await else { return };
+        pin = kept;
+    }
+    // Removing the pin's file waits for the disk.
+    work.wait_for(move || drop(pin)).await;
+}
+
+/// Fetches as [`ImageAccess::acquire`]; a panic is a reason.
+async fn acquire<A: ImageAccess>(tasks: &Tasks, access: &A, gadget: &Gadget) -> Result<A::Image, Reason> {
+    let acquired = tasks.caught("image-fetch", access.acquire(gadget)).await;
+    acquired.unwrap_or_else(|panic| Err(located(gadget, Reason::new(ReasonKind::Image, panic))))
 }
 
 /// How images are reached under one configuration.
 #[derive(Clone, Debug)]
 pub(super) struct ConfiguredAccess {
     access: Access,
+    thread: ImageThread,
     pull: PullPolicy,
     refresh: Option<Duration>,
 }
@@ -154,10 +208,12 @@ impl ConfiguredAccess {
         flags: &ImageFlags,
         store: &Path,
         host: &Host,
+        thread: ImageThread,
     ) -> Result<Self, ImagesError> {
         let store = images.store.as_deref().unwrap_or(store);
         Ok(Self {
             access: open(images, flags, store, host)?,
+            thread,
             pull: pull_policy(images, flags),
             refresh: images.refresh_interval,
         })
@@ -173,8 +229,9 @@ impl ImageAccess for ConfiguredAccess {
 
     async fn acquire(&self, gadget: &Gadget) -> Result<Acquired, Reason> {
         let reference = reference(gadget)?;
-        let acquired = self.access.acquire(&reference, self.pull, &()).await;
-        let acquired = acquired.map_err(|error| refusal(gadget, error))?;
+        let (access, pull) = (self.access.clone(), self.pull);
+        let acquired = self.thread.run(async move { access.acquire(&reference, pull, &()).await }).await;
+        let acquired = acquired.ok_or_else(|| ended(gadget))?.map_err(|error| refusal(gadget, error))?;
         if let Some(error) = &acquired.pull_failure {
             warn!(
                 name: "image.fetch.failed",
@@ -187,18 +244,24 @@ impl ImageAccess for ConfiguredAccess {
         Ok(acquired)
     }
 
-    fn local(&self, gadget: &Gadget) -> Availability<Acquired> {
+    async fn local(&self, gadget: &Gadget) -> Availability<Acquired> {
         let reference = match reference(gadget) {
             Ok(reference) => reference,
             Err(reason) => return Availability::Refused(reason),
         };
-        match self.access.local(&reference) {
-            Ok(acquired) => Availability::Here(Box::new(acquired)),
-            Err(error) if self.pull != PullPolicy::Never && fetching_may_help(&error) => {
+        let access = self.access.clone();
+        match self.thread.wait_for(move || access.local(&reference)).await {
+            Some(Ok(acquired)) => Availability::Here(Box::new(acquired)),
+            Some(Err(error)) if self.pull != PullPolicy::Never && fetching_may_help(&error) => {
                 Availability::ToFetch
             }
-            Err(error) => Availability::Refused(refusal(gadget, error)),
+            Some(Err(error)) => Availability::Refused(refusal(gadget, error)),
+            None => Availability::Refused(ended(gadget)),
         }
+    }
+
+    async fn wait_for<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Option<T> {
+        self.thread.wait_for(work).await
     }
 
     fn follows(&self, gadget: &Gadget) -> bool {
@@ -221,6 +284,11 @@ impl ImageAccess for ConfiguredAccess {
 
 fn reference(gadget: &Gadget) -> Result<Reference, Reason> {
     Reference::parse(&gadget.image).map_err(|error| located(gadget, Reason::new(ReasonKind::Image, error)))
+}
+
+/// Why nothing comes any more.
+fn ended(gadget: &Gadget) -> Reason {
+    located(gadget, Reason::new(ReasonKind::Image, "the thread that reaches images has ended"))
 }
 
 fn fetching_may_help(error: &AccessError) -> bool {

@@ -99,6 +99,17 @@ impl Inbox {
         }
     }
 
+    /// Waits until the collector is to end; requests stay in the inbox.
+    ///
+    /// # Cancel safety
+    /// No command is lost.
+    pub(super) async fn stopped(&mut self) {
+        self.look();
+        while !self.is_stopping {
+            self.receive().await;
+        }
+    }
+
     /// Notes that a followed file changed.
     pub(super) fn file_changed(&mut self) {
         self.take(Command::FileChanged);

@@ -10,13 +10,14 @@ use ig_operators::FormatContext;
 use ig_series::Registry;
 use tracing::warn;
 
-use super::{CollectorOptions, image_source::ConfiguredAccess};
+use super::{CollectorOptions, image_source::ConfiguredAccess, image_thread::ImageThread};
 use crate::{
     images::ImagesError,
     instance::{Built, Running},
-    plan::{GadgetPlan, PlanContext, Purpose, SinkFactory, SourcePlan},
+    plan::{GadgetPlan, PlanContext, Purpose, SourcePlan},
     reader::{Reader, SourceHandle},
     status::{Reason, ReasonKind, Status},
+    tasks::Tasks,
 };
 
 /// What there is for a gadget right now.
@@ -31,7 +32,7 @@ pub(super) enum Availability<I> {
 }
 
 /// How images are reached under one configuration; clones are the same.
-pub(super) trait ImageAccess: Clone + Send + 'static {
+pub(super) trait ImageAccess: Clone + Send + Sync + 'static {
     /// An image that may run.
     type Image: Send + 'static;
 
@@ -47,8 +48,17 @@ pub(super) trait ImageAccess: Clone + Send + 'static {
     /// Dropping the future leaves what was fetched for another try.
     fn acquire(&self, gadget: &Gadget) -> impl Future<Output = Result<Self::Image, Reason>> + Send;
 
-    /// What the store has, without asking anybody else. Reads megabytes: call it on a blocking thread.
-    fn local(&self, gadget: &Gadget) -> Availability<Self::Image>;
+    /// What the store has, without asking anybody else.
+    ///
+    /// # Cancel safety
+    /// Dropping the future loses nothing.
+    fn local(&self, gadget: &Gadget) -> impl Future<Output = Availability<Self::Image>> + Send;
+
+    /// Does `work`, which may wait for the store; `None` if nothing can be done any more.
+    fn wait_for<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> impl Future<Output = Option<T>> + Send;
 
     /// Whether a gadget's image is looked up again while it runs.
     fn follows(&self, gadget: &Gadget) -> bool;
@@ -130,6 +140,8 @@ pub(super) trait Machine: Sized {
 pub(super) struct Kernel {
     pub(super) options: CollectorOptions,
     pub(super) reader: Reader,
+    pub(super) images: ImageThread,
+    pub(super) tasks: Tasks,
     pub(super) registry: Registry,
     pub(super) status: Status,
     pub(super) format: FormatContext,
@@ -161,13 +173,14 @@ impl Machine for Kernel {
     type Running = Running;
 
     async fn open(&self, images: &Images) -> Result<ConfiguredAccess, ImagesError> {
-        let (images, options) = (images.clone(), self.options.clone());
+        let (images, options, thread) = (images.clone(), self.options.clone(), self.images.clone());
         // The store may be locked by somebody, and files can be anything.
-        let work = tokio::task::spawn_blocking(move || {
+        let work = self.images.wait_for(move || {
             let CollectorOptions { images: flags, store, host, .. } = &options;
-            ConfiguredAccess::open(&images, flags, store, host)
+            ConfiguredAccess::open(&images, flags, store, host, thread)
         });
-        work.await.map_err(ImagesError::Panicked)?
+        let opened = self.tasks.caught("images", work).await.map_err(ImagesError::Panicked)?;
+        opened.ok_or(ImagesError::Ended)?
     }
 
     fn session(&self) -> Types {
@@ -191,23 +204,22 @@ impl Machine for Kernel {
         let sinks = self.options.sinks.clone();
         let gadget = gadget.clone();
         let running = running.map(|running| running.programs.clone());
-        let work = tokio::task::spawn_blocking(move || {
+        let work = move || {
             for warning in &image.gadget.warnings {
                 warn!(name: "image.warning", gadget = gadget.name, "{warning}");
             }
             let mut plan = GadgetPlan::new(&gadget, &(&image).into(), &context)?;
-            for factory in &sinks {
-                open_sinks(&mut plan, factory.as_ref())?;
-            }
             if running.as_ref() == Some(&plan.programs) {
-                return Ok(Prepared::Rewire(plan.sources));
+                let opened = sinks.iter().try_for_each(|sinks| plan.open_sinks(sinks.as_ref()));
+                return opened.map(|()| Prepared::Rewire(plan.sources)).map_err(misfits);
             }
-            let built = Built::new(plan, &context.host).map_err(|reason| vec![reason])?;
-            Ok(Prepared::Switch(Box::new(built)))
-        });
-        work.await.unwrap_or_else(|panic| {
-            Err(vec![Reason::new(ReasonKind::Object, format!("loading panicked: {panic}"))])
-        })
+            let mut built = Built::new(plan, &context.host).map_err(|reason| vec![reason])?;
+            // Last, so that a gadget that does not load opens nothing.
+            let opened = sinks.iter().try_for_each(|sinks| built.open_sinks(sinks.as_ref()));
+            opened.map(|()| Prepared::Switch(Box::new(built))).map_err(misfits)
+        };
+        let loaded = self.tasks.blocking("load", work).await;
+        loaded.unwrap_or_else(|panic| Err(vec![Reason::new(ReasonKind::Object, panic)]))
     }
 
     async fn switch(&self, built: Box<Built>, replaces: Option<Running>) -> (Running, Vec<Reason>) {
@@ -227,8 +239,7 @@ impl Machine for Kernel {
     }
 }
 
-fn open_sinks(plan: &mut GadgetPlan, sinks: &dyn SinkFactory) -> Result<(), Vec<Reason>> {
-    plan.open_sinks(sinks).map_err(|problems| {
-        problems.into_iter().map(|problem| Reason::new(ReasonKind::Config, problem)).collect()
-    })
+/// What sinks that do not fit the data sources are refused for.
+fn misfits(problems: Vec<String>) -> Vec<Reason> {
+    problems.into_iter().map(|problem| Reason::new(ReasonKind::Config, problem)).collect()
 }

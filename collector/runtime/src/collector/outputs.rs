@@ -25,7 +25,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, info};
 
-use super::{Drains, files::concern_exporter};
+use super::{CollectorOptions, Drains, files::concern_exporter};
 use crate::{
     health::{OwnMetrics, OwnSources, ready},
     status::Status,
@@ -70,7 +70,7 @@ pub(super) struct Outputs {
     version: &'static str,
     host: Arc<Host>,
     endpoint: Option<Endpoint>,
-    otlp: BTreeMap<String, (OtlpSettings, OtlpHandle)>,
+    otlp: BTreeMap<String, (OtlpSettings, OtlpSlot)>,
     handles: OtlpHandles,
 }
 
@@ -85,12 +85,30 @@ struct Endpoint {
 
 /// The handles whose numbers are among the collector's own metrics.
 #[derive(Clone, Debug, Default)]
-struct OtlpHandles(Arc<Mutex<Vec<OtlpHandle>>>);
+struct OtlpHandles(Arc<Mutex<Vec<OtlpSlot>>>);
+
+/// The handle of an exporter that may be made anew while it is held.
+#[derive(Clone, Debug)]
+struct OtlpSlot(Arc<Mutex<OtlpHandle>>);
+
+impl OtlpSlot {
+    fn handle(&self) -> OtlpHandle {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn set(&self, handle: OtlpHandle) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = handle;
+    }
+}
 
 impl OwnSources for OtlpHandles {
     fn otlp(&self) -> Vec<(String, OtlpStats)> {
-        let handles = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        handles.iter().map(|handle| (handle.name().to_owned(), handle.metrics())).collect()
+        let slots = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        slots
+            .iter()
+            .map(OtlpSlot::handle)
+            .map(|handle| (handle.name().to_owned(), handle.metrics()))
+            .collect()
     }
 }
 
@@ -110,13 +128,13 @@ pub(super) struct Prepared {
 
 impl Outputs {
     pub(super) fn new(
+        options: &CollectorOptions,
         registry: Registry,
         status: Status,
         drains: Drains,
         tasks: Tasks,
-        version: &'static str,
-        host: Arc<Host>,
     ) -> Self {
+        let (version, host) = (options.version, Arc::clone(&options.host));
         let handles = OtlpHandles::default();
         let mut own = prometheus_client::registry::Registry::default();
         own.register_collector(Box::new(OwnMetrics::new(
@@ -125,6 +143,7 @@ impl Outputs {
             Arc::new(handles.clone()),
             version,
             tasks.clone(),
+            options.lost_log_lines,
         )));
         let source = PageSource::new(
             registry.clone(),
@@ -193,7 +212,7 @@ impl Outputs {
     /// Flushes every OTLP exporter by `deadline` and closes the endpoint; returns bytes nobody took.
     pub(super) async fn stop(&mut self, deadline: Instant) -> u64 {
         let handles: Vec<OtlpHandle> =
-            std::mem::take(&mut self.otlp).into_values().map(|(_, handle)| handle).collect();
+            std::mem::take(&mut self.otlp).into_values().map(|(_, slot)| slot.handle()).collect();
         // All at once: one receiver that hangs must not eat the time of the others.
         let flushes = handles.iter().map(|handle| handle.flush_and_stop(deadline));
         let mut left = 0;
@@ -214,29 +233,64 @@ impl Outputs {
         left
     }
 
-    fn serve(&self, listener: Listener, stop: CancellationToken) {
-        let status = self.status.clone();
-        let readiness = Arc::new(move || {
-            let answer = status.with(|board| ready(board, SystemTime::now()));
+    fn serve(&self, listener: Listener, address: SocketAddr, stop: CancellationToken) {
+        let (status, tasks) = (self.status.clone(), self.tasks.clone());
+        let readiness = Arc::new(move |query: &str| {
+            let is_strict = query.split('&').any(|part| part == "strict" || part.starts_with("strict="));
+            let troubles = tasks.troubles();
+            let answer = status.with(|board| ready(board, &troubles, SystemTime::now(), is_strict));
             (answer.ok, answer.body)
         });
         let router = self
             .scrapes
             .router("/metrics")
-            .merge(status_page("/healthz", Arc::new(|| (true, "ok\n".to_owned()))))
+            .merge(status_page("/healthz", Arc::new(|_| (true, "ok\n".to_owned()))))
             .merge(status_page("/readyz", readiness))
-            .merge(status_page("/", Arc::new(|| (true, "ig: /metrics /healthz /readyz\n".to_owned()))));
-        let server = Server::new(listener, Limits::default());
-        let stats = server.stats();
-        self.tasks.spawn("http", |all_stop| async move {
-            let shutdown = async move {
-                tokio::select! {
-                    () = stop.cancelled() => {}
-                    () = all_stop.cancelled() => {}
-                }
+            .merge(status_page("/", Arc::new(|_| (true, "ig: /metrics /healthz /readyz\n".to_owned()))));
+        let mut first = Some(listener);
+        self.tasks.supervise("http", address.to_string(), move |all_stop| {
+            let (listener, router, stop) = (first.take(), router.clone(), stop.clone());
+            async move {
+                let listener = match listener {
+                    Some(listener) => listener,
+                    // The socket has gone with the server that panicked.
+                    None => Listener::tcp(address)
+                        .await
+                        .map_err(|cause| OutputError::Listen { address, cause })?,
+                };
+                let shutdown = async move {
+                    tokio::select! {
+                        () = stop.cancelled() => {}
+                        () = all_stop.cancelled() => {}
+                    }
+                };
+                let server = Server::new(listener, Limits::default());
+                let stats = server.stats();
+                let cut_off = server.run(router, shutdown, FINISH_PATIENCE).await;
+                debug!(name: "http.server.ended", cut_off, stats = ?stats.read());
+                Ok(())
+            }
+        });
+    }
+
+    /// Runs an exporter, and one like it after each that panics. What was not sent yet is sent by the next one, as far as
+    /// the series still hold it.
+    fn export(&self, settings: OtlpSettings, exporter: OtlpExporter, slot: OtlpSlot) {
+        let resource = resource(self.version, &self.host, &settings.resource);
+        let registry = self.registry.clone();
+        let mut first = Some(exporter);
+        self.tasks.supervise("otlp", settings.name.clone(), move |stop| {
+            let exporter = match first.take() {
+                Some(exporter) => Ok(exporter),
+                None => OtlpExporter::new(&settings, &resource, &registry).map(|(exporter, handle)| {
+                    slot.set(handle);
+                    exporter
+                }),
             };
-            let cut_off = server.run(router, shutdown, FINISH_PATIENCE).await;
-            debug!(name: "http.server.ended", cut_off, stats = ?stats.read());
+            async move {
+                exporter?.run(stop).await;
+                Ok(())
+            }
         });
     }
 }
@@ -253,28 +307,27 @@ impl Prepared {
             let bound = listener.tcp_address().unwrap_or(wanted);
             let stop = CancellationToken::new();
             let predecessor = listener.predecessor();
-            outputs.serve(listener, stop.clone());
+            outputs.serve(listener, bound, stop.clone());
             outputs.endpoint = Some(Endpoint { wanted, bound, listener: predecessor, stop });
             info!(name: "prometheus.listening", address = %bound);
         }
         let old = std::mem::take(&mut outputs.otlp);
-        for (name, (spec, handle)) in old {
+        for (name, (spec, slot)) in old {
             if self.kept.contains(&name) {
-                outputs.otlp.insert(name, (spec, handle));
+                outputs.otlp.insert(name, (spec, slot));
             } else {
                 outputs.tasks.spawn("otlp-flush", |_| async move {
-                    handle.flush_and_stop(Instant::now() + FLUSH_PATIENCE).await;
+                    slot.handle().flush_and_stop(Instant::now() + FLUSH_PATIENCE).await;
                 });
             }
         }
         for (spec, exporter, handle) in self.started {
             info!(name: "otlp.started", exporter = spec.name, endpoint = spec.endpoint);
-            outputs.tasks.spawn("otlp", |stop| async move {
-                exporter.run(stop).await;
-            });
-            outputs.otlp.insert(spec.name.clone(), (spec, handle));
+            let slot = OtlpSlot(Arc::new(Mutex::new(handle)));
+            outputs.export(spec.clone(), exporter, slot.clone());
+            outputs.otlp.insert(spec.name.clone(), (spec, slot));
         }
-        let handles = outputs.otlp.values().map(|(_, handle)| handle.clone()).collect();
+        let handles = outputs.otlp.values().map(|(_, slot)| slot.clone()).collect();
         *outputs.handles.0.lock().unwrap_or_else(PoisonError::into_inner) = handles;
     }
 }

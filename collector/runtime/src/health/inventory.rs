@@ -146,6 +146,11 @@ pub const INVENTORY: &[OwnMetric] = &[
         &["task"],
         "Tasks of the collector that panicked, a fault of the collector; each is in the log",
     ),
+    counter(
+        "ig_log_lines_lost",
+        &[],
+        "Lines of the log that were not written because whoever reads it was too slow or has gone",
+    ),
     gauge("process_resident_memory_bytes", &[], "Resident memory of the collector"),
     gauge("process_virtual_memory_bytes", &[], "Virtual memory of the collector"),
     counter("process_cpu_seconds", &[], "User and system CPU time of the collector"),

@@ -36,6 +36,7 @@ pub struct OwnMetrics {
     sources: Arc<dyn OwnSources>,
     version: &'static str,
     tasks: Tasks,
+    lost_log_lines: fn() -> u64,
 }
 
 /// Label values and number of each sample, by metric name.
@@ -49,8 +50,9 @@ impl OwnMetrics {
         sources: Arc<dyn OwnSources>,
         version: &'static str,
         tasks: Tasks,
+        lost_log_lines: fn() -> u64,
     ) -> Self {
-        Self { status, series, sources, version, tasks }
+        Self { status, series, sources, version, tasks, lost_log_lines }
     }
 
     fn samples(&self) -> Samples {
@@ -69,6 +71,7 @@ impl OwnMetrics {
         for (task, panics) in self.tasks.panics() {
             put("ig_task_panics", &[task], panics as f64);
         }
+        put("ig_log_lines_lost", &[], (self.lost_log_lines)() as f64);
         process(&mut put);
         samples
     }

@@ -13,7 +13,7 @@ use super::{
     load::{attach, load},
 };
 use crate::{
-    plan::{GadgetPlan, ProgramKey, SourcePlan},
+    plan::{GadgetPlan, ProgramKey, SinkFactory, SourcePlan, open_sinks},
     reader::Feed,
     status::{Reason, ReasonKind},
     wiring::{self, BuiltSource, build, feed},
@@ -70,6 +70,17 @@ impl Built {
         let (sources, operated) = feeds(sources, Some(&loaded), &by_program, host)?;
         let owner = owner(&name, &loaded);
         Ok(Self { name, programs, sources, links, owner, operated })
+    }
+}
+
+impl Built {
+    /// Gives every data source the sinks that `factory` makes for it.
+    ///
+    /// # Errors
+    /// What does not fit the data sources, in words.
+    pub fn open_sinks(&mut self, factory: &dyn SinkFactory) -> Result<(), Vec<String>> {
+        let sources = self.sources.iter_mut().map(|(source, _)| source.sinks());
+        open_sinks(factory, &self.name, sources)
     }
 }
 

@@ -9,6 +9,8 @@ use ig_operators::{
     feed::{FeedError, FeedPlan, Gather},
 };
 
+use tokio::task::JoinError;
+
 use super::SourceName;
 use crate::{
     owners::Owners,
@@ -80,7 +82,12 @@ impl GatherFeed {
             let result = gatherer.gather(&mut batch);
             (gatherer, batch, result)
         });
-        let Ok((gatherer, batch, result)) = work.await else { return Err(FeedError::Panicked) };
+        let (gatherer, batch, result) = match work.await.map_err(JoinError::try_into_panic) {
+            Ok(done) => done,
+            // The gatherer is gone with it: the data source ends, and its gadget is degraded.
+            Err(Ok(panic)) => std::panic::resume_unwind(panic),
+            Err(Err(_cancelled)) => return Err(FeedError::Panicked),
+        };
         self.gatherer = Some(gatherer);
         self.batch = batch;
         result

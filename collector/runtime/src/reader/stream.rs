@@ -8,8 +8,8 @@
 use std::{io, time::Duration};
 
 use ig_model::{KtimeNs, Loss};
-use tokio::sync::mpsc;
-use tracing::{error, warn};
+use tokio::{sync::mpsc, time::Instant};
+use tracing::warn;
 
 use super::{
     Order, SourceName,
@@ -25,6 +25,10 @@ const BUSY: Duration = Duration::from_millis(1);
 const SETTLING_NS: u64 = 2_000_000_000;
 /// Records handled before other sources get a turn.
 const BUDGET: usize = 65_536;
+
+/// Time between two looks at what did not fit, while records come and when none came: one may be larger than the buffer.
+const LOOK: Duration = Duration::from_secs(1);
+const CALM_LOOK: Duration = Duration::from_secs(30);
 
 /// A buffer of records that the kernel fills and this thread empties.
 ///
@@ -43,6 +47,9 @@ pub(super) trait Stream: Descriptor {
 struct StreamReader {
     name: SourceName,
     lost_so_far: u64,
+    /// When it was last looked at what did not fit, and whether records have come since.
+    looked: Instant,
+    has_news: bool,
     pipeline: Pipeline,
     handover: Handover,
     pause: Duration,
@@ -54,26 +61,27 @@ enum Wait {
     End,
 }
 
+/// Reads a buffer to its end.
+///
+/// # Errors
+/// The event loop has no place for it; its records are not read any more.
 pub(super) async fn run<S: Stream>(
     mut stream: S,
     name: SourceName,
     pipeline: Pipeline,
     handover: Handover,
     mut orders: mpsc::Receiver<Order>,
-) {
-    let mut reader = StreamReader { name, lost_so_far: 0, pipeline, handover, pause: BUSY };
+) -> io::Result<()> {
+    let looked = Instant::now();
+    let mut reader =
+        StreamReader { name, lost_so_far: 0, looked, has_news: false, pipeline, handover, pause: BUSY };
     loop {
         if reader.drain_while_busy(&mut stream, &mut orders).await {
-            return;
+            return Ok(());
         }
-        match reader.wait(stream, &mut orders).await {
-            Ok((_, Wait::End)) => return,
-            Ok((idle, Wait::Records)) => stream = idle,
-            Err(cause) => {
-                let SourceName { gadget, source } = &reader.name;
-                error!(name: "stream.watch.failed", gadget, source, error = %cause, "its records are not read any more");
-                return;
-            }
+        match reader.wait(stream, &mut orders).await? {
+            (_, Wait::End) => return Ok(()),
+            (idle, Wait::Records) => stream = idle,
         }
     }
 }
@@ -87,6 +95,7 @@ impl StreamReader {
     ) -> io::Result<(S, Wait)> {
         let mut idle = watch(stream)?;
         loop {
+            let look = self.looked + if self.has_news { LOOK } else { CALM_LOOK };
             // Cancel-safe: `recv` and `readable` lose nothing when the other branch wins.
             tokio::select! {
                 biased; // an order must not starve behind a buffer that is never empty
@@ -99,6 +108,7 @@ impl StreamReader {
                     ready?.retain_ready();
                     return Ok((idle.into_inner(), Wait::Records));
                 }
+                () = tokio::time::sleep_until(look) => self.count_lost(idle.get_mut()),
             }
         }
     }
@@ -111,6 +121,9 @@ impl StreamReader {
     ) -> bool {
         loop {
             let (records, bytes) = self.drain(stream);
+            if self.has_news && self.looked.elapsed() >= LOOK {
+                self.count_lost(stream);
+            }
             if records == 0 {
                 self.pause = BUSY;
                 return false;
@@ -149,6 +162,7 @@ impl StreamReader {
         });
         if records > 0 {
             pipeline.flush();
+            self.has_news = true;
         }
         if settled && records > 0 {
             self.handover = Handover::None;
@@ -224,15 +238,12 @@ impl StreamReader {
         false
     }
 
+    /// Looks at what did not fit, and counts it.
     fn count_lost(&mut self, stream: &mut impl Stream) {
+        (self.looked, self.has_news) = (Instant::now(), false);
         let total = stream.lost_total();
-        let news = total.saturating_sub(self.lost_so_far);
-        if news > 0 {
-            self.pipeline.stats().losses.add(Loss::Ringbuf, news);
-            self.lost_so_far = total;
-            let SourceName { gadget, source } = &self.name;
-            warn!(name: "stream.records.lost", gadget, source, lost = news, "the buffer to user space was full");
-        }
+        self.pipeline.stats().losses.add(Loss::Ringbuf, total.saturating_sub(self.lost_so_far));
+        self.lost_so_far = self.lost_so_far.max(total);
     }
 }
 

@@ -1,6 +1,11 @@
 //! Sources that stages feed, with sinks that come and go; sources, stages and sinks that misbehave.
 
-use std::{collections::BTreeMap, sync::Mutex, time::Duration};
+use std::{
+    collections::BTreeMap,
+    os::fd::{AsRawFd, OwnedFd, RawFd},
+    sync::Mutex,
+    time::Duration,
+};
 
 use ig_datasource::{DataSource, Field, Origin, SourceKind};
 use ig_model::{BootClock, FieldKind, Loss};
@@ -8,6 +13,8 @@ use ig_operators::{
     Batch, FormatContext, Next, Outlets, Packet, SinkLedger, Stage, Stages, Step, format::Accounts,
     operator::Emit as _,
 };
+
+use rustix::event::{EventfdFlags, eventfd};
 
 use super::*;
 use crate::status::{GadgetStatus, SourceStats, State};
@@ -392,7 +399,8 @@ async fn a_handover_ends_though_stamps_never_reach_it() {
     let (stopped, _end) = oneshot::channel();
     orders.send(Order::Stop(stopped)).await.unwrap();
     let name = SourceName { gadget: "gadget".to_owned(), source: "events".to_owned() };
-    stream::run(Filled(descriptor, records), name, pipeline, Handover::After(KtimeNs(10)), inbox).await;
+    let filled = Filled(descriptor, records);
+    stream::run(filled, name, pipeline, Handover::After(KtimeNs(10)), inbox).await.unwrap();
     assert_eq!(kept.numbers(), [1, 2]);
     assert_eq!(stats.losses.load(Loss::Handover), 0);
 }
@@ -428,4 +436,64 @@ fn perf_buffers_follow_the_cpus() {
     assert_eq!((beyond.uncovered, beyond.error.is_some()), (vec![60_000], true));
     drop(feed);
     assert!(followers.follow(&online, false).is_empty());
+}
+
+/// A buffer that has a record whenever its descriptor is readable, and loses as many as it is told.
+struct MadeUp {
+    announced: OwnedFd,
+    lost: Arc<AtomicU64>,
+}
+
+impl AsRawFd for MadeUp {
+    fn as_raw_fd(&self) -> RawFd {
+        self.announced.as_raw_fd()
+    }
+}
+
+impl sys::Descriptor for MadeUp {}
+
+impl stream::Stream for MadeUp {
+    fn read(&mut self, _: usize, mut take: impl FnMut(&[u8])) -> (usize, usize) {
+        if rustix::io::read(&self.announced, &mut [0; 8]).is_err() {
+            return (0, 0);
+        }
+        take(&7_u32.to_ne_bytes());
+        (1, 4)
+    }
+
+    fn lost_total(&mut self) -> u64 {
+        self.lost.load(Ordering::Relaxed)
+    }
+
+    fn size(&self) -> usize {
+        4096
+    }
+}
+
+/// Scenario: nobody scrapes. Records come and others do not fit; later none fits at all, so that none comes.
+/// Guarantees: what did not fit is counted within seconds, and within a minute where nothing comes.
+#[tokio::test(start_paused = true)]
+async fn losses_are_counted_without_a_scrape() {
+    let lost = Arc::new(AtomicU64::new(0));
+    let announced = eventfd(0, EventfdFlags::NONBLOCK | EventfdFlags::CLOEXEC).unwrap();
+    let announce = announced.try_clone().unwrap();
+    let stats = Arc::new(SourceStats::default());
+    let outlets = Outlets::new(Vec::new(), Vec::new());
+    let pipeline =
+        Pipeline::new(Arc::new(schema("events")), Stages::new(Vec::new()), outlets, Arc::clone(&stats));
+    let (orders, inbox) = mpsc::channel(1);
+    let name = SourceName { gadget: "gadget".to_owned(), source: "events".to_owned() };
+    let made_up = MadeUp { announced, lost: Arc::clone(&lost) };
+    let script = async {
+        lost.store(5, Ordering::Relaxed);
+        rustix::io::write(&announce, &1_u64.to_ne_bytes()).unwrap();
+        tokio::time::sleep(Duration::from_secs(3)).await;
+        assert_eq!((stats.received.load(), stats.losses.load(Loss::Ringbuf)), (1, 5));
+        lost.store(7, Ordering::Relaxed);
+        tokio::time::sleep(Duration::from_mins(1)).await;
+        assert_eq!((stats.received.load(), stats.losses.load(Loss::Ringbuf)), (1, 7));
+        drop(orders);
+    };
+    let (ended, ()) = tokio::join!(stream::run(made_up, name, pipeline, Handover::None, inbox), script);
+    ended.unwrap();
 }

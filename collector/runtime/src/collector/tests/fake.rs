@@ -53,6 +53,8 @@ pub(super) struct Facts {
     pub(super) slow: BTreeMap<String, Duration>,
     /// Gadgets whose images cannot be fetched without a panic.
     pub(super) fetch_panics: BTreeSet<String>,
+    /// How long the store is locked by somebody else; it cannot be read in the end.
+    pub(super) locked: Option<Duration>,
     /// When preparations failed.
     pub(super) failed_at: Vec<Instant>,
     /// How often the way to images was opened.
@@ -104,11 +106,21 @@ impl ImageAccess for World {
         Ok(self.digest(&gadget.image))
     }
 
-    fn local(&self, gadget: &Gadget) -> Availability<Digest> {
+    async fn local(&self, gadget: &Gadget) -> Availability<Digest> {
+        let locked = self.facts().locked;
+        if let Some(locked) = locked {
+            tokio::time::sleep(locked).await;
+            let reason = Reason::new(ReasonKind::Image, "the store is locked");
+            return Availability::Refused(reason);
+        }
         if self.facts().remote.contains_key(&gadget.image) {
             return Availability::ToFetch;
         }
         Availability::Here(Box::new(self.digest(&gadget.image)))
+    }
+
+    async fn wait_for<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Option<T> {
+        Some(work())
     }
 
     fn follows(&self, _: &Gadget) -> bool {
@@ -229,6 +241,7 @@ impl Bench {
             store: bench.folder.path().to_owned(),
             version: "0",
             apply_log: |_| {},
+            lost_log_lines: || 0,
             images: ImageFlags::default(),
             host: Arc::new(Host::of([])),
             sinks: Vec::new(),
@@ -262,6 +275,11 @@ impl Bench {
         let [new, file] = ["new", "run.yaml"].map(|name| self.folder.path().join(name));
         fs::write(&new, format!("{head}{sections}")).unwrap();
         fs::rename(new, file).unwrap();
+    }
+
+    /// Takes the configuration away.
+    pub(super) fn remove(&self) {
+        fs::remove_file(self.folder.path().join("run.yaml")).unwrap();
     }
 
     /// Tells the collector something.
