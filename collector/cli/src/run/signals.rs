@@ -50,7 +50,9 @@ async fn forward(signals: Signals, commands: mpsc::Sender<Command>) {
             _ = hangup.recv() => false,
             permit = commands.reserve(), if !is_told => {
                 // An error means that the collector has ended.
-                permit.into_iter().for_each(|permit| permit.send(Command::Stop));
+                if let Ok(permit) = permit {
+                    permit.send(Command::Stop);
+                }
                 is_told = true;
                 continue;
             }
