@@ -75,7 +75,11 @@ fn main() -> ExitCode {
 }
 
 fn run(arguments: Arguments) -> Result<(), Failure> {
-    log::start(arguments.verbose, arguments.log_format);
+    let (more, format) = match &arguments.command {
+        Command::Run(arguments) => arguments.logging(),
+        _ => (0, None),
+    };
+    log::start(arguments.verbose.saturating_add(more), format.unwrap_or(arguments.log_format));
     match arguments.command {
         Command::Run(arguments) => run::run(&arguments),
         Command::Config(arguments) => config::run(&arguments),

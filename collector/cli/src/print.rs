@@ -10,9 +10,10 @@
 
 use std::{
     env,
-    io::{self, ErrorKind, IsTerminal, Write as _},
+    io::{self, IsTerminal, Write as _},
 };
 
+use clap::error::ErrorKind;
 use ig_model::text::printable_lines;
 use serde_json::{Map, Value};
 
@@ -76,7 +77,7 @@ pub(crate) fn has_colour(stream: &impl IsTerminal) -> bool {
 pub(crate) fn out(data: impl AsRef<[u8]>) -> Result<(), Failure> {
     let mut stream = io::stdout().lock();
     match stream.write_all(data.as_ref()).and_then(|()| stream.flush()) {
-        Err(error) if error.kind() != ErrorKind::BrokenPipe => {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
             Err(Failure::text(format!("failed to write to standard output: {error}")))
         }
         _ => Ok(()),
@@ -99,8 +100,15 @@ pub(crate) fn notice(kind: Kind, text: &str, hint: Option<&str>) {
 /// The usage, if it is wrong; help that cannot be written.
 pub(crate) fn usage(error: &clap::Error) -> Result<(), Failure> {
     let text = error.render();
+    if error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
+        return Err(Failure::config(format!("what to do is not said\n\n{}", text.to_string().trim_end())));
+    }
     if error.use_stderr() {
-        return Err(Failure::config(text.to_string().trim_start_matches("error: ").trim_end().to_owned()));
+        let text = text.to_string();
+        // No command takes values that begin with dashes.
+        let lines = text.lines().filter(|line| !line.starts_with("  tip: to pass '-"));
+        let text = lines.collect::<Vec<_>>().join("\n").replace("\n\n\n", "\n\n");
+        return Err(Failure::config(text.trim_start_matches("error: ").trim_end().to_owned()));
     }
     out(if has_colour(&io::stdout()) { text.ansi().to_string() } else { text.to_string() })
 }

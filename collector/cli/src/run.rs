@@ -6,9 +6,15 @@ mod rows;
 mod signals;
 mod watch;
 
-use std::{ffi::OsString, path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    ffi::OsString,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
 use clap::Args;
+use ig_image::Store;
 use ig_model::{Hint as _, Host};
 
 use crate::failure::Failure;
@@ -35,13 +41,49 @@ pub(crate) struct Arguments {
         trailing_var_arg = true,
         allow_hyphen_values = true,
         num_args = 1..,
-        conflicts_with = "file",
-        required_unless_present = "file"
+        conflicts_with = "file"
     )]
     image: Vec<OsString>,
 }
 
+impl Arguments {
+    /// What stands behind the image about the log: how much more of it, and in which form.
+    pub(crate) fn logging(&self) -> (u8, Option<crate::log::Format>) {
+        if self.image.is_empty() { (0, None) } else { flags::peek_logging(&self.image) }
+    }
+}
+
+/// Most names of gadgets that somebody who named none is shown.
+const MOST_NAMES: usize = 40;
+
+/// What somebody can do who said neither what to run nor which configuration.
+fn lesson(store: &Path) -> Failure {
+    let images = Store::open_read_only(store).and_then(|store| store.list()).unwrap_or_default();
+    let mut names: Vec<String> = images.into_iter().map(|image| image.repository).collect();
+    names.sort_unstable();
+    names.dedup();
+    names.truncate(MOST_NAMES);
+    let there = if names.is_empty() {
+        format!(
+            "The store {} has no gadget yet: ig image build FOLDER -t NAME, or ig image pull NAME.",
+            store.display()
+        )
+    } else {
+        format!("Gadgets in the store {}: {}.", store.display(), names.join(", "))
+    };
+    Failure::config(format!(
+        "neither a gadget nor a configuration is named\n\n  \
+         ig run trace_exec               run a gadget and watch it until Ctrl-C\n  \
+         ig run trace_exec --help        what it sees, and its flags\n  \
+         ig run -f runtime-config.yaml   keep the gadgets of a configuration running\n\n{there}"
+    ))
+    .hint("ig run --help lists the flags that every run takes")
+}
+
 pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
+    if arguments.file.is_none() && arguments.image.is_empty() {
+        return Err(lesson(&arguments.common.store_path()));
+    }
     if let Some(missing) = missing_capabilities() {
         return Err(Failure::text(format!("loading eBPF programs needs {missing}"))
             .hint("run as root, or give the process these capabilities; `ig config check` needs none"));

@@ -10,6 +10,7 @@
 //! and raw text is made harmless where it goes to a terminal.
 
 pub mod error;
+pub mod keys;
 pub mod mode;
 pub mod output;
 pub mod per_source;
@@ -31,6 +32,7 @@ use ig_datasource::DataSource;
 use ig_operators::{Columns, Sink};
 
 pub use error::ConsoleError;
+pub use keys::Keys;
 pub use mode::{Mode, Supported, supported};
 pub use output::{DEFAULT_LIMIT, Dropped, Ended, Output, OutputError};
 pub use per_source::PerSource;

@@ -1,12 +1,12 @@
 //! `filter`: keeps the records for which every rule holds.
 //!
 //! # Shape
-//! Several data sources have rules of their own in the parameters `filter.NAME`; `filter` holds for all. Rules are joined by commas (`\,` and `\\` are literal) and all must hold. A rule is `field OP value` without
-//! spaces around the operator, which is one of `==` `=` `!=` `>=` `>` `<=` `<` `~` `!~`. Text compares bytewise;
-//! `~` searches an RE2-style regular expression, unanchored; numbers compare in the field's own range; bool
-//! takes `true`, `1`, `false`, `0` with equality only.
+//! Several data sources have rules of their own in the parameters `filter.NAME`; `filter` holds for all. Rules are joined by commas (`\,` and `\\` are literal) and all must hold. A rule is `field OP value`, where OP is
+//! one of `==` `=` `!=` `>=` `>` `<=` `<` `~` `!~`. Text compares bytewise; `~` searches an RE2-style regular expression,
+//! unanchored; numbers compare in the field's own range; bool takes `true`, `1`, `false`, `0` with equality only.
 //! # Source
-//! Inspektor Gadget, operator `filter`.
+//! Inspektor Gadget, operator `filter`, which takes blanks around the operator for parts of field and value; here they
+//! are not. What belongs into a filter expression (quotes, `&&`) is refused instead of being compared with.
 
 mod operator;
 
@@ -75,7 +75,7 @@ impl Filter {
     pub fn plan(text: &str, columns: &Columns) -> Result<Self, FilterError> {
         let rules = split_escaped(text)
             .into_iter()
-            .filter(|rule| !rule.is_empty())
+            .filter(|rule| !rule.trim().is_empty())
             .map(|rule| plan_rule(&rule, columns).map_err(|reason| FilterError { rule, reason }))
             .collect::<Result<Vec<_>, _>>()?;
         Ok(Self { rules })
@@ -189,18 +189,35 @@ fn parse_rule(rule: &str) -> Result<(&str, &'static str, &str), String> {
         .into_iter()
         .find(|operator| rest.starts_with(operator))
         .ok_or_else(|| format!("`{rest}` does not start with one of {}", OPERATORS.join(" ")))?;
-    let value = rest.get(operator.len()..).unwrap_or_default();
+    let value = rest.get(operator.len()..).unwrap_or_default().trim();
     if value.is_empty() {
         return Err(format!("it has no value after `{operator}`"));
     }
-    Ok((field, operator, value))
+    Ok((field.trim(), operator, value))
 }
 
 fn plan_rule(rule: &str, columns: &Columns) -> Result<Rule, String> {
     let (field, operator, value) = parse_rule(rule)?;
+    if !operator.ends_with('~') {
+        check_value(value)?;
+    }
     let column = columns.find(field).ok_or_else(|| columns.unknown(field))?.clone();
     let test = plan_test(&column, operator, value)?;
     Ok(Rule { column, test })
+}
+
+/// Finds what belongs into a filter expression: no record would ever be equal to it.
+fn check_value(value: &str) -> Result<(), String> {
+    if value.contains("&&") || value.contains("||") {
+        return Err(
+            "rules are joined by commas; `&&` and `||` belong into a filter expression (-E)".to_owned()
+        );
+    }
+    let inside = |quote| value.strip_prefix(quote).and_then(|rest| rest.strip_suffix(quote));
+    match inside('"').or_else(|| inside('\'')) {
+        Some(bare) => Err(format!("a value has no quotes here: write `{bare}`")),
+        None => Ok(()),
+    }
 }
 
 fn plan_test(column: &Column, operator: &str, value: &str) -> Result<Test, String> {

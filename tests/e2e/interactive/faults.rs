@@ -20,6 +20,13 @@ fn wrong_usage_is_named_with_the_nearest_right_one() {
         ("trace_exec", &["-F", "proc.comm~("], &["proc.comm~("]),
         ("trace_exec", &["-F", "proc.pid==x"], &["proc.pid==x"]),
         ("trace_exec", &["-E", "("], &["("]),
+        ("trace_exec", &["-E", "proc.comm == cat"], &["text stands in quotes, as \"cat\""]),
+        ("trace_exec", &["-F", "proc.comm == \"cat\""], &["write `cat`"]),
+        (
+            "top_process",
+            &["--comm", "cat"],
+            &["'--comm'", "hint: this gadget has no such flag", "-F comm==VALUE"],
+        ),
         ("trace_exec", &["--sort", "pid"], &["--sort", "read at once"]),
         ("trace_exec", &["--timeout", "1x"], &["'1x'", "1m30s"]),
         ("trace_exec", &["--annotate", "exec"], &["\"exec\"", "data-source:key=value"]),

@@ -175,6 +175,26 @@ fn events_scroll_and_end_with_ctrl_c() {
     }
 }
 
+/// Scenario: `q` is pressed while events scroll, and while a table is drawn anew.
+/// Guarantees: the run ends with status 0, and the terminal waits for whole lines again.
+#[test]
+fn q_ends_the_run() {
+    for image in ["trace_exec", "top_process"] {
+        let screen = Screen::start(80, image, &[]);
+        // Keys are read once the gadget runs.
+        screen.wait("the run to end", |screen| {
+            screen.tmux(&["send-keys", "q"]);
+            screen.text().contains("ended ").then_some(())
+        });
+        assert!(screen.text().contains("ended 0"), "{}", screen.log());
+        let tty = screen.tmux(&["display-message", "-p", "#{pane_tty}"]).stdout;
+        let settings =
+            Command::new("stty").args(["-a", "-F", String::from_utf8(tty).unwrap().trim()]).output().unwrap();
+        let settings = String::from_utf8(settings.stdout).unwrap();
+        assert!(settings.contains(" icanon") && settings.contains(" echo "), "{settings}");
+    }
+}
+
 /// Scenario: a table that is drawn anew every 100 ms while bytes flow.
 /// Guarantees: it stays at the top of the screen, one header only, with the connection in it.
 #[test]

@@ -2,19 +2,29 @@
 
 use std::{collections::BTreeMap, ffi::OsString, path::PathBuf, time::Duration};
 
-use clap::{Arg, ArgAction, Args, Command, FromArgMatches as _, value_parser};
+use clap::{
+    Arg, ArgAction, ArgMatches, Args, Command, FromArgMatches as _,
+    error::{ContextKind, ContextValue, ErrorKind},
+    value_parser,
+};
 
 use ig_image::{Store, access::PullPolicy};
 use ig_model::text::printable;
 use ig_operators::{arrange, filter};
 use ig_runtime::images::ImageFlags;
 
-use crate::failure::Failure;
+use crate::{failure::Failure, log};
+
+/// Name of the flag for more of the log.
+const VERBOSE: &str = "verbose";
+/// Name of the flag for the form of the log.
+const LOG_FORMAT: &str = "log-format";
 
 /// Flags that every run takes, whatever the gadget.
 #[derive(Clone, Debug, Args)]
+#[command(next_help_heading = "Rows and time")]
 pub(super) struct Common {
-    /// End after this time: seconds, or a duration such as 1m30s; 0 for no limit
+    /// End after this time: seconds such as 10 or 0.5, or a duration such as 1m30s; 0 for no limit
     #[arg(short, long, value_name = "TIME", default_value = "0", value_parser = timeout, hide_default_value = true)]
     pub(super) timeout: Duration,
     /// How rows are written to standard output: columns, json, jsonpretty, yaml, none, or a mode of the gadget's own;
@@ -24,7 +34,7 @@ pub(super) struct Common {
     /// Fields to show: `a,b` only these, `+a,-b` besides or without the usual ones
     #[arg(long, value_name = "FIELDS", allow_hyphen_values = true)]
     pub(super) fields: Option<String>,
-    /// Keep records that match: `proc.comm==cat,ret!=0`; == != < <= > >= and ~ !~ for regular expressions
+    /// Keep records that match: `proc.comm==cat,ret!=0`; == != < <= > >=, ~ !~ for regular expressions; all must hold
     #[arg(short = 'F', long, value_name = "RULES")]
     filter: Option<String>,
     /// Keep records for which an expression holds: `proc.comm == "cat" && ret < 0`
@@ -45,19 +55,20 @@ pub(super) struct Common {
     #[command(flatten)]
     images: crate::image::access::Flags,
     /// Image store [default: /var/lib/ig/oci-store]
-    #[arg(long, env = "IG_STORE", value_name = "DIR")]
+    #[arg(long, env = "IG_STORE", value_name = "DIR", help_heading = "Images")]
     store: Option<PathBuf>,
     /// Use the images of the user who called sudo; nothing is pulled, and that store is not written to
-    #[arg(long, conflicts_with = "store")]
+    #[arg(long, conflicts_with = "store", help_heading = "Images")]
     oci_store_user: bool,
 }
 
 fn timeout(text: &str) -> Result<Duration, String> {
-    if let Ok(seconds) = text.parse::<u64>() {
-        return Ok(Duration::from_secs(seconds));
-    }
-    ig_config::value::duration(text)
-        .map_err(|_hint| "expected seconds, or a duration such as 1m30s".to_owned())
+    let is_number = text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
+    let seconds = text.parse().ok().filter(|_| is_number);
+    seconds
+        .and_then(|seconds| Duration::try_from_secs_f64(seconds).ok())
+        .or_else(|| ig_config::value::duration(text).ok())
+        .ok_or_else(|| "expected seconds such as 10 or 0.5, or a duration such as 1m30s".to_owned())
 }
 
 impl Common {
@@ -68,13 +79,18 @@ impl Common {
     pub(super) fn images(&self) -> Result<(PathBuf, ImageFlags), Failure> {
         let flags = self.images.resolve()?;
         if !self.oci_store_user {
-            return Ok((crate::image::store_path(self.store.as_deref()), flags));
+            return Ok((self.store_path(), flags));
         }
         if flags.pull.is_some_and(|pull| pull != PullPolicy::Never) {
             return Err(Failure::config("--pull contradicts --oci-store-user, which only reads"));
         }
         let path = Store::sudo_user_path().map_err(|error| Failure::new(&error))?;
         Ok((path, ImageFlags { pull: Some(PullPolicy::Never), read_only: true, ..flags }))
+    }
+
+    /// The store that these flags name.
+    pub(super) fn store_path(&self) -> PathBuf {
+        crate::image::store_path(self.store.as_deref())
     }
 
     /// The parameters of operators these flags stand for, by their full names.
@@ -119,16 +135,56 @@ pub(super) struct Parsed {
     pub(super) params: BTreeMap<String, String>,
 }
 
+/// What `--help` says of a gadget beside its flags.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Words {
+    /// Its name, as it was written.
+    pub(super) image: String,
+    /// What it does.
+    pub(super) about: String,
+    /// The data sources and their fields.
+    pub(super) fields: String,
+}
+
 /// The common flags among arguments that hold flags of a gadget not known yet.
 pub(super) fn peek(arguments: &[OsString]) -> Option<Common> {
-    let command = command("IMAGE", &[], String::new()).ignore_errors(true).disable_help_flag(true);
-    let matches = command.try_get_matches_from(common_only(arguments)).ok()?;
-    Common::from_arg_matches(&matches).ok()
+    Common::from_arg_matches(&peeked(arguments)?).ok()
+}
+
+/// What arguments that begin with an image say about the log: how much more of it, and in which form.
+pub(super) fn peek_logging(arguments: &[OsString]) -> (u8, Option<log::Format>) {
+    let Some(matches) = peeked(arguments) else { return (0, None) };
+    // Nothing is there, not even defaults, where another flag is wrong.
+    let more = matches.try_get_one::<u8>(VERBOSE).ok().flatten().copied().unwrap_or(0);
+    (more, matches.try_get_one::<log::Format>(LOG_FORMAT).ok().flatten().copied())
+}
+
+fn peeked(arguments: &[OsString]) -> Option<ArgMatches> {
+    let command = command(&Words::default(), &[]).ignore_errors(true).disable_help_flag(true);
+    command.try_get_matches_from(common_only(arguments)).ok()
+}
+
+/// The flags of every command that stand behind the image.
+fn logging() -> [Arg; 2] {
+    [
+        Arg::new(VERBOSE).short('v').long(VERBOSE).action(ArgAction::Count).hide(true),
+        Arg::new(LOG_FORMAT).long(LOG_FORMAT).value_parser(value_parser!(log::Format)).hide(true),
+    ]
+}
+
+/// The flag that clap does not know, without its dashes.
+pub(super) fn unknown(error: &clap::Error) -> Option<String> {
+    match (error.kind(), error.get(ContextKind::InvalidArg)) {
+        (ErrorKind::UnknownArgument, Some(ContextValue::String(flag))) => {
+            Some(flag.trim_start_matches('-').split('=').next().unwrap_or_default().to_owned())
+        }
+        _ => None,
+    }
 }
 
 /// Leaves out what is no common flag: clap understands nothing behind the first flag that it does not know.
 fn common_only(arguments: &[OsString]) -> Vec<OsString> {
-    let known = Common::augment_args(Command::new("ig run"));
+    let known = Common::augment_args(Command::new("ig run")).args(logging());
     let mut kept = vec![OsString::from("IMAGE")];
     let mut arguments = arguments.iter();
     while let Some(argument) = arguments.next() {
@@ -165,12 +221,11 @@ fn common_only(arguments: &[OsString]) -> Vec<OsString> {
 /// # Errors
 /// What clap says about them, `--help` included.
 pub(super) fn parse(
-    image: &str,
+    words: &Words,
     arguments: &[OsString],
     flags: &[GadgetFlag],
-    after_help: String,
 ) -> Result<Parsed, clap::Error> {
-    let matches = command(image, flags, after_help).try_get_matches_from(arguments)?;
+    let matches = command(words, flags).try_get_matches_from(arguments)?;
     let common = Common::from_arg_matches(&matches)?;
     let mut params = common.params();
     for flag in flags {
@@ -197,39 +252,39 @@ pub(super) fn read_files(params: &mut BTreeMap<String, String>) -> Result<(), Fa
     Ok(())
 }
 
-fn command(image: &str, flags: &[GadgetFlag], after_help: String) -> Command {
-    let command = Command::new("ig run")
+/// The command line of a gadget: its own flags first, then those of every run.
+fn command(words: &Words, flags: &[GadgetFlag]) -> Command {
+    let Words { image, about, fields } = words;
+    let mut command = Command::new("ig run")
         .bin_name(format!("ig run {image}"))
         .no_binary_name(true)
         .max_term_width(100)
-        .after_help(after_help)
+        .after_help(fields.clone())
         .arg(Arg::new("image").hide(true).required(true))
         // Already in force; known here so that they may stand anywhere.
-        .arg(Arg::new("verbose").short('v').long("verbose").action(ArgAction::Count).hide(true))
-        .arg(Arg::new("log-format").long("log-format").hide(true));
-    // Flattened flags bring the words of their group along as the text about the command.
-    let mut command = Common::augment_args(command)
-        .about(format!("Run the gadget {image} and print what it sees"))
-        .long_about(None)
-        .override_usage(format!("ig run {image} [FLAGS]"));
+        .args(logging());
+    let common = Common::augment_args(Command::new(""));
     for flag in flags {
-        let taken = |name: &str| command.get_arguments().any(|arg| arg.get_long() == Some(name));
+        let all = || common.get_arguments().chain(command.get_arguments());
+        let taken = |name: &str| all().any(|arg| arg.get_long() == Some(name));
         if taken(&flag.name) {
             continue;
         }
-        let alternative = flag.alternative.clone().filter(|name| !taken(name));
-        let letter_taken = |letter: char| command.get_arguments().any(|arg| arg.get_short() == Some(letter));
-        let letter = flag.letter.filter(|letter| !letter_taken(*letter) && *letter != 'h');
+        let letter_taken = |letter: char| letter == 'h' || all().any(|arg| arg.get_short() == Some(letter));
         let mut arg = argument(flag);
-        if let Some(alternative) = alternative {
+        if let Some(alternative) = flag.alternative.clone().filter(|name| !taken(name)) {
             arg = arg.alias(alternative);
         }
-        if let Some(letter) = letter {
+        if let Some(letter) = flag.letter.filter(|letter| !letter_taken(*letter)) {
             arg = arg.short(letter);
         }
         command = command.arg(arg);
     }
-    command
+    // Flattened flags bring the words of their group along as the text about the command.
+    Common::augment_args(command)
+        .about(about.clone())
+        .long_about(None)
+        .override_usage(format!("ig run {image} [FLAGS]"))
 }
 
 fn argument(flag: &GadgetFlag) -> Arg {
@@ -298,5 +353,80 @@ mod tests {
             assert_eq!(common.annotate, ["a:b=c"], "{line}");
         }
         assert_eq!(peeked("gadget --sort -pid --max-entries -1").sort.as_deref(), Some("-pid"));
+    }
+
+    /// Scenario: the time of a run in whole seconds, in parts of one, with units, and in ways that mean nothing.
+    /// Guarantees: each is taken for what it says, or refused; none overflows.
+    #[test]
+    fn a_time_may_be_part_of_a_second() {
+        for (text, millis) in
+            [("0", 0), ("10", 10_000), ("0.5", 500), (".25", 250), ("1m30s", 90_000), ("300ms", 300)]
+        {
+            assert_eq!(timeout(text), Ok(Duration::from_millis(millis)), "{text}");
+        }
+        for text in ["", ".", "-1", "1.5.2", "nan", "inf", "1e9", "99999999999999999999999999", "soon"] {
+            assert!(timeout(text).is_err(), "{text}");
+        }
+    }
+
+    /// Scenario: flags about the log behind an image, between flags of a gadget that are not known yet.
+    /// Guarantees: they are found; without them nothing is said.
+    #[test]
+    fn flags_about_the_log_are_found_behind_the_image() {
+        let peeked =
+            |line: &str| peek_logging(&line.split_whitespace().map(OsString::from).collect::<Vec<_>>());
+        assert_eq!(peeked("gadget --pid 5 -v --paths --log-format json -v"), (2, Some(log::Format::Json)));
+        assert_eq!(peeked("gadget -vv"), (2, None));
+        assert_eq!(peeked("gadget --paths --log-format=text"), (0, Some(log::Format::Text)));
+        assert_eq!(peeked("gadget --paths -- -v"), (0, None));
+        assert_eq!(peeked("gadget --timeout 1x"), (0, None), "wrong flags are complained about later");
+    }
+
+    fn flag(parameter: &str, name: &str) -> GadgetFlag {
+        GadgetFlag {
+            name: name.to_owned(),
+            alternative: None,
+            letter: None,
+            parameter: parameter.to_owned(),
+            hint: "uint32".to_owned(),
+            description: String::new(),
+            default: "0".to_owned(),
+            possible: Vec::new(),
+        }
+    }
+
+    /// Scenario: the help of a gadget with a parameter of its own and one of an operator.
+    /// Guarantees: what it does comes first, then its parameters, then the flags that every run has, images last.
+    #[test]
+    fn help_begins_with_what_is_the_gadgets_own() {
+        let words = Words {
+            image: "x".to_owned(),
+            about: "Shows things".to_owned(),
+            fields: "Fields of `x`".to_owned(),
+        };
+        let flags =
+            [flag("operator.oci.ebpf.pid", "pid"), flag("operator.oci.ebpf.map-fetch-interval", "every")];
+        let help = command(&words, &flags).render_help().to_string();
+        let places: Vec<usize> = [
+            "Shows things",
+            "Parameters of the gadget",
+            "Only this process",
+            "Rows and time",
+            "--timeout",
+            "Images",
+            "Fields of `x`",
+        ]
+        .into_iter()
+        .map(|text| help.find(text).unwrap_or_else(|| panic!("{text} in {help}")))
+        .collect();
+        assert!(places.is_sorted(), "{help}");
+    }
+
+    /// Scenario: a flag that neither a gadget nor every run has.
+    /// Guarantees: its name is found, so that a field of that name can be pointed to.
+    #[test]
+    fn an_unknown_flag_is_named() {
+        let parsed = parse(&Words::default(), &["x", "--comm", "cat"].map(OsString::from), &[]);
+        assert_eq!(unknown(&parsed.unwrap_err()).as_deref(), Some("comm"));
     }
 }

@@ -103,6 +103,7 @@ impl Stops {
 
 #[expect(clippy::exit, reason = "the user asked twice")]
 fn end_at_once() {
+    ig_console::keys::restore();
     say!("stopped at once");
     crate::log::finish();
     std::process::exit(1);

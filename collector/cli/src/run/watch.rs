@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, ffi::OsString, fmt::Write as _, sync::Arc, time::Duration};
 
 use ig_config::runtime::{Gadget, Images, Limits};
-use ig_console::Output;
+use ig_console::{Keys, Output};
 use ig_datasource::SourceKind;
 use ig_image::{
     Reference,
@@ -68,10 +68,10 @@ pub(super) async fn watch(
         ..Gadget::default()
     };
     let described = GadgetPlan::new(&spec, &parts, &context).map_err(|reasons| refusal(&reasons))?;
-    let parsed = flags::parse(image, arguments, &gadget_flags(&described), fields_help(&described));
+    let parsed = flags::parse(&gadget_words(image, &described), arguments, &gadget_flags(&described));
     let mut parsed = match parsed {
         Ok(parsed) => parsed,
-        Err(error) => return print::usage(&error),
+        Err(error) => return unusable(&error, &described),
     };
     flags::read_files(&mut parsed.params)?;
     check_flags(&parsed, &described)?;
@@ -126,8 +126,16 @@ async fn follow(
     events: &mut tokio::sync::mpsc::Receiver<Command>,
     timeout: Duration,
 ) -> Result<(), Failure> {
+    let keys = Keys::listen();
+    let quit = async {
+        match &keys {
+            Some(keys) => keys.quit().await,
+            None => std::future::pending().await,
+        }
+    };
     // Cancel-safe: nothing is lost by dropping any of them; the run ends with the first.
     tokio::select! {
+        () = quit => {}
         () = stop_requested(events) => {}
         () = running.exhausted() => {}
         _ = output.closed() => {}
@@ -170,6 +178,26 @@ fn check_flags(parsed: &Parsed, plan: &GadgetPlan) -> Result<(), Failure> {
         }
     }
     Ok(())
+}
+
+/// What clap has to say; a flag that a gadget lacks may be a field of its rows.
+fn unusable(error: &clap::Error, plan: &GadgetPlan) -> Result<(), Failure> {
+    let failure = match print::usage(error) {
+        Ok(()) => return Ok(()),
+        Err(failure) => failure,
+    };
+    let Some(flag) = flags::unknown(error) else { return Err(failure) };
+    let columns = plan.sources.iter().flat_map(|plan| plan.schema.columns().iter());
+    let is_it =
+        |name: &str, short: &str| name.eq_ignore_ascii_case(&flag) || short.eq_ignore_ascii_case(&flag);
+    let mut columns = columns.filter(|column| column.referenced);
+    Err(match columns.find(|column| is_it(&column.name, column.short_name())) {
+        Some(column) => failure.hint(format!(
+            "this gadget has no such flag; rows are kept by what is in them: -F {}==VALUE",
+            column.name
+        )),
+        None => failure,
+    })
 }
 
 /// A name that is not there, with the nearest one that is.
@@ -245,13 +273,22 @@ fn gadget_flags(plan: &GadgetPlan) -> Vec<GadgetFlag> {
         .collect()
 }
 
+/// What `--help` says of a gadget beside its flags.
+fn gadget_words(image: &str, plan: &GadgetPlan) -> flags::Words {
+    let about = plan.metadata.description().map(str::trim).filter(|text| !text.is_empty());
+    flags::Words {
+        image: image.to_owned(),
+        about: match about {
+            Some(about) => printable_lines(about).into_owned(),
+            None => format!("Run the gadget {image} and print what it sees"),
+        },
+        fields: fields_help(plan),
+    }
+}
+
 /// The data sources and their fields, for `--help`.
 fn fields_help(plan: &GadgetPlan) -> String {
     let mut text = String::new();
-    if let Some(description) = plan.metadata.description() {
-        text.push_str(description.trim());
-        text.push_str("\n\n");
-    }
     for source in &plan.sources {
         let kind = match source.schema.source().kind {
             SourceKind::Single => "events",
@@ -269,6 +306,8 @@ fn fields_help(plan: &GadgetPlan) -> String {
         text.push('\n');
     }
     let mut text = printable_lines(&text).into_owned();
-    text.push_str("Rows go to standard output, everything else to standard error. Ctrl-C ends the run.");
+    text.push_str(
+        "Rows go to standard output, everything else to standard error. Ctrl-C ends the run, q too.",
+    );
     text
 }

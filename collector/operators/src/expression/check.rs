@@ -98,6 +98,20 @@ impl<'c> Checker<'c> {
         }
     }
 
+    /// Finds text that lacks its quotes: a name that stands beside text and is no field.
+    fn refuse_bare_text(&self, ast: &Ast) -> Result<(), Fault> {
+        let Kind::Name(name) = &ast.kind else { return Ok(()) };
+        let near = || ig_model::nearest(name, self.columns.iter().map(|column| column.name.as_str()));
+        if self.columns.find(name).is_some() || near().is_some() {
+            return Ok(());
+        }
+        let name: String = name.chars().take(100).collect();
+        Err(Fault::new(
+            ast.at,
+            format!("text stands in quotes, as \"{name}\"; there is no field of this name"),
+        ))
+    }
+
     /// A part that is true or false.
     fn condition(&mut self, ast: &Ast, hint: &str) -> Result<Bool, Fault> {
         match self.check(ast)? {
@@ -200,7 +214,11 @@ impl<'c> Checker<'c> {
 
     fn binary(&mut self, at: usize, operator: Binary, left: &Ast, right: &Ast) -> Result<Typed, Fault> {
         let (left_at, right_at) = (left.at, right.at);
-        let (left, right) = (self.check(left)?, self.check(right)?);
+        let left = self.check(left)?;
+        if matches!(left, Typed::Text(_)) {
+            self.refuse_bare_text(right)?;
+        }
+        let right = self.check(right)?;
         match operator {
             Binary::Compare(comparison) => self.compare(at, comparison, left, right).map(Typed::Bool),
             Binary::In => Self::is_in(at, left, right).map(Typed::Bool),

@@ -162,6 +162,8 @@ fn wrong_expressions_are_named() {
             "proc.comn == 'x'",
             "column 1, at `proc.comn == 'x'`: data source `events` has no field `proc.comn`; did you mean `proc.comm`?",
         ),
+        ("proc.comm == cat", "text stands in quotes, as \"cat\""),
+        ("proc.comm matches cat", "text stands in quotes, as \"cat\""),
         ("pid == 1", "data source `events` has no field `pid` (it has: big,"),
         (
             "flag and\n  proc == 1",

@@ -47,6 +47,38 @@ fn keeps(rule: &str, record: &[u8]) -> bool {
     Filter::plan(rule, &columns()).unwrap().keeps(record, &mut Scratch::default())
 }
 
+/// Scenario: rules with blanks around the operator, the comma and at both ends.
+/// Guarantees: they mean what they mean without.
+#[test]
+fn blanks_around_an_operator_mean_nothing() {
+    let bash = record("bash", 42, -1, true, 2);
+    for rule in [
+        "comm == bash",
+        " comm ==bash",
+        "comm== bash ",
+        "comm == bash , pid >= 42",
+        "comm ~ ^ba",
+        "ret == -1",
+    ] {
+        assert!(keeps(rule, &bash), "{rule}");
+    }
+    assert!(!keeps("comm == bas", &bash));
+}
+
+/// Scenario: what belongs into a filter expression is written into a rule.
+/// Guarantees: an error says so, instead of a filter that never keeps anything.
+#[test]
+fn quotes_and_conjunctions_are_refused() {
+    for (rule, expected) in [
+        ("comm == \"bash\"", "a value has no quotes here: write `bash`"),
+        ("comm=='bash'", "a value has no quotes here: write `bash`"),
+        ("comm==bash && pid==1", "rules are joined by commas"),
+    ] {
+        let error = Filter::plan(rule, &columns()).unwrap_err().to_string();
+        assert!(error.contains(expected), "{rule}: {error}");
+    }
+}
+
 /// Scenario: each operator on each kind of field.
 /// Guarantees: it holds exactly when it says so.
 #[test]
