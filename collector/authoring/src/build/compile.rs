@@ -5,14 +5,14 @@
 
 use std::ffi::{OsStr, OsString};
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use ig_image::Arch;
 use ig_image::store::Part;
 
 use super::error::BuildError;
-use super::headers::IncludeFolder;
+use super::headers::{IncludeFolder, missing_package};
 use super::tools::{Toolchain, run, start, text};
 use super::{Progress, inputs};
 
@@ -39,14 +39,17 @@ pub(super) fn compile(
             .arg("-D")
             .arg(target_macro(arch))
             .args(include.search().flat_map(|folder| [OsStr::new("-I"), folder.as_os_str()]))
-            .arg(format!("-I/usr/include/{}", multiarch(Arch::host())))
+            .arg(format!("-I{}", multiarch_folder()))
             .args(["-c", source, "-o"])
             .arg(&object),
     )?;
     // The folder is gone by the time somebody reads this; its name would only mislead.
     let diagnostics = text(&output.stderr).replace(&format!("{}/", include.path().display()), "include/");
     if !output.status.success() {
-        return Err(BuildError::Compile { file: folder.join(source), arch, diagnostics });
+        // What is missing is looked up, not read out of the compiler's words.
+        let folders: Vec<PathBuf> = include.search().map(Path::to_owned).chain(system_folders()).collect();
+        let install = missing_package(&folders);
+        return Err(BuildError::Compile { file: folder.join(source), arch, diagnostics, install });
     }
     if !diagnostics.is_empty() {
         progress(Progress::Diagnostics { text: &diagnostics });
@@ -71,6 +74,18 @@ const fn multiarch(arch: Arch) -> &'static str {
         Arch::Amd64 => "x86_64-linux-gnu",
         Arch::Arm64 => "aarch64-linux-gnu",
     }
+}
+
+/// The folder of the machine's own `asm/` headers.
+fn multiarch_folder() -> String {
+    format!("/usr/include/{}", multiarch(Arch::host()))
+}
+
+/// Where the compiler looks behind the folders it is given.
+fn system_folders() -> impl Iterator<Item = PathBuf> {
+    [multiarch_folder(), "/usr/local/include".to_owned(), "/usr/include".to_owned()]
+        .into_iter()
+        .map(PathBuf::from)
 }
 
 fn prefix_map(from: &Path, to: &str) -> OsString {

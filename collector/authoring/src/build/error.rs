@@ -155,6 +155,8 @@ pub enum BuildError {
         arch: Arch,
         /// The compiler's words, with file and line.
         diagnostics: String,
+        /// How to get the headers that this machine lacks, if it lacks any that gadgets usually need.
+        install: Option<&'static str>,
     },
     /// The kernel does not say what its types are.
     #[error("failed to read the kernel's type information `{path}`")]
@@ -187,7 +189,7 @@ impl Hint for BuildError {
         match self {
             Self::MissingTool { tool } => Some(tool.install().into()),
             Self::OldCompiler { .. } => Some(Tool::Clang.install().into()),
-            Self::Compile { diagnostics, .. } => compile_hint(diagnostics).map(Cow::Borrowed),
+            Self::Compile { install, .. } => install.map(Cow::Borrowed),
             Self::KernelBtf { .. } => Some(
                 "boot a kernel with CONFIG_DEBUG_INFO_BTF=y, or name a vmlinux.h made on another machine"
                     .into(),
@@ -213,18 +215,8 @@ impl Hint for BuildError {
     }
 }
 
-/// The two headers that come from elsewhere, and what brings them.
-fn compile_hint(diagnostics: &str) -> Option<&'static str> {
-    if diagnostics.contains("'bpf/") && diagnostics.contains("file not found") {
-        return Some("apt-get install libbpf-dev");
-    }
-    if diagnostics.contains("'asm/") && diagnostics.contains("file not found") {
-        return Some("apt-get install linux-libc-dev");
-    }
-    None
-}
-
-/// What compilers say when a part of the toolchain is not there.
+/// What compilers say when a part of the toolchain is not there. Only their words tell: the reports that rustc and go can
+/// write for programs hold the same texts, most of them without a code, and a wrong guess costs a hint.
 fn wasm_hint(diagnostics: &str) -> Option<&'static str> {
     let says = |words: &str| diagnostics.contains(words);
     if says("target may not be installed")

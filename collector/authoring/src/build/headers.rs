@@ -80,6 +80,16 @@ impl IncludeFolder {
     }
 }
 
+/// How to get the headers that programs usually need from elsewhere, if none of `folders` has them.
+pub(super) fn missing_package(folders: &[PathBuf]) -> Option<&'static str> {
+    const NEEDED: [(&str, &str); 2] = [
+        ("bpf/bpf_helpers.h", "apt-get install libbpf-dev"),
+        ("asm/types.h", "apt-get install linux-libc-dev"),
+    ];
+    let is_there = |header: &str| folders.iter().any(|folder| folder.join(header).exists());
+    NEEDED.into_iter().find(|(header, _)| !is_there(header)).map(|(_, install)| install)
+}
+
 /// Whether kernel types lack the registers that programs for arm64 see.
 fn lacks_registers(vmlinux: &Path) -> io::Result<bool> {
     const NAME: &[u8] = b"struct user_pt_regs {";

@@ -5,6 +5,7 @@ use ig_image::manifest::{Annotations, BUILDER_VERSION, CREATED};
 use ig_model::Hint as _;
 use tempfile::TempDir;
 
+use super::headers::missing_package;
 use super::*;
 
 const PROGRAM: &str = r#"#include <vmlinux.h>
@@ -176,7 +177,24 @@ fn diagnostics_come_through() {
     assert!(text.contains("include/gadget/types.h:") && !text.contains("ig-include-"), "{text}");
 
     fs::write(bench.gadget().join("program.bpf.c"), "#include <bpf/none.h>\n").unwrap();
-    assert_eq!(bench.error().hint().unwrap(), "apt-get install libbpf-dev");
+    assert_eq!(bench.error().hint(), None, "no package brings this header");
+}
+
+/// Scenario: machines that lack libbpf's headers, those of the kernel, and none.
+/// Guarantees: the hint names the package that brings what is missing, whatever the compiler's words are.
+#[test]
+fn missing_headers_are_named_by_their_package() {
+    let folder = tempfile::tempdir().unwrap();
+    let folders = [folder.path().join("one"), folder.path().join("two")];
+    assert_eq!(missing_package(&folders), Some("apt-get install libbpf-dev"));
+    for (header, expected) in
+        [("one/bpf/bpf_helpers.h", Some("apt-get install linux-libc-dev")), ("two/asm/types.h", None)]
+    {
+        let path = folder.path().join(header);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, "").unwrap();
+        assert_eq!(missing_package(&folders), expected);
+    }
 }
 
 /// Scenario: every embedded header is included at once.
