@@ -64,6 +64,48 @@ fn wrong_usage_is_named_with_the_nearest_right_one() {
     }
 }
 
+/// A program that the verifier refuses on its second instruction, whatever the kernel.
+const REFUSED: &str = r#"#include <vmlinux.h>
+#include <bpf/bpf_helpers.h>
+
+SEC("raw_tracepoint/sys_enter")
+int ig_refused(void *ctx)
+{
+	return *(int *)(bpf_get_current_task() + 8);
+}
+
+char LICENSE[] SEC("license") = "GPL";
+"#;
+
+/// Scenario: the verifier refuses a program, with `-v` behind the image and without.
+/// Guarantees: the error has the line that matters; with `-v` the whole log is there, without it is not.
+#[test]
+fn the_verifiers_log_is_shown_on_demand() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("program.bpf.c"), REFUSED).unwrap();
+    std::fs::write(folder.path().join("gadget.yaml"), "name: refused\n").unwrap();
+    let name = "verifier_refused";
+    ig_tests::build_gadget(store(), folder.path(), name);
+    let said = |flags: &[&str]| {
+        let output = Command::new(ig())
+            .args(["run", "--pull", "never", "--store"])
+            .arg(store())
+            .arg(name)
+            .args(flags)
+            .output()
+            .unwrap();
+        assert_eq!(output.status.code(), Some(1));
+        String::from_utf8(output.stderr).unwrap()
+    };
+    let (whole, short) = (said(&["-v"]), said(&[]));
+    for text in [&whole, &short] {
+        assert!(text.contains("ig_refused") && text.contains("invalid mem access"), "{text}");
+    }
+    // The last line of every log.
+    assert!(whole.contains("gadget.verifier.log") && whole.contains("\nprocessed "), "{whole}");
+    assert!(!short.contains("processed "), "{short}");
+}
+
 /// Scenario: an image that the store does not have, and no registry may be asked.
 /// Guarantees: status 1, the image and the store are named, and what to do.
 #[test]

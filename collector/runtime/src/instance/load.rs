@@ -12,7 +12,7 @@ use ig_loader::{
     ProgramKind, cgroup2_mount,
 };
 use ig_model::Host;
-use tracing::warn;
+use tracing::{debug, warn};
 
 use crate::{
     plan::{ProgramKey, SourcePlan},
@@ -149,6 +149,9 @@ fn ring_bytes(declared: u32, record: usize) -> u32 {
 }
 
 fn refused_load(error: LoadError) -> Reason {
+    if let Some(log) = error.verifier_log() {
+        debug!(name: "gadget.verifier.log", "{error}; the whole log of the verifier:\n{log}");
+    }
     Reason::hinted(reason_kind(&error.kind()), error)
 }
 
