@@ -58,7 +58,7 @@ impl Keys {
         let mut quit = self.quit.clone();
         if quit.wait_for(|quit| *quit).await.is_err() {
             // Nobody reads keys any more.
-            std::future::pending().await
+            std::future::pending::<()>().await;
         }
     }
 }
