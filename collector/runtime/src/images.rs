@@ -84,7 +84,7 @@ impl Hint for ImagesError {
             Self::Credentials(error) => error.hint(),
             Self::Mirror(error) => error.hint(),
             Self::Policy(error) => error.hint(),
-            Self::Material(_) | Self::Panicked(_) => None,
+            Self::Material(_) | Self::Panicked(_) | Self::Ended => None,
         }
     }
 }

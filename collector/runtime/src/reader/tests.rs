@@ -350,10 +350,10 @@ async fn a_source_that_panics_ends_alone() {
 }
 
 /// Records that are there from the start, behind a descriptor that stays readable.
-struct Filled(std::os::fd::OwnedFd, Vec<[u8; 8]>);
+struct Filled(OwnedFd, Vec<[u8; 8]>);
 
-impl std::os::fd::AsRawFd for Filled {
-    fn as_raw_fd(&self) -> std::os::fd::RawFd {
+impl AsRawFd for Filled {
+    fn as_raw_fd(&self) -> RawFd {
         self.0.as_raw_fd()
     }
 }
@@ -393,7 +393,7 @@ async fn a_handover_ends_though_stamps_never_reach_it() {
     let (kept, stats) = (Kept::new(), Arc::new(SourceStats::default()));
     let outlets = Outlets::new(Vec::new(), vec![Box::new(kept.clone())]);
     let pipeline = Pipeline::new(Arc::new(schema), Stages::new(Vec::new()), outlets, Arc::clone(&stats));
-    let descriptor = rustix::event::eventfd(1, rustix::event::EventfdFlags::CLOEXEC).unwrap();
+    let descriptor = eventfd(1, EventfdFlags::CLOEXEC).unwrap();
     let records = [1_u64, 2].map(u64::to_ne_bytes).to_vec();
     let (orders, inbox) = mpsc::channel(2);
     let (stopped, _end) = oneshot::channel();
