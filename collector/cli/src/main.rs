@@ -69,7 +69,7 @@ enum Command {
 
 fn main() -> ExitCode {
     let result = Arguments::try_parse().map_or_else(|error| print::usage(&error), run);
-    let status = result.map_or_else(failure::Failure::report, |()| ExitCode::SUCCESS);
+    let status = result.map_or_else(Failure::report, |()| ExitCode::SUCCESS);
     log::finish();
     status
 }
