@@ -5,6 +5,7 @@ mod documents;
 mod driver;
 mod files;
 mod gadgets;
+mod identity;
 mod image_source;
 mod image_thread;
 mod inbox;

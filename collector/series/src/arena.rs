@@ -7,6 +7,11 @@ pub struct Span {
     len: u32,
 }
 
+impl Span {
+    /// Nothing at all.
+    pub const NOWHERE: Self = Self { start: 0, len: 0 };
+}
+
 /// A growing buffer of spans; freed spans are reclaimed by [`Arena::compact`].
 #[derive(Debug, Default)]
 pub struct Arena {

@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use ig_series::{Arena, LabelKind, LabelPlan, Retired, RowView, Span};
+use ig_series::{Arena, LabelKind, LabelPlan, Retired, RowId, RowView, Span};
 
 use super::wire;
 
@@ -10,6 +10,9 @@ use super::wire;
 pub(super) const IN_NUMBER_POINT: u64 = 7;
 /// Field number of `attributes` in a histogram data point.
 pub(super) const IN_HISTOGRAM_POINT: u64 = 9;
+
+/// Beside the attributes of no row: no row is born so late.
+const NO_ROW: (u64, Span) = (u64::MAX, Span::NOWHERE);
 
 /// Encoded attributes of every table, by table id.
 #[derive(Debug, Default)]
@@ -21,6 +24,11 @@ impl Attributes {
     /// Those of one table.
     pub(super) fn of_table(&mut self, table: u64) -> &mut AttributeCache {
         self.tables.entry(table).or_default()
+    }
+
+    /// Whether a row of a table has been written.
+    pub(super) fn has_written(&self, table: u64, row: RowId) -> bool {
+        self.tables.get(&table).is_some_and(|cache| cache.has_written(row))
     }
 
     /// Forgets a row that has ended.
@@ -56,30 +64,27 @@ impl AttributeCache {
     #[inline]
     pub(super) fn of(&mut self, row: &RowView<'_>, labels: &LabelPlan) -> &[u8] {
         match self.rows.get(row.id.position) {
-            Some((born, span)) if *born == row.id.born && *span != Span::default() => self.arena.get(*span),
+            Some((born, span)) if *born == row.id.born => self.arena.get(*span),
             _ => self.encode(row, labels),
         }
+    }
+
+    /// Whether the row has been asked for.
+    pub(super) fn has_written(&self, row: RowId) -> bool {
+        self.rows.get(row.position).is_some_and(|(born, _)| *born == row.born)
     }
 
     fn encode(&mut self, row: &RowView<'_>, labels: &LabelPlan) -> &[u8] {
         let mut encoded = std::mem::take(&mut self.scratch);
         encoded.clear();
-        if row.overflow {
-            let mut value = Vec::new();
-            wire::integer(&mut value, 2, 1);
-            attribute(&mut encoded, "otel.metric.overflow", &value);
-        } else {
-            labels.read_back(row.text, |spec, text| {
-                attribute(&mut encoded, &spec.name, &any_value(spec.kind, text));
-            });
-        }
+        of_labels(&mut encoded, row.text, row.overflow, labels);
         if self.rows.len() <= row.id.position {
-            self.rows.resize(row.id.position + 1, (0, Span::default()));
+            self.rows.resize(row.id.position + 1, NO_ROW);
         }
-        let span = self.arena.push(&encoded).unwrap_or_default();
+        let span = self.arena.push(&encoded);
         if let Some(slot) = self.rows.get_mut(row.id.position) {
             self.arena.release(slot.1);
-            *slot = (row.id.born, span);
+            *slot = span.map_or(NO_ROW, |span| (row.id.born, span));
         }
         self.compact();
         self.scratch = encoded;
@@ -91,7 +96,7 @@ impl AttributeCache {
             && slot.0 == row.row.born
         {
             self.arena.release(slot.1);
-            *slot = (0, Span::default());
+            *slot = NO_ROW;
         }
         self.compact();
     }
@@ -103,8 +108,23 @@ impl AttributeCache {
     }
 }
 
+/// Appends the attributes of a row with this label text. Labels without a value are none, as in a scrape.
+pub(super) fn of_labels(out: &mut Vec<u8>, text: &[u8], overflow: bool, labels: &LabelPlan) {
+    if overflow {
+        let mut value = Vec::new();
+        wire::integer(&mut value, 2, 1);
+        attribute(out, "otel.metric.overflow", &value);
+        return;
+    }
+    labels.read_back(text, |spec, text| {
+        if !text.is_empty() {
+            attribute(out, &spec.name, &any_value(spec.kind, text));
+        }
+    });
+}
+
 /// Appends one attribute, field 7, with the encoded `AnyValue`.
-fn attribute(out: &mut Vec<u8>, key: &str, value: &[u8]) {
+pub(super) fn attribute(out: &mut Vec<u8>, key: &str, value: &[u8]) {
     let key_len = if key.is_empty() { 0 } else { wire::len_field(1, key.len()) };
     wire::head(out, IN_NUMBER_POINT, key_len + wire::len_field(2, value.len()));
     wire::bytes(out, 1, key.as_bytes());
@@ -134,31 +154,14 @@ pub(super) fn any_value(kind: LabelKind, text: &str) -> Vec<u8> {
         LabelKind::Str => {}
     }
     if out.is_empty() {
-        // Written even when empty: an absent value would mean none at all.
-        wire::head(&mut out, 1, text.len());
-        out.extend_from_slice(text.as_bytes());
+        wire::bytes(&mut out, 1, text.as_bytes());
     }
     out
 }
 
 /// Appends attributes as they stand in a histogram data point: the same bytes under another field number.
 pub(super) fn extend_for_histogram(out: &mut Vec<u8>, encoded: &[u8]) {
-    let mut rest = encoded;
-    while let Some((len, used)) = read_varint(rest.get(1..).unwrap_or_default()) {
-        let end = 1 + used + len;
-        let Some(body) = rest.get(1 + used..end) else { return };
-        wire::bytes(out, IN_HISTOGRAM_POINT, body);
-        rest = rest.get(end..).unwrap_or_default();
+    for field in wire::fields(encoded) {
+        wire::bytes(out, IN_HISTOGRAM_POINT, field.body);
     }
-}
-
-fn read_varint(bytes: &[u8]) -> Option<(usize, usize)> {
-    let mut value = 0usize;
-    for (i, byte) in bytes.iter().enumerate().take(5) {
-        value |= usize::from(byte & 0x7f) << (7 * i);
-        if byte & 0x80 == 0 {
-            return Some((value, i + 1));
-        }
-    }
-    None
 }

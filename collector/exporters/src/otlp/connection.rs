@@ -16,7 +16,12 @@ use super::transport::{Answer, Transport};
 /// How the delivery of one message ended.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Delivery {
-    Accepted { rejected: u64, message: String },
+    Accepted {
+        rejected: u64,
+        message: String,
+    },
+    /// It may arrive in smaller ones.
+    TooLarge,
     Dropped(DropReason),
 }
 
@@ -55,6 +60,10 @@ impl<T: Transport> Connection<T> {
         loop {
             let (asked, error) = match self.attempt(service, message.clone()).await {
                 Answer::Accepted { rejected, message } => return Delivery::Accepted { rejected, message },
+                Answer::TooLarge { error } => {
+                    self.log.failed(&stats, &error);
+                    return Delivery::TooLarge;
+                }
                 Answer::Refused { error } => {
                     self.log.failed(&stats, &error);
                     return Delivery::Dropped(DropReason::Refused);

@@ -4,6 +4,7 @@
 #[cfg(test)]
 mod tests;
 
+use std::collections::VecDeque;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -16,12 +17,21 @@ use tokio_util::sync::CancellationToken;
 
 use super::connection::{Connection, Delivery};
 use super::queue::Queue;
-use super::source::{Message, Source};
+use super::source::{Message, Round, Smaller, Source};
 use super::stats::{DropReason, SharedStats};
 use super::transport::Transport;
 
-/// When a deliverer is told to stop, by when it should have.
-pub(super) type Stop = watch::Receiver<Option<Instant>>;
+/// When a deliverer is told to stop, how.
+pub(super) type Stop = watch::Receiver<Option<Ending>>;
+
+/// How an exporter ends.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Ending {
+    /// When it should have ended.
+    pub(super) by: Instant,
+    /// Whether its series go on, because another exporter takes its place.
+    pub(super) continued: bool,
+}
 
 /// What the end of an exporter left behind.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -41,6 +51,10 @@ pub(super) struct Deliverer<S: Source, T> {
     clock: Arc<dyn Clock>,
     stats: SharedStats,
     inflight: Option<Inflight<S::Receipt>>,
+    /// Parts of a message that was too large, to be sent before anything else.
+    parts: VecDeque<(Message, Option<S::Receipt>)>,
+    /// Another round will not follow.
+    in_last_round: bool,
     /// A round of the source is under way.
     in_round: bool,
 }
@@ -64,7 +78,18 @@ impl<S: Source, T: Transport> Deliverer<S, T> {
         clock: Arc<dyn Clock>,
         stats: SharedStats,
     ) -> Self {
-        Self { source, connection, queue, interval, clock, stats, inflight: None, in_round: false }
+        Self {
+            source,
+            connection,
+            queue,
+            interval,
+            clock,
+            stats,
+            inflight: None,
+            parts: VecDeque::new(),
+            in_last_round: false,
+            in_round: false,
+        }
     }
 
     /// Runs until `cancel` fires or `stop` names a deadline, then flushes.
@@ -94,19 +119,19 @@ impl<S: Source, T: Transport> Deliverer<S, T> {
 
     /// Starts a round, unless the source has to know first what becomes of the messages of the last.
     async fn tick(&mut self) {
-        if self.in_round || self.inflight.is_some() || !self.queue.is_empty() {
+        if self.in_round || self.inflight.is_some() || !self.parts.is_empty() || !self.queue.is_empty() {
             if !self.source.may_queue() {
                 self.stats.lock().collections_skipped += 1;
                 return;
             }
             self.queue_the_rest().await;
         }
-        self.begin();
+        self.begin(Round::Next);
     }
 
-    fn begin(&mut self) {
+    fn begin(&mut self, round: Round) {
         self.stats.lock().collections += 1;
-        self.source.begin();
+        self.source.begin(round);
         self.in_round = true;
     }
 
@@ -137,11 +162,10 @@ impl<S: Source, T: Transport> Deliverer<S, T> {
         if self.inflight.is_some() {
             return true;
         }
-        let queued = self.queue.pop();
+        let waiting = self.parts.pop_front().or_else(|| self.queue.pop().map(|message| (message, None)));
         self.stats.lock().queue_bytes = self.queue.bytes();
-        let next = queued
-            .map(|message| (message, None))
-            .or_else(|| self.next_of_round().map(|(message, receipt)| (message, Some(receipt))));
+        let next =
+            waiting.or_else(|| self.next_of_round().map(|(message, receipt)| (message, Some(receipt))));
         let Some((message, receipt)) = next else { return false };
         let hurry = CancellationToken::new();
         let delivery = Box::pin(self.connection.clone().deliver(
@@ -176,12 +200,27 @@ impl<S: Source, T: Transport> Deliverer<S, T> {
                     self.source.accepted(receipt);
                 }
             }
-            Delivery::Dropped(reason) => {
-                self.give_up(&message, reason);
-                if let Some(receipt) = receipt {
-                    self.source.dropped(receipt, reason);
-                }
-            }
+            Delivery::TooLarge => match self.source.too_large(&message, receipt) {
+                Smaller::Parts(parts) => parts.into_iter().rev().for_each(|part| self.parts.push_front(part)),
+                Smaller::Round => self.in_round = true,
+                Smaller::Nothing(receipt) => self.drop_settled(&message, receipt, DropReason::Refused),
+            },
+            Delivery::Dropped(reason) => self.drop_settled(&message, receipt, reason),
+        }
+    }
+
+    /// Books a message that will not be sent again.
+    fn drop_settled(&mut self, message: &Message, receipt: Option<S::Receipt>, reason: DropReason) {
+        if self.source.may_queue() || self.in_last_round {
+            self.give_up(message, reason);
+        } else {
+            // Its values travel in the next round.
+            let mut stats = self.stats.lock();
+            stats.deferred_batches += 1;
+            stats.deferred_items += message.items;
+        }
+        if let Some(receipt) = receipt {
+            self.source.dropped(receipt, reason);
         }
     }
 
@@ -194,15 +233,16 @@ impl<S: Source, T: Transport> Deliverer<S, T> {
     async fn flush(&mut self, mut stop: Stop) -> FlushReport {
         let before = self.stats.lock().clone();
         let by_itself = Instant::now() + self.connection.timeout();
-        let mut last_round_begun = false;
+        let continued = stop.borrow().is_some_and(|ending| ending.continued);
+        let last = if continued { Round::Next } else { Round::Last };
         if let Some(under_way) = &self.inflight {
             under_way.hurry.cancel();
         }
         tokio::select! {
-            () = self.deliver_all(&mut last_round_begun) => {}
+            () = self.deliver_all(last) => {}
             () = deadline(&mut stop, by_itself) => {}
         }
-        self.count_what_is_left(last_round_begun);
+        self.count_what_is_left(last);
         let after = self.stats.lock().clone();
         FlushReport {
             delivered_items: after.exported_items - before.exported_items,
@@ -210,14 +250,14 @@ impl<S: Source, T: Transport> Deliverer<S, T> {
         }
     }
 
-    async fn deliver_all(&mut self, last_round_begun: &mut bool) {
+    async fn deliver_all(&mut self, last: Round) {
         loop {
             if !self.launch_next() {
-                if *last_round_begun {
+                if self.in_last_round {
                     return;
                 }
-                *last_round_begun = true;
-                self.begin();
+                self.in_last_round = true;
+                self.begin(last);
                 continue;
             }
             let delivery = arrival(&mut self.inflight).await;
@@ -226,17 +266,17 @@ impl<S: Source, T: Transport> Deliverer<S, T> {
     }
 
     /// Counts what time did not suffice for: under way, queued, and what there was to collect.
-    fn count_what_is_left(&mut self, last_round_begun: bool) {
-        if let Some(under_way) = self.inflight.take() {
-            self.stats.dropped(DropReason::Shutdown, under_way.message.items);
-        }
-        while let Some(message) = self.queue.pop() {
+    fn count_what_is_left(&mut self, last: Round) {
+        let under_way = self.inflight.take().map(|under_way| under_way.message);
+        let parts = std::mem::take(&mut self.parts).into_iter().map(|(message, _)| message);
+        let queued = std::iter::from_fn(|| self.queue.pop());
+        for message in under_way.into_iter().chain(parts).chain(queued) {
             self.stats.dropped(DropReason::Shutdown, message.items);
         }
         self.stats.lock().queue_bytes = 0;
         self.count_round();
-        if !last_round_begun {
-            self.begin();
+        if !self.in_last_round {
+            self.begin(last);
             self.count_round();
         }
     }
@@ -268,7 +308,7 @@ async fn deadline(stop: &mut Stop, by_itself: Instant) {
     tokio::select! {
         () = tokio::time::sleep_until(by_itself), if stop.borrow().is_none() => {}
         () = asked_to_stop(stop) => {
-            let at = (*stop.borrow()).unwrap_or(by_itself);
+            let at = stop.borrow().map_or(by_itself, |ending| ending.by);
             tokio::time::sleep_until(at).await;
         }
     }

@@ -6,10 +6,10 @@ use std::sync::Arc;
 use ig_model::Temporality;
 use ig_series::{Clock, Registry, Subscription, Table};
 
-use super::collect::{Collection, Context};
+use super::collect::{Collection, Context, MOST_POINTS, Scope};
 use super::delta::Commit;
-use super::memory::RowMemory;
-use super::source::{Message, Service, Source};
+use super::memory::{Farewell, RowMemory};
+use super::source::{Message, Round, Service, Smaller, Source};
 use super::stats::{DropReason, SharedStats};
 
 /// Tables that left, kept for a receiver that is away.
@@ -28,11 +28,26 @@ pub(super) struct Metrics {
     memory: RowMemory,
     /// Tables that have left and whose last values are still to be sent.
     left: Vec<Table>,
+    /// The most points of a message: fewer once the receiver has found one too large.
+    most_points: u64,
+    round: Round,
     walk: Option<Collection>,
-    /// The walk under way has had a message that was dropped, or is in a queue that may still drop it.
+    /// The walk under way has had a message that was dropped or divided, or is in a queue that may still drop it.
     spoiled: bool,
+    /// One was dropped because the receiver refused it.
+    refused: bool,
+    /// One was dropped for another reason.
+    missed: bool,
     /// Messages that were handed out and of which nothing has been heard.
     unsettled: usize,
+}
+
+/// What a message settles once it is accepted.
+#[derive(Debug, Default)]
+pub(super) struct Receipt {
+    commit: Commit,
+    /// Ends of rows that it tells.
+    told: Vec<Farewell>,
 }
 
 impl Metrics {
@@ -51,10 +66,14 @@ impl Metrics {
             temporality,
             resource,
             stats,
-            memory: RowMemory::default(),
+            memory: RowMemory::new(temporality),
             left: Vec::new(),
+            most_points: MOST_POINTS,
+            round: Round::Next,
             walk: None,
             spoiled: false,
+            refused: false,
+            missed: false,
             unsettled: 0,
         }
     }
@@ -68,8 +87,12 @@ impl Metrics {
             walk.delivered(&self.exporter);
         }
         // With deltas, tables that left stay until their last values are accepted: the last message of the walk has
-        // been settled by now, because only one is made at a time.
-        if self.temporality == Temporality::Cumulative || !self.spoiled {
+        // been settled by now, because only one is made at a time. Totals that were refused would be again.
+        let keeps = match self.temporality {
+            Temporality::Delta => self.spoiled,
+            Temporality::Cumulative => self.missed,
+        };
+        if !keeps {
             self.left.clear();
         }
         let directory = self.registry.directory();
@@ -80,23 +103,38 @@ impl Metrics {
 }
 
 impl Source for Metrics {
-    type Receipt = Commit;
+    type Receipt = Receipt;
 
     const SERVICE: Service = Service::METRICS;
 
-    fn begin(&mut self) {
+    fn begin(&mut self, round: Round) {
+        self.memory.begin();
         self.left.extend(self.subscription.take_tables());
         let lost = self.left.len().saturating_sub(MOST_LEFT);
         self.left.drain(..lost);
-        self.stats.lock().tables_lost += lost as u64 + self.subscription.take_lost_tables();
-        self.spoiled = false;
-        self.walk = Some(Collection::new(&self.registry.directory(), &self.left, &self.exporter));
+        {
+            let mut stats = self.stats.lock();
+            stats.tables_lost += lost as u64 + self.subscription.take_lost_tables();
+            stats.ends_lost += self.memory.take_lost();
+        }
+        let scope = Scope {
+            exporter: &self.exporter,
+            left: &self.left,
+            // The ends may be what the receiver refused; the values come again.
+            ends: !self.refused,
+            round,
+            now: self.clock.now().unix_nanos,
+        };
+        self.walk = Some(Collection::new(&self.registry.directory(), &scope));
+        self.round = round;
+        (self.spoiled, self.refused, self.missed) = (false, false, false);
     }
 
-    fn next(&mut self) -> Option<(Message, Commit)> {
+    fn next(&mut self) -> Option<(Message, Receipt)> {
         let mut context = Context {
             resource: &self.resource,
             temporality: self.temporality,
+            most_points: self.most_points,
             clock: &*self.clock,
             subscription: &self.subscription,
             memory: &mut self.memory,
@@ -106,7 +144,8 @@ impl Source for Metrics {
             return None;
         };
         self.unsettled += 1;
-        Some((Message { bytes: batch.bytes, items: batch.points }, batch.commit))
+        let receipt = Receipt { commit: batch.commit, told: batch.told };
+        Some((Message { bytes: batch.bytes, items: batch.points }, receipt))
     }
 
     /// Totals supersede each other. A difference counts from what was accepted before.
@@ -114,18 +153,45 @@ impl Source for Metrics {
         self.temporality == Temporality::Cumulative
     }
 
-    fn accepted(&mut self, commit: Commit) {
+    fn accepted(&mut self, receipt: Receipt) {
         self.unsettled = self.unsettled.saturating_sub(1);
-        self.memory.commit(commit);
+        self.memory.commit(receipt.commit);
     }
 
-    fn queued(&mut self, _: Commit) {
+    fn queued(&mut self, _: Receipt) {
         self.unsettled = self.unsettled.saturating_sub(1);
         self.spoiled = true;
     }
 
-    fn dropped(&mut self, _: Commit, _: DropReason) {
+    /// Totals are divided as they are. Differences are counted anew: what one half settles must not hang on the other.
+    fn too_large(&mut self, message: &Message, receipt: Option<Receipt>) -> Smaller<Receipt> {
+        let first = message.items / 2;
+        if first == 0 {
+            return Smaller::Nothing(receipt);
+        }
+        self.most_points = self.most_points.min(message.items - first);
+        match (self.temporality, receipt) {
+            (Temporality::Delta, Some(receipt)) => {
+                self.unsettled = self.unsettled.saturating_sub(1);
+                self.memory.take_back(receipt.told, false);
+                let round = self.round;
+                self.begin(round);
+                Smaller::Round
+            }
+            (_, receipt) => {
+                // Nothing is heard of the first part.
+                self.spoiled = true;
+                Smaller::Parts(message.split(first, receipt))
+            }
+        }
+    }
+
+    fn dropped(&mut self, receipt: Receipt, reason: DropReason) {
         self.unsettled = self.unsettled.saturating_sub(1);
+        let refused = reason == DropReason::Refused;
+        self.memory.take_back(receipt.told, refused);
         self.spoiled = true;
+        self.refused |= refused;
+        self.missed |= !refused;
     }
 }

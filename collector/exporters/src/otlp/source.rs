@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 
+use super::split::split_metrics;
 use super::stats::DropReason;
 
 /// The service of a receiver that takes one signal.
@@ -37,6 +38,37 @@ pub(super) struct Message {
     pub(super) items: u64,
 }
 
+impl Message {
+    /// A message of metrics in two, the first with so many points; the receipt goes with the second.
+    pub(super) fn split<R>(&self, first: u64, receipt: Option<R>) -> [(Self, Option<R>); 2] {
+        let [before, after] = split_metrics(&self.bytes, first);
+        [
+            (Self { bytes: before.into(), items: first }, None),
+            (Self { bytes: after.into(), items: self.items.saturating_sub(first) }, receipt),
+        ]
+    }
+}
+
+/// Whether more rounds follow.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Round {
+    /// They do, of this source or of one that takes its place.
+    Next,
+    /// It is the last one: nobody will tell of the series any more.
+    Last,
+}
+
+/// What is sent instead of a message that is too large.
+#[derive(Debug)]
+pub(super) enum Smaller<R> {
+    /// These, which say the same.
+    Parts([(Message, Option<R>); 2]),
+    /// The round from its beginning, in smaller messages.
+    Round,
+    /// Nothing: it is as small as it can be.
+    Nothing(Option<R>),
+}
+
 /// Where the messages of one signal come from.
 ///
 /// A [`Deliverer`](super::deliver::Deliverer) asks for messages one at a time and says what became of each.
@@ -48,7 +80,7 @@ pub(super) trait Source: Send {
     const SERVICE: Service;
 
     /// Begins another round over what there is to send now; what is left of the round before is forgotten.
-    fn begin(&mut self);
+    fn begin(&mut self, round: Round);
 
     /// The next message of the round under way; `None` at its end, and when there is none.
     fn next(&mut self) -> Option<(Message, Self::Receipt)>;
@@ -65,6 +97,10 @@ pub(super) trait Source: Send {
     fn queued(&mut self, receipt: Self::Receipt) {
         self.accepted(receipt);
     }
+
+    /// The receiver finds the message too large; `receipt` is absent if the source has no part in it any more. What is
+    /// made from now on is smaller.
+    fn too_large(&mut self, message: &Message, receipt: Option<Self::Receipt>) -> Smaller<Self::Receipt>;
 
     /// The message has been given up.
     fn dropped(&mut self, receipt: Self::Receipt, reason: DropReason);

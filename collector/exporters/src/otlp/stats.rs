@@ -30,8 +30,7 @@ impl DropReason {
     }
 }
 
-/// Counts of one signal since the exporter was made. With delta temporality, dropped points are sent again as part of
-/// later ones.
+/// Counts of one signal since the exporter was made.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct OtlpStats {
     /// Rounds over what there is to send.
@@ -52,6 +51,12 @@ pub struct OtlpStats {
     pub dropped_batches: [u64; 4],
     /// Items dropped, by [`DropReason::ALL`].
     pub dropped_items: [u64; 4],
+    /// Messages given up whose values travel in later ones (delta temporality).
+    pub deferred_batches: u64,
+    /// Items of these messages.
+    pub deferred_items: u64,
+    /// Rows that ended without the receiver being told.
+    pub ends_lost: u64,
     /// Tables that left and were forgotten before their last values could be sent.
     pub tables_lost: u64,
     /// Bytes waiting.
@@ -66,6 +71,50 @@ impl OtlpStats {
     /// Items dropped for any reason.
     pub fn all_dropped_items(&self) -> u64 {
         self.dropped_items.iter().sum()
+    }
+
+    /// These counts and those of another signal of the same exporter together.
+    pub(super) fn merged(self, other: Self) -> Self {
+        let Self {
+            collections,
+            collections_skipped,
+            exported_batches,
+            exported_items,
+            exported_bytes,
+            rejected_items,
+            failed_attempts,
+            dropped_batches,
+            dropped_items,
+            deferred_batches,
+            deferred_items,
+            ends_lost,
+            tables_lost,
+            queue_bytes,
+            last_success_unix_nanos,
+            last_error,
+        } = other;
+        let sums = |mut ours: [u64; 4], theirs: [u64; 4]| {
+            ours.iter_mut().zip(theirs).for_each(|(ours, theirs)| *ours += theirs);
+            ours
+        };
+        Self {
+            collections: self.collections + collections,
+            collections_skipped: self.collections_skipped + collections_skipped,
+            exported_batches: self.exported_batches + exported_batches,
+            exported_items: self.exported_items + exported_items,
+            exported_bytes: self.exported_bytes + exported_bytes,
+            rejected_items: self.rejected_items + rejected_items,
+            failed_attempts: self.failed_attempts + failed_attempts,
+            dropped_batches: sums(self.dropped_batches, dropped_batches),
+            dropped_items: sums(self.dropped_items, dropped_items),
+            deferred_batches: self.deferred_batches + deferred_batches,
+            deferred_items: self.deferred_items + deferred_items,
+            ends_lost: self.ends_lost + ends_lost,
+            tables_lost: self.tables_lost + tables_lost,
+            queue_bytes: self.queue_bytes + queue_bytes,
+            last_success_unix_nanos: self.last_success_unix_nanos.max(last_success_unix_nanos),
+            last_error: self.last_error.or(last_error),
+        }
     }
 
     /// Items dropped for this reason.

@@ -2,6 +2,8 @@
 
 mod delivery;
 mod delta;
+mod ends;
+mod limits;
 mod receiver;
 mod tls;
 mod values;
@@ -31,7 +33,7 @@ fn settings(endpoint: &str, protocol: OtlpProtocol) -> OtlpSettings {
 
 /// An exporter that says its name.
 fn exporter(settings: &OtlpSettings, registry: &Registry) -> Result<(OtlpExporter, OtlpHandle), OtlpError> {
-    OtlpExporter::new(settings, &resource(), registry)
+    OtlpExporter::new(settings, &resource(), registry, None)
 }
 
 fn resource() -> Vec<(String, String)> {

@@ -25,8 +25,33 @@ pub(super) enum Answer {
     Accepted { rejected: u64, message: String },
     /// Not now; perhaps after some time that it named.
     Retry { after: Option<Duration>, error: String },
+    /// Not in one piece.
+    TooLarge { error: String },
     /// Never.
     Refused { error: String },
+}
+
+/// Whether a receiver refuses a message for its size, by its words: it uses one code for this and for want of quota.
+///
+/// # Source
+/// grpc-go, gRPC core and Node.js: `larger than max`; tonic: `message length too large`; Java: `exceeds maximum size`;
+/// .NET: `maximum configured message size`; Go's and Rust's HTTP servers and proxies: `body too large`, `entity too
+/// large`, `payload too large`, `content too large`.
+fn says_too_large(text: &str) -> bool {
+    const WORDS: &[&str] = &[
+        "larger than max",
+        "message length too large",
+        "message too large",
+        "request too large",
+        "body too large",
+        "entity too large",
+        "payload too large",
+        "content too large",
+        "exceeds maximum size",
+        "maximum configured message size",
+    ];
+    let text = text.to_ascii_lowercase();
+    WORDS.iter().any(|words| text.contains(words))
 }
 
 /// How messages travel to one receiver, whatever their signal; clones share what is connected.

@@ -10,6 +10,7 @@
 const VARINT: u64 = 0;
 const FIXED64: u64 = 1;
 const LEN: u64 = 2;
+const FIXED32: u64 = 5;
 
 /// Bytes of a varint.
 pub(super) fn varint_len(value: u64) -> usize {
@@ -72,6 +73,52 @@ pub(super) fn packed64(out: &mut Vec<u8>, field: u64, values: impl ExactSizeIter
     }
 }
 
+/// A field of an encoded message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Field<'a> {
+    pub(super) number: u64,
+    /// What a length-delimited field holds; empty for others.
+    pub(super) body: &'a [u8],
+    /// The field as it stands, head included.
+    pub(super) whole: &'a [u8],
+}
+
+/// The fields of a message, up to the first that cannot be read.
+pub(super) fn fields(message: &[u8]) -> impl Iterator<Item = Field<'_>> {
+    let mut rest = message;
+    std::iter::from_fn(move || {
+        let (key, head) = read_varint(rest)?;
+        let after = rest.get(head..)?;
+        let (from, len) = match key & 7 {
+            VARINT => (head, read_varint(after)?.1),
+            FIXED64 => (head, 8),
+            LEN => {
+                let (len, used) = read_varint(after)?;
+                (head + used, usize::try_from(len).ok()?)
+            }
+            FIXED32 => (head, 4),
+            _ => return None,
+        };
+        let end = from.checked_add(len)?;
+        let whole = rest.get(..end)?;
+        let body = if key & 7 == LEN { rest.get(from..end)? } else { &[] };
+        rest = rest.get(end..)?;
+        Some(Field { number: key >> 3, body, whole })
+    })
+}
+
+/// Reads a varint; the value and how many bytes it took.
+pub(super) fn read_varint(bytes: &[u8]) -> Option<(u64, usize)> {
+    let mut value = 0u64;
+    for (index, byte) in bytes.iter().enumerate().take(10) {
+        value |= u64::from(byte & 0x7f) << (7 * index);
+        if byte & 0x80 == 0 {
+            return Some((value, index + 1));
+        }
+    }
+    None
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -82,6 +129,23 @@ mod tests {
             let mut out = Vec::new();
             varint(&mut out, value);
             assert_eq!(out.len(), varint_len(value), "{value}");
+            assert_eq!(read_varint(&out), Some((value, out.len())));
         }
+    }
+
+    /// Scenario: messages as they come from others: whole, cut, of bytes that are no message.
+    /// Guarantees: what can be read is, and nothing overflows.
+    #[test]
+    fn fields_of_any_bytes_can_be_walked() {
+        let mut message = Vec::new();
+        integer(&mut message, 1, 300);
+        fixed64(&mut message, 2, 7);
+        bytes(&mut message, 3, b"abc");
+        let read: Vec<(u64, &[u8])> = fields(&message).map(|field| (field.number, field.body)).collect();
+        assert_eq!(read, [(1, &b""[..]), (2, b""), (3, b"abc")]);
+        assert_eq!(fields(&message).flat_map(|field| field.whole.to_vec()).collect::<Vec<_>>(), message);
+        assert_eq!(fields(&message[..message.len() - 1]).count(), 2);
+        assert_eq!(fields(&[0xff; 32]).count(), 0);
+        assert_eq!(fields(&[0x1a, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x01]).count(), 0);
     }
 }

@@ -4,7 +4,9 @@
 
 use std::{
     collections::BTreeMap,
+    fmt,
     net::SocketAddr,
+    path::Path,
     sync::{Arc, Mutex, PoisonError},
     time::{Duration, SystemTime},
 };
@@ -12,7 +14,7 @@ use std::{
 use futures_util::future::join_all;
 use ig_config::runtime::Exporters;
 use ig_exporters::{
-    otlp::{OtlpError, OtlpExporter, OtlpHandle, OtlpStats},
+    otlp::{OtlpError, OtlpExporter, OtlpHandle, OtlpStats, ReadOwn},
     prometheus::PageSource,
     scrape::{ScrapeSettings, Scrapes},
 };
@@ -25,7 +27,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, info};
 
-use super::{CollectorOptions, Drains, files::concern_exporter};
+use super::{CollectorOptions, Drains, files::concern_exporter, identity::instance_id};
 use crate::{
     health::{OwnMetrics, OwnSources, ready},
     status::Status,
@@ -67,11 +69,20 @@ pub(super) struct Outputs {
     tasks: Tasks,
     scrapes: Scrapes,
     status: Status,
-    version: &'static str,
-    host: Arc<Host>,
+    identity: Identity,
     endpoint: Option<Endpoint>,
     otlp: BTreeMap<String, (OtlpSettings, OtlpSlot)>,
     handles: OtlpHandles,
+    own: Own,
+}
+
+/// Reads the collector's own metrics.
+struct Own(ReadOwn);
+
+impl fmt::Debug for Own {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Own").finish_non_exhaustive()
+    }
 }
 
 #[derive(Debug)]
@@ -134,22 +145,20 @@ impl Outputs {
         drains: Drains,
         tasks: Tasks,
     ) -> Self {
-        let (version, host) = (options.version, Arc::clone(&options.host));
+        let identity = Identity::new(options.version, &options.host, &options.config);
         let handles = OtlpHandles::default();
-        let mut own = prometheus_client::registry::Registry::default();
-        own.register_collector(Box::new(OwnMetrics::new(
+        let own = OwnMetrics::new(
             status.clone(),
             registry.clone(),
             Arc::new(handles.clone()),
-            version,
+            identity.version,
             tasks.clone(),
             options.lost_log_lines,
-        )));
-        let source = PageSource::new(
-            registry.clone(),
-            resource(version, &host, &BTreeMap::new()),
-            Some(Arc::new(own)),
         );
+        let mut on_page = prometheus_client::registry::Registry::default();
+        on_page.register_collector(Box::new(own.clone()));
+        let resource = identity.resource(&BTreeMap::new());
+        let source = PageSource::new(registry.clone(), resource, Some(Arc::new(on_page)));
         let settings = ScrapeSettings {
             before_scrape: Some(Arc::new(move || {
                 let drains = drains.clone();
@@ -162,11 +171,11 @@ impl Outputs {
             tasks,
             scrapes: Scrapes::new(source, settings),
             status,
-            version,
-            host,
+            identity,
             endpoint: None,
             otlp: BTreeMap::new(),
             handles,
+            own: Own(Arc::new(move || own.families())),
         }
     }
 
@@ -201,9 +210,10 @@ impl Outputs {
                 kept.push(name.clone());
                 continue;
             }
-            let resource = resource(self.version, &self.host, &wanted.resource);
-            let (exporter, handle) = OtlpExporter::new(wanted, &resource, &self.registry)
-                .map_err(|cause| OutputError::Otlp { name: name.clone(), cause })?;
+            let resource = self.identity.resource(&wanted.resource);
+            let (exporter, handle) =
+                OtlpExporter::new(wanted, &resource, &self.registry, Some(Arc::clone(&self.own.0)))
+                    .map_err(|cause| OutputError::Otlp { name: name.clone(), cause })?;
             started.push((wanted.clone(), exporter, handle));
         }
         Ok(Prepared { endpoint, started, kept })
@@ -276,16 +286,18 @@ impl Outputs {
     /// Runs an exporter, and one like it after each that panics. What was not sent yet is sent by the next one, as far as
     /// the series still hold it.
     fn export(&self, settings: OtlpSettings, exporter: OtlpExporter, slot: OtlpSlot) {
-        let resource = resource(self.version, &self.host, &settings.resource);
-        let registry = self.registry.clone();
+        let resource = self.identity.resource(&settings.resource);
+        let (registry, own) = (self.registry.clone(), Arc::clone(&self.own.0));
         let mut first = Some(exporter);
         self.tasks.supervise("otlp", settings.name.clone(), move |stop| {
             let exporter = match first.take() {
                 Some(exporter) => Ok(exporter),
-                None => OtlpExporter::new(&settings, &resource, &registry).map(|(exporter, handle)| {
-                    slot.set(handle);
-                    exporter
-                }),
+                None => OtlpExporter::new(&settings, &resource, &registry, Some(Arc::clone(&own))).map(
+                    |(exporter, handle)| {
+                        slot.set(handle);
+                        exporter
+                    },
+                ),
             };
             async move {
                 exporter?.run(stop).await;
@@ -316,8 +328,14 @@ impl Prepared {
             if self.kept.contains(&name) {
                 outputs.otlp.insert(name, (spec, slot));
             } else {
-                outputs.tasks.spawn("otlp-flush", |_| async move {
-                    slot.handle().flush_and_stop(Instant::now() + FLUSH_PATIENCE).await;
+                let is_replaced = self.started.iter().any(|(spec, ..)| spec.name == name);
+                outputs.tasks.spawn("otlp-flush", move |_| async move {
+                    let deadline = Instant::now() + FLUSH_PATIENCE;
+                    if is_replaced {
+                        slot.handle().flush_and_hand_over(deadline).await;
+                    } else {
+                        slot.handle().flush_and_stop(deadline).await;
+                    }
                 });
             }
         }
@@ -332,17 +350,58 @@ impl Prepared {
     }
 }
 
-/// Attributes that say who exports.
-fn resource(version: &str, host: &Host, extra: &BTreeMap<String, String>) -> Vec<(String, String)> {
-    let mut attributes = BTreeMap::from([
-        ("service.name".to_owned(), "ig".to_owned()),
-        ("service.version".to_owned(), version.to_owned()),
-    ]);
-    let name = rustix::system::uname().nodename().to_string_lossy().into_owned();
-    attributes.insert("host.name".to_owned(), name);
-    if let Some(node) = &host.node {
-        attributes.insert("k8s.node.name".to_owned(), node.clone());
+/// Who exports.
+#[derive(Clone, Debug)]
+struct Identity {
+    version: &'static str,
+    host_name: String,
+    instance_id: String,
+    node: Option<String>,
+}
+
+impl Identity {
+    /// The collector of this version that runs the configuration at `config` on `host`.
+    fn new(version: &'static str, host: &Host, config: &Path) -> Self {
+        Self {
+            version,
+            host_name: rustix::system::uname().nodename().to_string_lossy().into_owned(),
+            instance_id: instance_id(host, config),
+            node: host.node.clone(),
+        }
     }
-    attributes.extend(extra.iter().map(|(key, value)| (key.clone(), value.clone())));
-    attributes.into_iter().collect()
+
+    /// Resource attributes that say so, with `extra` ones, which go before.
+    fn resource(&self, extra: &BTreeMap<String, String>) -> Vec<(String, String)> {
+        let mut attributes = BTreeMap::from([
+            ("service.name".to_owned(), "ig".to_owned()),
+            ("service.version".to_owned(), self.version.to_owned()),
+            ("service.instance.id".to_owned(), self.instance_id.clone()),
+            ("host.name".to_owned(), self.host_name.clone()),
+        ]);
+        attributes.extend(self.node.iter().map(|node| ("k8s.node.name".to_owned(), node.clone())));
+        attributes.extend(extra.iter().map(|(key, value)| (key.clone(), value.clone())));
+        attributes.into_iter().collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Scenario: an exporter's `resource:` names the instance and adds an attribute.
+    /// Guarantees: what was written counts; else there is an instance id by default.
+    #[test]
+    fn resource_settings_go_before_the_default_identity() {
+        let host = Host::of([("NODE_NAME".into(), "node-7".into())]);
+        let identity = Identity::new("1.2.3", &host, Path::new("/etc/ig/config.yaml"));
+        let value = |extra: &BTreeMap<String, String>, key: &str| {
+            identity.resource(extra).into_iter().find(|(name, _)| name == key).map(|(_, value)| value)
+        };
+        let none = BTreeMap::new();
+        assert_eq!(value(&none, "service.instance.id").map(|id| id.len()), Some(36));
+        assert_eq!(value(&none, "k8s.node.name").as_deref(), Some("node-7"));
+        let given = BTreeMap::from([("service.instance.id".to_owned(), "mine".to_owned())]);
+        assert_eq!(value(&given, "service.instance.id").as_deref(), Some("mine"));
+        assert_eq!(value(&given, "service.name").as_deref(), Some("ig"));
+    }
 }

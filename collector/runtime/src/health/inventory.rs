@@ -26,6 +26,15 @@ impl OwnMetric {
         }
     }
 
+    /// Its unit in UCUM, which its name ends in as a word.
+    pub fn unit(&self) -> &'static str {
+        match self.name.rsplit('_').next() {
+            Some("seconds") => "s",
+            Some("bytes") => "By",
+            _ => "",
+        }
+    }
+
     /// The name of its samples: counters end in `_total`.
     pub fn sample_name(&self) -> String {
         match self.kind {
@@ -129,6 +138,11 @@ pub const INVENTORY: &[OwnMetric] = &[
         "ig_otlp_points_dropped",
         &["exporter", "reason"],
         "Data points that were given up: queue_full, retries_exhausted, refused (the whole request) or rejected (single points) by the receiver, shutdown",
+    ),
+    counter(
+        "ig_otlp_points_deferred",
+        EXPORTER,
+        "Data points that were given up and whose values travel in later ones: deltas, and the collector's own metrics",
     ),
     gauge("ig_otlp_queue_bytes", EXPORTER, "Bytes waiting to be sent"),
     gauge(

@@ -7,7 +7,7 @@ use std::{
     time::{SystemTime, UNIX_EPOCH},
 };
 
-use ig_exporters::otlp::{DropReason, OtlpStats};
+use ig_exporters::otlp::{DropReason, OtlpStats, OwnFamily, OwnPoint};
 use ig_model::{InstrumentKind, Loss, LossStage};
 use ig_series::{Registry, RetireReason};
 use prometheus_client::{
@@ -16,11 +16,17 @@ use prometheus_client::{
     metrics::{MetricType, counter::ConstCounter, gauge::ConstGauge},
 };
 
-use super::{inventory::INVENTORY, process::Process};
+use super::{
+    inventory::{INVENTORY, OwnMetric},
+    process::Process,
+};
 use crate::{
     status::{Board, State, Status},
     tasks::Tasks,
 };
+
+/// The version of the compiler that built this; see `build.rs`.
+const RUST_VERSION: &str = env!("IG_RUST_VERSION");
 
 /// Where the numbers come from.
 pub trait OwnSources: fmt::Debug + Send + Sync + 'static {
@@ -28,8 +34,9 @@ pub trait OwnSources: fmt::Debug + Send + Sync + 'static {
     fn otlp(&self) -> Vec<(String, OtlpStats)>;
 }
 
-/// A [`Collector`] over the status board, the series store and the exporters.
-#[derive(Debug)]
+/// The collector's own metrics, over the status board, the series store and the exporters: a [`Collector`] for the page,
+/// families for OTLP.
+#[derive(Clone, Debug)]
 pub struct OwnMetrics {
     status: Status,
     series: Registry,
@@ -55,13 +62,33 @@ impl OwnMetrics {
         Self { status, series, sources, version, tasks, lost_log_lines }
     }
 
+    /// Every metric of the inventory that has a value now, as OTLP names it: without the suffix of counters, with a unit.
+    pub fn families(&self) -> Vec<OwnFamily> {
+        let mut samples = self.samples();
+        let family = |metric: &'static OwnMetric| {
+            let rows = samples.remove(metric.name)?;
+            let points = rows.into_iter().map(|(values, value)| OwnPoint {
+                attributes: metric.labels.iter().copied().zip(values).collect(),
+                value,
+            });
+            Some(OwnFamily {
+                name: metric.name,
+                description: metric.help(),
+                unit: metric.unit(),
+                kind: metric.kind,
+                points: points.collect(),
+            })
+        };
+        INVENTORY.iter().filter_map(family).collect()
+    }
+
     fn samples(&self) -> Samples {
         let mut samples = Samples::new();
         let mut put = |name: &'static str, labels: &[&str], value: f64| {
             let labels = labels.iter().map(|label| (*label).to_owned()).collect();
             samples.entry(name).or_default().push((labels, value));
         };
-        put("ig_build_info", &[self.version, "1.95.0"], 1.0);
+        put("ig_build_info", &[self.version, RUST_VERSION], 1.0);
         self.status.with(|board| {
             gadgets(board, &mut put);
             reload(board, &mut put);
@@ -115,6 +142,7 @@ impl OwnMetrics {
                 let points = stats.dropped(reason) as f64;
                 put("ig_otlp_points_dropped", &[&name, reason.as_str()], points);
             }
+            put("ig_otlp_points_deferred", &[&name], stats.deferred_items as f64);
             put("ig_otlp_points_dropped", &[&name, "rejected"], stats.rejected_items as f64);
             put("ig_otlp_queue_bytes", &[&name], stats.queue_bytes as f64);
             let last_success = stats.last_success_unix_nanos as f64 / 1e9;
@@ -217,5 +245,60 @@ impl Collector for OwnMetrics {
             }
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug)]
+    struct NoExporters;
+
+    impl OwnSources for NoExporters {
+        fn otlp(&self) -> Vec<(String, OtlpStats)> {
+            vec![("main".to_owned(), OtlpStats { deferred_items: 3, ..OtlpStats::default() })]
+        }
+    }
+
+    /// Scenario: the page and a receiver are told of the collector itself.
+    /// Guarantees: both are told the same metrics with the same label values; the page's name is the other with the suffix
+    /// of counters; units are in what the names end with.
+    #[test]
+    fn receivers_get_what_the_page_shows() {
+        let series =
+            Registry::new(ig_series::RegistryLimits { series_total: 1 }, Arc::new(ig_series::Verbatim));
+        let own = OwnMetrics::new(
+            Status::default(),
+            series,
+            Arc::new(NoExporters),
+            "1.2.3",
+            Tasks::default(),
+            || 0,
+        );
+        let mut on_page = prometheus_client::registry::Registry::default();
+        on_page.register_collector(Box::new(own.clone()));
+        let mut page = String::new();
+        prometheus_client::encoding::text::encode_registry(&mut page, &on_page).unwrap();
+        let families = own.families();
+        let samples = page.lines().filter(|line| !line.starts_with('#')).count();
+        assert_eq!(families.iter().map(|family| family.points.len()).sum::<usize>(), samples);
+        for family in &families {
+            assert!(page.contains(&format!("# TYPE {} {}\n", family.name, family.kind.name())));
+            assert!(matches!(family.unit, "" | "s" | "By"), "{family:?}");
+        }
+        let deferred = families.iter().find(|family| family.name == "ig_otlp_points_deferred").unwrap();
+        let point = OwnPoint { attributes: vec![("exporter", "main".to_owned())], value: 3.0 };
+        assert_eq!(deferred.points, [point]);
+    }
+
+    /// Scenario: the collector is built by some compiler.
+    /// Guarantees: what it says of it is what the compiler says of itself.
+    #[test]
+    fn the_compiler_is_the_one_that_built_this() {
+        let rustc = std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
+        let said = std::process::Command::new(rustc).arg("--version").output().unwrap();
+        let said = String::from_utf8(said.stdout).unwrap();
+        assert_eq!(said.split(' ').nth(1), Some(RUST_VERSION), "{said}");
     }
 }

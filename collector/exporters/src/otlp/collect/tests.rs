@@ -23,6 +23,9 @@ impl Labeler for Names {
     }
 }
 
+/// A round like any other.
+const SCOPE: Scope<'static> = Scope { exporter: "main", left: &[], ends: true, round: Round::Next, now: 0 };
+
 /// An exporter with delta temporality, without its delivery.
 struct Bench {
     registry: Registry,
@@ -39,7 +42,7 @@ impl Bench {
         let instruments = vec![counter("c"), histogram("h", &[10.0])];
         let table = registry.register(spec("a", instruments, limit), Box::new(names.clone())).unwrap().table;
         let subscription = registry.subscribe();
-        Self { registry, table, names, subscription, memory: RowMemory::default() }
+        Self { registry, table, names, subscription, memory: RowMemory::new(Temporality::Delta) }
     }
 
     fn add(&self, n: u32, value: u64) {
@@ -55,19 +58,28 @@ impl Bench {
 
     fn context<'a>(&'a mut self, clock: &'a dyn Clock) -> Context<'a> {
         let Self { subscription, memory, .. } = self;
-        Context { resource: &[], temporality: Temporality::Delta, clock, subscription, memory }
+        Context {
+            resource: &[],
+            temporality: Temporality::Delta,
+            most_points: MOST_POINTS,
+            clock,
+            subscription,
+            memory,
+        }
     }
 
     /// One collection, each message of which is accepted or not; returns what was accepted.
     fn collect(&mut self, mut accepts: impl FnMut() -> bool) -> u64 {
         let clock = self.registry.clock();
-        let mut collection = Collection::new(&self.registry.directory(), &[], "main");
+        self.memory.begin();
+        let mut collection = Collection::new(&self.registry.directory(), &SCOPE);
         let (mut accepted, mut delivered) = (0, true);
         while let Some(batch) = collection.next(&mut self.context(&*clock)) {
             if accepts() {
                 accepted += total(&batch.bytes);
                 self.memory.commit(batch.commit);
             } else {
+                self.memory.take_back(batch.told, false);
                 delivered = false;
             }
         }
@@ -86,6 +98,9 @@ fn total(message: &[u8]) -> u64 {
     for metric in scopes.flat_map(|scope| &scope.metrics) {
         if let Some(Data::Sum(sum)) = &metric.data {
             for point in &sum.data_points {
+                if point.flags == 1 {
+                    continue;
+                }
                 let Some(Value::AsInt(value)) = point.value else { panic!("{point:?}") };
                 total += value.cast_unsigned();
             }
@@ -154,15 +169,17 @@ fn a_merge_within_a_message_closes_it() {
             bench.add(n, 1);
         }
         let clock = bench.registry.clock();
-        let collection = Collection::new(&bench.registry.directory(), &[], "main");
+        let collection = Collection::new(&bench.registry.directory(), &SCOPE);
         let (mut draft, mut position, mut horizon) = (Draft::default(), 0, Horizon::default());
         let column = &collection.columns[0];
-        let progress = draft.fill(column, &mut position, &mut horizon, &mut bench.context(&*clock));
+        let progress =
+            draft.fill(column, &collection.shown, &mut position, &mut horizon, &mut bench.context(&*clock));
         assert!(matches!(progress, Progress::More));
         bench.learn(1, rows);
         assert!(bench.table.invalidate(&key(1)));
         let before = draft.count;
-        let progress = draft.fill(column, &mut position, &mut horizon, &mut bench.context(&*clock));
+        let progress =
+            draft.fill(column, &collection.shown, &mut position, &mut horizon, &mut bench.context(&*clock));
         assert!(matches!(progress, Progress::Close));
         assert_eq!(draft.count, before);
         let mut accepted = 0;
@@ -204,23 +221,26 @@ struct Push {
 
 impl Push {
     fn new(registry: &Registry, temporality: Temporality) -> Self {
-        let (subscription, memory) = (registry.subscribe(), RowMemory::default());
+        let (subscription, memory) = (registry.subscribe(), RowMemory::new(temporality));
         Self { temporality, subscription, memory, known: HashMap::new(), increases: 0 }
     }
 
     fn collect(&mut self, registry: &Registry, accept: bool) {
         let clock = registry.clock();
         let name = format!("{:?}", self.temporality);
-        let mut collection = Collection::new(&registry.directory(), &[], &name);
+        self.memory.begin();
+        let mut collection = Collection::new(&registry.directory(), &Scope { exporter: &name, ..SCOPE });
         let mut cx = Context {
             resource: &[],
             temporality: self.temporality,
+            most_points: MOST_POINTS,
             clock: &*clock,
             subscription: &self.subscription,
             memory: &mut self.memory,
         };
         while let Some(batch) = collection.next(&mut cx) {
             if !accept {
+                cx.memory.take_back(batch.told, false);
                 continue;
             }
             for (series, value) in points(&batch.bytes) {
@@ -246,6 +266,9 @@ fn points(message: &[u8]) -> Vec<(String, u64)> {
     for metric in scopes.flat_map(|scope| &scope.metrics) {
         let Some(Data::Sum(sum)) = &metric.data else { continue };
         for point in &sum.data_points {
+            if point.flags == 1 {
+                continue;
+            }
             let Some(Value::AsInt(value)) = point.value else { panic!("{point:?}") };
             points.push((
                 format!("{:?}{}", point.attributes, point.start_time_unix_nano),

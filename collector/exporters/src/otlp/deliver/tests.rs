@@ -9,7 +9,7 @@ use ig_model::RetryPolicy;
 
 use super::super::log::FailureLog;
 use super::super::queue::MemoryQueue;
-use super::super::source::Service;
+use super::super::source::{Round, Service, Smaller};
 use super::super::transport::Answer;
 use super::*;
 use ig_series::SystemClock;
@@ -48,8 +48,11 @@ impl Source for Numbers {
     type Receipt = u8;
     const SERVICE: Service = Service::METRICS;
 
-    fn begin(&mut self) {
+    fn begin(&mut self, round: Round) {
         self.journal.note("round");
+        if round == Round::Last {
+            self.journal.note("last round");
+        }
         self.left = self.a_round;
     }
 
@@ -69,6 +72,21 @@ impl Source for Numbers {
         self.journal.note(format!("accepted {number}"));
     }
 
+    fn too_large(&mut self, message: &Message, receipt: Option<u8>) -> Smaller<u8> {
+        self.journal.note(format!("too large {}", message.bytes[0]));
+        if message.bytes.len() == 1 {
+            return Smaller::Nothing(receipt);
+        }
+        if !self.may_queue {
+            self.begin(Round::Next);
+            return Smaller::Round;
+        }
+        let half = message.bytes.len() / 2;
+        let part = |bytes: Bytes| Message { bytes, items: 1 };
+        let [first, second] = [part(message.bytes.slice(..half)), part(message.bytes.slice(half..))];
+        Smaller::Parts([(first, None), (second, receipt)])
+    }
+
     fn dropped(&mut self, number: u8, reason: DropReason) {
         self.journal.note(format!("dropped {number} {}", reason.as_str()));
     }
@@ -81,8 +99,8 @@ impl Source for Traces {
     type Receipt = u8;
     const SERVICE: Service = Service { signal: "traces", grpc_path: "/traces", http_path: "/v1/traces" };
 
-    fn begin(&mut self) {
-        self.0.begin();
+    fn begin(&mut self, round: Round) {
+        self.0.begin(round);
     }
 
     fn next(&mut self) -> Option<(Message, u8)> {
@@ -95,6 +113,10 @@ impl Source for Traces {
 
     fn accepted(&mut self, number: u8) {
         self.0.accepted(number);
+    }
+
+    fn too_large(&mut self, message: &Message, receipt: Option<u8>) -> Smaller<u8> {
+        self.0.too_large(message, receipt)
     }
 
     fn dropped(&mut self, number: u8, reason: DropReason) {
@@ -143,6 +165,10 @@ fn busy(after: Option<Duration>) -> Reply {
     Reply::Say(Answer::Retry { after, error: "busy".to_owned() })
 }
 
+fn too_large() -> Reply {
+    Reply::Say(Answer::TooLarge { error: "too large".to_owned() })
+}
+
 fn refuse() -> Reply {
     Reply::Say(Answer::Refused { error: "no".to_owned() })
 }
@@ -151,7 +177,7 @@ fn refuse() -> Reply {
 struct Rig {
     journal: Journal,
     stats: SharedStats,
-    stop: watch::Sender<Option<Instant>>,
+    stop: watch::Sender<Option<Ending>>,
     task: tokio::task::JoinHandle<FlushReport>,
 }
 
@@ -211,7 +237,7 @@ fn run<S: Source + 'static>(source: S, connection: Connection<Fake>, journal: Jo
 
 impl Rig {
     async fn stop(self, patience: Duration) -> (FlushReport, Journal, SharedStats) {
-        self.stop.send_replace(Some(Instant::now() + patience));
+        self.stop.send_replace(Some(Ending { by: Instant::now() + patience, continued: false }));
         (self.task.await.unwrap(), self.journal, self.stats)
     }
 }
@@ -287,6 +313,45 @@ async fn only_acceptance_commits_a_delta() {
     assert_eq!(rig.journal.times("accepted 1"), [sent[1]]);
     let stats = rig.stats.lock();
     assert_eq!((stats.collections, stats.collections_skipped, stats.queue_bytes), (2, 2, 0));
+    assert_eq!((stats.deferred_items, stats.deferred_batches, stats.all_dropped_items()), (1, 1, 0));
+}
+
+/// Scenario: a receiver takes no message of more than three bytes; messages have ten.
+/// Guarantees: each is divided until its parts are taken, in order, and settled once; nothing counts as dropped.
+#[tokio::test(start_paused = true)]
+async fn a_message_that_is_too_large_arrives_in_parts() {
+    let script = vec![too_large(), too_large(), accept(), accept(), too_large()];
+    let rig = Setup { script, ..Setup::default() }.run();
+    tokio::time::sleep(15 * SECOND).await;
+    // Ten; five and five; two and three of the first half, two and three of the second.
+    assert_eq!(rig.journal.count("metrics 0"), 7);
+    assert_eq!((rig.journal.count("accepted 0"), rig.journal.count("too large 0")), (1, 3));
+    let stats = rig.stats.lock().clone();
+    assert_eq!((stats.exported_bytes, stats.exported_batches, stats.all_dropped_items()), (10, 4, 0));
+}
+
+/// Scenario: a receiver finds every message too large, down to one byte.
+/// Guarantees: what cannot be made smaller is refused and counted; nothing is sent for ever.
+#[tokio::test(start_paused = true)]
+async fn what_cannot_be_made_smaller_is_refused() {
+    let rig = Setup { then: too_large(), ..Setup::default() }.run();
+    tokio::time::sleep(15 * SECOND).await;
+    assert_eq!(rig.journal.count("metrics 0"), 19);
+    assert_eq!(rig.stats.lock().dropped(DropReason::Refused), 10);
+    let (report, journal, _) = rig.stop(5 * SECOND).await;
+    assert_eq!((report.dropped_items, journal.count("last round")), (10, 1));
+}
+
+/// Scenario: a source whose messages depend on acceptance has one that is too large.
+/// Guarantees: the round is made anew at once, and the message is neither lost nor settled.
+#[tokio::test(start_paused = true)]
+async fn a_delta_that_is_too_large_is_counted_anew() {
+    let rig = Setup { script: vec![too_large()], may_queue: false, ..Setup::default() }.run();
+    tokio::time::sleep(15 * SECOND).await;
+    assert_eq!((rig.journal.count("round"), rig.journal.count("accepted 0")), (2, 0));
+    assert_eq!(rig.journal.count("accepted 1"), 1);
+    let stats = rig.stats.lock().clone();
+    assert_eq!((stats.all_dropped_items(), stats.exported_items), (0, 1));
 }
 
 /// Scenario: a stop while a message waits between two attempts, in a long back-off of our own.

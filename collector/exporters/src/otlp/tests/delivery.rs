@@ -20,7 +20,7 @@ fn add(table: &Table, value: u64) {
 }
 
 fn start(settings: &OtlpSettings, registry: &Registry, receiver: &Receiver) -> OtlpHandle {
-    let (exporter, handle) = OtlpExporter::over(receiver.in_memory(), settings, &resource(), registry);
+    let (exporter, handle) = OtlpExporter::over(receiver.in_memory(), settings, &resource(), registry, None);
     run(exporter);
     handle
 }
@@ -69,6 +69,30 @@ async fn http_answers_are_told_apart() {
     assert_eq!(stats.dropped(DropReason::Refused), 1);
     assert_eq!(stats.failed_attempts, 2);
     assert!(stats.last_error.unwrap().contains("400 Bad Request: no"));
+}
+
+/// Scenario: a collector whose back end is throttled says so for a while, without a delay, over both protocols.
+/// Guarantees: the message is tried again until it is taken, and the log has the words of the receiver.
+#[tokio::test]
+async fn a_throttle_is_waited_for() {
+    for protocol in [OtlpProtocol::Grpc, OtlpProtocol::HttpProtobuf] {
+        let (registry, _table) = one();
+        let receiver = Receiver::new([Reply::Throttle, Reply::Throttle]);
+        let address = match protocol {
+            OtlpProtocol::Grpc => receiver.serve_grpc().await,
+            OtlpProtocol::HttpProtobuf => receiver.serve_http().await,
+        };
+        let retry = RetrySettings { initial: Duration::from_millis(1), ..RetrySettings::default() };
+        let settings = OtlpSettings { retry, ..settings(&format!("http://{address}"), protocol) };
+        let (exporter, handle) = exporter(&settings, &registry).unwrap();
+        run(exporter);
+        let report = handle.flush_and_stop(in_a_minute()).await;
+        assert_eq!(report, FlushReport { delivered_items: 1, dropped_items: 0 }, "{protocol:?}");
+        let stats = handle.metrics();
+        assert_eq!(stats.failed_attempts, 2);
+        let error = stats.last_error.unwrap();
+        assert!(error.contains("rate limit") && !error.contains('\u{fffd}'), "{error}");
+    }
 }
 
 /// Scenario: the receiver takes a message but rejects some points.
@@ -191,6 +215,7 @@ async fn cancelling_flushes_too() {
         &settings("http://h", OtlpProtocol::Grpc),
         &resource(),
         &registry,
+        None,
     );
     let cancel = CancellationToken::new();
     cancel.cancel();
@@ -201,6 +226,7 @@ async fn cancelling_flushes_too() {
         &settings("http://h", OtlpProtocol::Grpc),
         &resource(),
         &registry,
+        None,
     );
     drop(exporter);
     assert_eq!(handle.flush_and_stop(in_a_minute()).await, FlushReport::default());

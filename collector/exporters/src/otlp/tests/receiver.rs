@@ -44,6 +44,8 @@ pub(super) enum Reply {
     Accept,
     Reject(i64),
     Busy(Option<Duration>),
+    /// RESOURCE_EXHAUSTED or 429 without a delay, as a collector answers when its back end is throttled.
+    Throttle,
     Refuse,
     /// Never answers.
     Hang,
@@ -64,6 +66,8 @@ pub(super) struct Receiver {
     script: Arc<Mutex<VecDeque<Reply>>>,
     received: Arc<Mutex<Vec<Received>>>,
     count: Arc<watch::Sender<usize>>,
+    /// Points that a message may have.
+    most_points: usize,
 }
 
 impl Receiver {
@@ -73,11 +77,22 @@ impl Receiver {
             script: Arc::new(Mutex::new(script.into_iter().collect())),
             received: Arc::default(),
             count: Arc::new(watch::Sender::new(0)),
+            most_points: usize::MAX,
         }
+    }
+
+    /// A receiver that accepts messages of so many points at most.
+    pub(super) fn taking(most_points: usize) -> Self {
+        Self { most_points, ..Self::new([]) }
     }
 
     pub(super) fn received(&self) -> Vec<Received> {
         self.received.lock().unwrap().clone()
+    }
+
+    /// What has come since the last call.
+    pub(super) fn take_received(&self) -> Vec<Received> {
+        std::mem::take(&mut self.received.lock().unwrap())
     }
 
     /// Waits until so many messages have come.
@@ -160,6 +175,9 @@ impl MetricsService for Receiver {
         request: Request<ExportMetricsServiceRequest>,
     ) -> Result<tonic::Response<ExportMetricsServiceResponse>, Status> {
         let headers = request.metadata().clone().into_headers();
+        if points(request.get_ref()) > self.most_points {
+            return Err(Status::resource_exhausted("grpc: received message larger than max (9 vs. 4)"));
+        }
         match self.take(request.into_inner(), headers) {
             Reply::Accept => Ok(tonic::Response::new(answer(0))),
             Reply::Reject(rejected) => Ok(tonic::Response::new(answer(rejected))),
@@ -168,6 +186,7 @@ impl MetricsService for Receiver {
                 let details = super::super::transport::retry_details(delay);
                 Err(Status::with_details(Code::ResourceExhausted, "slow down", details))
             }
+            Reply::Throttle => Err(Status::resource_exhausted("rate limit")),
             Reply::Refuse => Err(Status::invalid_argument("no")),
             Reply::Hang => std::future::pending().await,
         }
@@ -183,6 +202,9 @@ async fn receive(State(receiver): State<Receiver>, headers: HeaderMap, body: Byt
     }
     assert_eq!(headers["content-type"], "application/x-protobuf");
     let request = ExportMetricsServiceRequest::decode(plain.as_slice()).unwrap();
+    if points(&request) > receiver.most_points {
+        return StatusCode::PAYLOAD_TOO_LARGE.into_response();
+    }
     match receiver.take(request, headers) {
         Reply::Accept => answer(0).encode_to_vec().into_response(),
         Reply::Reject(rejected) => answer(rejected).encode_to_vec().into_response(),
@@ -191,9 +213,20 @@ async fn receive(State(receiver): State<Receiver>, headers: HeaderMap, body: Byt
             let seconds = delay.as_secs().to_string();
             (StatusCode::TOO_MANY_REQUESTS, [("retry-after", seconds)]).into_response()
         }
+        Reply::Throttle => {
+            let body = status(8, "rate limit");
+            (StatusCode::TOO_MANY_REQUESTS, [("content-type", "application/x-protobuf")], body)
+                .into_response()
+        }
         Reply::Refuse => (StatusCode::BAD_REQUEST, "no").into_response(),
         Reply::Hang => std::future::pending().await,
     }
+}
+
+/// An encoded `google.rpc.Status`.
+fn status(code: i32, message: &str) -> Vec<u8> {
+    super::super::rpc_status::RpcStatus { code, message: message.to_owned(), details: Vec::new() }
+        .encode_to_vec()
 }
 
 /// Every metric of a message.
@@ -225,6 +258,9 @@ pub(super) fn sums(received: &[Received], name: &str) -> Vec<(u64, u64, i64)> {
     for metric in received.iter().flat_map(|received| metrics(&received.request)) {
         if let (true, Some(Data::Sum(sum))) = (metric.name == name, &metric.data) {
             for point in &sum.data_points {
+                if point.flags == 1 {
+                    continue;
+                }
                 let Some(Value::AsInt(value)) = point.value else { panic!("{point:?}") };
                 out.push((point.start_time_unix_nano, point.time_unix_nano, value));
             }

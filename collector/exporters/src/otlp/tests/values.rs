@@ -142,7 +142,7 @@ async fn every_protocol_carries_the_same_values() {
             };
             let (exporter, handle) = exporter(&settings, &registry).unwrap();
             run(exporter);
-            let report = handle.flush_and_stop(in_a_minute()).await;
+            let report = handle.flush_and_hand_over(in_a_minute()).await;
             assert_eq!(report, FlushReport { delivered_items: 8, dropped_items: 0 });
             let received = receiver.received();
             assert_eq!(received.len(), 1);
@@ -152,6 +152,60 @@ async fn every_protocol_carries_the_same_values() {
             assert_eq!((stats.exported_items, stats.exported_batches, stats.failed_attempts), (8, 1, 0));
         }
     }
+}
+
+/// Scenario: one gadget has two tables, which other tables stand between; some labels have no value; a unit is in
+/// microseconds.
+/// Guarantees: a message has one scope of each name, no attribute without a value, and
+/// no sign in a unit that receivers drop.
+#[tokio::test(start_paused = true)]
+async fn a_message_has_each_scope_once() {
+    struct Blank;
+    impl ig_series::Labeler for Blank {
+        fn render(&self, _: &[u8], index: usize, out: &mut String) {
+            if index == 1 {
+                out.push('7');
+            }
+        }
+        fn fingerprint(&self) -> u64 {
+            1
+        }
+    }
+    let (registry, _) = registry(100);
+    let micro = InstrumentSpec { unit: "\u{b5}s".to_owned(), ..counter("spent") };
+    let register = |gadget: &str, scope: &str, instruments| {
+        let spec = TableSpec { scope: scope.to_owned(), ..spec(gadget, instruments, 10) };
+        let table = registry.register(spec, Box::new(Blank)).unwrap().table;
+        table.write().row(&key(1));
+        table
+    };
+    let _tables = [
+        register("a", "a", vec![counter("c"), micro]),
+        register("b", "b", vec![counter("c")]),
+        register("a", "a", vec![counter("d")]),
+    ];
+    let receiver = Receiver::new([]);
+    let settings = settings("http://h", OtlpProtocol::Grpc);
+    let (exporter, handle) =
+        OtlpExporter::over(receiver.in_memory(), &settings, &resource(), &registry, None);
+    run(exporter);
+    handle.flush_and_stop(in_a_minute()).await;
+    let received = receiver.received();
+    let resource = &received[0].request.resource_metrics[0];
+    let scopes: Vec<(&str, Vec<&str>)> = resource
+        .scope_metrics
+        .iter()
+        .map(|scope| {
+            let mut names: Vec<&str> = scope.metrics.iter().map(|metric| metric.name.as_str()).collect();
+            names.sort_unstable();
+            (scope.scope.as_ref().unwrap().name.as_str(), names)
+        })
+        .collect();
+    assert_eq!(scopes, [("a", vec!["c", "d", "spent"]), ("b", vec!["c"])]);
+    let spent = resource.scope_metrics[0].metrics.iter().find(|metric| metric.name == "spent").unwrap();
+    assert_eq!(spent.unit, "us");
+    let Some(Data::Sum(sum)) = &spent.data else { panic!("{spent:?}") };
+    assert_eq!(sum.data_points[0].attributes, [attribute("id", any_value::Value::IntValue(7))]);
 }
 
 /// Scenario: more series than a message takes.
@@ -170,9 +224,10 @@ async fn large_stores_are_sent_in_parts() {
         &settings("http://h", OtlpProtocol::Grpc),
         &resource(),
         &registry,
+        None,
     );
     run(exporter);
-    handle.flush_and_stop(in_a_minute()).await;
+    handle.flush_and_hand_over(in_a_minute()).await;
     let sizes: Vec<usize> = receiver.received().iter().map(|received| points(&received.request)).collect();
     assert_eq!(sizes, [5000, 5000, 2000]);
 }
@@ -191,6 +246,7 @@ async fn the_last_values_of_a_gadget_are_sent() {
         &settings("http://h", OtlpProtocol::Grpc),
         &resource(),
         &registry,
+        None,
     );
     run(exporter);
     let mut writer = table.write();

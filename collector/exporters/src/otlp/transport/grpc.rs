@@ -15,9 +15,10 @@ use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity
 use tonic::{Code, Status};
 
 use super::super::error::OtlpError;
+use super::super::rpc_status::RpcStatus;
 use super::super::settings::TlsParts;
 use super::super::source::Service;
-use super::{Answer, Response, accepted};
+use super::{Answer, Response, accepted, says_too_large};
 
 /// A gRPC channel that connects when it is first used, and again after a failure.
 #[derive(Clone)]
@@ -120,33 +121,22 @@ fn judge(status: &Status) -> Answer {
     let error = format!("{}: {}", status.code().description(), ig_model::chain(status));
     let asked = retry_delay(status.details());
     match status.code() {
-        Code::Cancelled
+        Code::ResourceExhausted | Code::OutOfRange if says_too_large(status.message()) => {
+            Answer::TooLarge { error }
+        }
+        // By the letter for good unless it says when to come back; but receivers answer so to each quota that is used
+        // up for the moment, and few say when.
+        Code::ResourceExhausted
+        | Code::Cancelled
         | Code::DeadlineExceeded
         | Code::Aborted
         | Code::OutOfRange
         | Code::Unavailable
         | Code::DataLoss => Answer::Retry { after: asked, error },
-        // Exhausted for good, unless the receiver says when to come back.
-        Code::ResourceExhausted if asked.is_some() => Answer::Retry { after: asked, error },
         // What a transport failure looks like from here: a reset connection, a peer that is no gRPC server yet.
         Code::Unknown if std::error::Error::source(status).is_some() => Answer::Retry { after: asked, error },
         _ => Answer::Refused { error },
     }
-}
-
-/// `google.rpc.Status`, as far as it is needed.
-#[derive(Clone, PartialEq, prost::Message)]
-struct RpcStatus {
-    #[prost(message, repeated, tag = "3")]
-    details: Vec<Any>,
-}
-
-#[derive(Clone, PartialEq, prost::Message)]
-struct Any {
-    #[prost(string, tag = "1")]
-    type_url: String,
-    #[prost(bytes = "vec", tag = "2")]
-    value: Vec<u8>,
 }
 
 /// `google.rpc.RetryInfo`
@@ -230,8 +220,11 @@ pub(in super::super) fn retry_details(delay: Duration) -> Bytes {
         nanos: delay.subsec_nanos().cast_signed(),
     };
     let info = RetryInfo { retry_delay: Some(delay) }.encode_to_vec();
-    let any = Any { type_url: "type.googleapis.com/google.rpc.RetryInfo".to_owned(), value: info };
-    RpcStatus { details: vec![any] }.encode_to_vec().into()
+    let any = super::super::rpc_status::Any {
+        type_url: "type.googleapis.com/google.rpc.RetryInfo".to_owned(),
+        value: info,
+    };
+    RpcStatus { details: vec![any], ..RpcStatus::default() }.encode_to_vec().into()
 }
 
 #[cfg(test)]
@@ -243,11 +236,37 @@ mod tests {
         let retried = |status: &Status| matches!(judge(status), Answer::Retry { .. });
         assert!(retried(&Status::unavailable("")) && retried(&Status::data_loss("")));
         assert!(!retried(&Status::invalid_argument("")) && !retried(&Status::unimplemented("")));
-        assert!(!retried(&Status::resource_exhausted("")));
         let delay = Duration::from_millis(2500);
         let asked = Status::with_details(Code::ResourceExhausted, "", retry_details(delay));
         assert!(matches!(judge(&asked), Answer::Retry { after: Some(after), .. } if after == delay));
         assert_eq!(retry_delay(b"\xff\xff\xff nonsense"), None);
+    }
+
+    /// Scenario: RESOURCE_EXHAUSTED without a delay, for want of quota and for the size of the message, in the words of
+    /// several servers.
+    /// Guarantees: a quota is waited for, what is too large is told apart.
+    #[test]
+    fn a_throttle_is_not_a_refusal() {
+        for text in [
+            "",
+            "grpc: throttled",
+            "rpc error: code = ResourceExhausted desc = ingestion rate limit (1000) exceeded while adding 200 lines for a total size of 2000 bytes",
+        ] {
+            let answer = judge(&Status::resource_exhausted(text));
+            assert!(matches!(answer, Answer::Retry { after: None, .. }), "{text}: {answer:?}");
+        }
+        for status in [
+            Status::resource_exhausted("grpc: received message larger than max (5000000 vs. 4194304)"),
+            Status::resource_exhausted("grpc: received message after decompression larger than max 4194304"),
+            Status::resource_exhausted("gRPC message exceeds maximum size 4194304: 5000000"),
+            Status::resource_exhausted("Received message exceeds the maximum configured message size."),
+            Status::out_of_range(
+                "Error, decoded message length too large: found 9 bytes, the limit is: 4 bytes",
+            ),
+        ] {
+            assert!(matches!(judge(&status), Answer::TooLarge { .. }), "{status:?}");
+        }
+        assert!(matches!(judge(&Status::out_of_range("")), Answer::Retry { .. }));
     }
 
     /// Scenario: a receiver sends durations that the protocol forbids: negative, of mixed signs, out of range.

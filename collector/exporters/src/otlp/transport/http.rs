@@ -12,9 +12,10 @@ use prost::Message as _;
 use reqwest::{Certificate, Client, Identity, redirect};
 
 use super::super::error::OtlpError;
+use super::super::rpc_status::words_of;
 use super::super::settings::TlsParts;
 use super::super::source::Service;
-use super::{Answer, Response, accepted};
+use super::{Answer, Response, accepted, says_too_large};
 
 /// As much of an answer as is read.
 const MOST_ANSWER_BYTES: usize = 64 * 1024;
@@ -120,6 +121,7 @@ async fn judge(response: reqwest::Response) -> Answer {
     let status = response.status();
     let asked = response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok());
     let asked = asked.and_then(|value| ig_model::retry::retry_after(value, SystemTime::now()));
+    let kind = response.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).map(str::to_owned);
     let body = match read(response).await {
         Ok(body) => body,
         Err(error) => return Answer::Retry { after: None, error: ig_model::chain(&error) },
@@ -128,13 +130,16 @@ async fn judge(response: reqwest::Response) -> Answer {
         // The message has arrived; an answer that cannot be read does not change that.
         return accepted(Response::decode(body.as_slice()).unwrap_or_default());
     }
-    let said: String = String::from_utf8_lossy(&body).chars().filter(|c| !c.is_control()).take(200).collect();
+    let said = words_of(&body, kind.as_deref());
     let error = if said.is_empty() {
         format!("HTTP status {status}")
     } else {
         format!("HTTP status {status}: {said}")
     };
     match status {
+        StatusCode::PAYLOAD_TOO_LARGE => Answer::TooLarge { error },
+        // What Go's servers answer past a limit.
+        StatusCode::BAD_REQUEST if says_too_large(&said) => Answer::TooLarge { error },
         StatusCode::TOO_MANY_REQUESTS
         | StatusCode::BAD_GATEWAY
         | StatusCode::SERVICE_UNAVAILABLE
