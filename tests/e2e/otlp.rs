@@ -20,6 +20,9 @@ use prost::Message as _;
 use tokio::net::TcpListener;
 use tonic::{Request, Response, Status, codec::CompressionEncoding};
 
+/// A flag of points.
+const NO_RECORDED_VALUE: u32 = 1;
+
 /// What a receiver was sent.
 #[derive(Clone, Default)]
 struct Received {
@@ -50,6 +53,9 @@ impl Received {
                         if text_map(&point.attributes).get("proc.comm").map(String::as_str) != Some(comm) {
                             continue;
                         }
+                        if point.flags & NO_RECORDED_VALUE != 0 {
+                            continue;
+                        }
                         let Some(number_data_point::Value::AsInt(value)) = point.value else {
                             panic!("no integer")
                         };
@@ -68,6 +74,42 @@ impl Received {
             }
         }
         points
+    }
+}
+
+impl Received {
+    /// How many series of any kind named `name` were told to have ended.
+    fn ends(&self, name: &str) -> usize {
+        let requests = self.requests.lock().unwrap();
+        let scopes =
+            requests.iter().flat_map(|request| &request.resource_metrics).flat_map(|r| &r.scope_metrics);
+        let metrics = scopes.flat_map(|scope| &scope.metrics).filter(|metric| metric.name == name);
+        let points = metrics.flat_map(|metric| match metric.data.as_ref() {
+            Some(metric::Data::Sum(sum)) => sum.data_points.as_slice(),
+            Some(metric::Data::Gauge(gauge)) => gauge.data_points.as_slice(),
+            _ => &[],
+        });
+        points.filter(|point| point.flags & NO_RECORDED_VALUE != 0).count()
+    }
+
+    /// The last value of a metric of the collector itself, whatever its attributes.
+    fn own(&self, name: &str) -> Option<i64> {
+        let requests = self.requests.lock().unwrap();
+        let scopes =
+            requests.iter().flat_map(|request| &request.resource_metrics).flat_map(|r| &r.scope_metrics);
+        let own = scopes.filter(|scope| scope.scope.as_ref().is_some_and(|scope| scope.name == "ig"));
+        let metrics = own.flat_map(|scope| &scope.metrics).filter(|metric| metric.name == name);
+        let points = metrics.filter_map(|metric| match metric.data.as_ref()? {
+            metric::Data::Sum(sum) => sum.data_points.last(),
+            metric::Data::Gauge(gauge) => gauge.data_points.last(),
+            _ => None,
+        });
+        points
+            .filter_map(|point| match point.value {
+                Some(number_data_point::Value::AsInt(value)) => Some(value),
+                _ => None,
+            })
+            .last()
     }
 }
 
@@ -182,6 +224,13 @@ gadgets:
     assert_eq!(resource.get("deployment.environment.name").map(String::as_str), Some("test"));
     assert_eq!(resource.get("service.name").map(String::as_str), Some("ig"));
     assert!(resource.contains_key("host.name"), "{resource:?}");
+    let instance = resource.get("service.instance.id").expect("an instance id");
+    assert_eq!(collector.sum("target_info", &[("service_instance_id", instance)]), 1.0);
+    for receiver in [&by_grpc, &by_http] {
+        wait_for("the collector's own metrics", || {
+            (receiver.own("ig_gadget_events_delivered")? >= 120).then_some(())
+        });
+    }
     assert_eq!(by_grpc.headers.lock().unwrap()[0].get("x-tenant").map(String::as_str), Some("blue"));
     let deltas = by_http.points("executions", comm);
     assert!(deltas.iter().all(|point| point.temporality == AggregationTemporality::Delta));
@@ -189,7 +238,8 @@ gadgets:
 }
 
 /// Scenario: the interval is an hour and the collector is told to stop right after the last event.
-/// Guarantees: what happened is flushed to the receiver before the process ends with success.
+/// Guarantees: what happened is flushed to the receiver before the process ends with success, which tells the ends of the
+/// gadget's series and of the collector's gauges.
 #[test]
 fn stopping_flushes() {
     let (grpc, received) = grpc_receiver();
@@ -208,6 +258,7 @@ gadgets:
     probe.run_times(25);
     assert!(collector.stop().success(), "{}", collector.log());
     assert_eq!(received.points("executions", probe.comm()).last().unwrap().value, 25);
+    assert!(received.ends("executions") > 0 && received.ends("process_threads") == 1);
 }
 
 /// Scenario: one receiver is down, one takes connections and never answers.

@@ -5,7 +5,9 @@
 //! one, so a series never shows twice.
 //!
 //! # Formats
-//! Text 0.0.4 and OpenMetrics 1.0. Integers are written as integers, other numbers and the bounds of buckets as the
+//! Text 0.0.4 and OpenMetrics 1.0, the latter with names as gadgets write them where the reader asks for
+//! `escaping=allow-utf-8`. OpenMetrics has a line `_created` behind each counter and histogram: when its values began.
+//! Integers are written as integers, other numbers and the bounds of buckets as the
 //! reference's exporter writes them (`1e-06`, `1.048576e+06`).
 
 mod names;
@@ -13,6 +15,7 @@ mod negotiate;
 mod number;
 mod own;
 mod page;
+mod utf8;
 
 #[cfg(test)]
 pub(crate) mod parse;
@@ -20,7 +23,7 @@ pub(crate) mod parse;
 pub(crate) mod tests;
 
 pub use names::Names;
-pub use negotiate::{Encoding, Format, negotiate_encoding, negotiate_format};
+pub use negotiate::{Encoding, Escaping, Exposition, Format, negotiate_encoding, negotiate_format};
 pub(crate) use number::scaled_bound;
 pub use page::{FRAME_BYTES, Page, PageSource};
 

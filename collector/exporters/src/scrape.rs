@@ -103,11 +103,11 @@ async fn scrape(
     headers: HeaderMap,
 ) -> Response {
     let inner = &scrapes.inner;
-    let format = negotiate_format(joined(&headers, &ACCEPT).as_deref());
+    let exposition = negotiate_format(joined(&headers, &ACCEPT).as_deref());
     let encoding = negotiate_encoding(joined(&headers, &ACCEPT_ENCODING).as_deref());
     let mut response = Response::new(Body::empty());
     let answer = response.headers_mut();
-    answer.insert(CONTENT_TYPE, HeaderValue::from_static(format.content_type()));
+    answer.insert(CONTENT_TYPE, HeaderValue::from_static(exposition.content_type()));
     answer.insert(VARY, HeaderValue::from_static("accept, accept-encoding"));
     if encoding == Encoding::Gzip {
         answer.insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
@@ -128,7 +128,7 @@ async fn scrape(
             "events since the last timer are missing from this page"
         );
     }
-    let page = inner.source.read().unwrap_or_else(PoisonError::into_inner).page(format);
+    let page = inner.source.read().unwrap_or_else(PoisonError::into_inner).page(exposition);
     *response.body_mut() = Body::new(PageBody::new(page, encoding, lease));
     response
 }

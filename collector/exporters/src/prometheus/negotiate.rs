@@ -9,13 +9,46 @@ pub enum Format {
     OpenMetrics,
 }
 
-impl Format {
+/// How names are written that hold other characters than letters, digits, `_` and `:`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Escaping {
+    /// With `_` in place of them.
+    Underscores,
+    /// As they are, in quotes; only where the reader asks for it.
+    Utf8,
+}
+
+/// What a page is written in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Exposition {
+    /// The format.
+    pub format: Format,
+    /// The names in it. Text 0.0.4 has underscores.
+    pub escaping: Escaping,
+}
+
+impl Exposition {
+    /// OpenMetrics with names as gadgets write them.
+    const UTF8: Self = Self { format: Format::OpenMetrics, escaping: Escaping::Utf8 };
+
     /// The value of `Content-Type`.
     pub fn content_type(self) -> &'static str {
-        match self {
-            Self::Text => "text/plain; version=0.0.4; charset=utf-8",
-            Self::OpenMetrics => "application/openmetrics-text; version=1.0.0; charset=utf-8",
+        match (self.format, self.escaping) {
+            (Format::Text, _) => "text/plain; version=0.0.4; charset=utf-8; escaping=underscores",
+            (Format::OpenMetrics, Escaping::Underscores) => {
+                "application/openmetrics-text; version=1.0.0; charset=utf-8; escaping=underscores"
+            }
+            (Format::OpenMetrics, Escaping::Utf8) => {
+                "application/openmetrics-text; version=1.0.0; charset=utf-8; escaping=allow-utf-8"
+            }
         }
+    }
+}
+
+impl From<Format> for Exposition {
+    /// The format with underscores.
+    fn from(format: Format) -> Self {
+        Self { format, escaping: Escaping::Underscores }
     }
 }
 
@@ -29,8 +62,8 @@ pub enum Encoding {
 }
 
 /// Chooses the format the reader likes best; text where it does not say or asks for something else.
-pub fn negotiate_format(accept: Option<&str>) -> Format {
-    let mut best = (Format::Text, 0.0);
+pub fn negotiate_format(accept: Option<&str>) -> Exposition {
+    let mut best = (Exposition::from(Format::Text), 0.0);
     for offer in accept.unwrap_or_default().split(',') {
         let Some(offer) = Offer::parse(offer) else { continue };
         let format = match offer.name.to_ascii_lowercase().as_str() {
@@ -38,10 +71,12 @@ pub fn negotiate_format(accept: Option<&str>) -> Format {
                 if offer.version.is_some_and(|version| version != "1.0.0" && version != "0.0.1") {
                     continue;
                 }
-                Format::OpenMetrics
+                // Names in quotes came with the first version that a standard names.
+                let takes_utf8 = offer.version != Some("0.0.1") && offer.escaping == Some("allow-utf-8");
+                if takes_utf8 { Exposition::UTF8 } else { Format::OpenMetrics.into() }
             }
-            "text/plain" if offer.version.is_none_or(|version| version == "0.0.4") => Format::Text,
-            "text/*" | "*/*" => Format::Text,
+            "text/plain" if offer.version.is_none_or(|version| version == "0.0.4") => Format::Text.into(),
+            "text/*" | "*/*" => Format::Text.into(),
             _ => continue,
         };
         if offer.quality > best.1 {
@@ -71,6 +106,7 @@ pub fn negotiate_encoding(accept_encoding: Option<&str>) -> Encoding {
 struct Offer<'a> {
     name: &'a str,
     version: Option<&'a str>,
+    escaping: Option<&'a str>,
     quality: f32,
 }
 
@@ -78,12 +114,13 @@ impl<'a> Offer<'a> {
     fn parse(text: &'a str) -> Option<Self> {
         let mut parts = text.split(';').map(str::trim);
         let name = parts.next().filter(|name| !name.is_empty())?;
-        let mut offer = Self { name, version: None, quality: 1.0 };
+        let mut offer = Self { name, version: None, escaping: None, quality: 1.0 };
         for part in parts {
             let Some((key, value)) = part.split_once('=') else { continue };
             match key.trim() {
                 "q" => offer.quality = value.trim().parse().ok().filter(|q| (0.0..=1.0).contains(q))?,
                 "version" => offer.version = Some(value.trim().trim_matches('"')),
+                "escaping" => offer.escaping = Some(value.trim().trim_matches('"')),
                 _ => {}
             }
         }
@@ -108,14 +145,33 @@ mod tests {
             (Some("*/*"), Format::Text),
             (Some("text/html, */*;q=0.8"), Format::Text),
             (Some(prometheus_2), Format::OpenMetrics),
-            (Some(prometheus_3), Format::OpenMetrics),
+            (Some("application/openmetrics-text;escaping=underscores"), Format::OpenMetrics),
             (Some("text/plain;version=0.0.4;q=0.9,application/openmetrics-text;q=0.8"), Format::Text),
             (Some("application/openmetrics-text;q=0"), Format::Text),
             (Some("application/openmetrics-text;version=2.0.0"), Format::Text),
             (Some("application/openmetrics-text;q=nonsense"), Format::Text),
             (Some(";;q=,,"), Format::Text),
         ] {
-            assert_eq!(negotiate_format(accept), expected, "{accept:?}");
+            assert_eq!(negotiate_format(accept), expected.into(), "{accept:?}");
+        }
+        for asked in [prometheus_3, "application/openmetrics-text;escaping=\"allow-utf-8\""] {
+            assert_eq!(negotiate_format(Some(asked)), Exposition::UTF8);
+        }
+        let old = "application/openmetrics-text;version=0.0.1;escaping=allow-utf-8";
+        assert_eq!(negotiate_format(Some(old)), Format::OpenMetrics.into());
+    }
+
+    /// Guarantees: an answer says how its names are escaped, as a reader that asked for it expects.
+    #[test]
+    fn the_answer_says_how_names_are_escaped() {
+        for (accept, expected) in [
+            ("", "text/plain; version=0.0.4; charset=utf-8; escaping=underscores"),
+            ("application/openmetrics-text", "charset=utf-8; escaping=underscores"),
+            ("application/openmetrics-text;version=1.0.0;escaping=allow-utf-8", "; escaping=allow-utf-8"),
+            ("text/plain;version=0.0.4;escaping=allow-utf-8", "; escaping=underscores"),
+        ] {
+            let answer = negotiate_format(Some(accept)).content_type();
+            assert!(answer.ends_with(expected), "{accept}: {answer}");
         }
     }
 

@@ -4,10 +4,13 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use ig_model::InstrumentKind;
-use ig_series::{Directory, Exposed, Family, Horizon, Instrument, Member, Registry, RowView, escape};
+use ig_series::{
+    Clock, Directory, Exposed, Family, Horizon, Instrument, LabelPlan, Member, Registry, RowView, escape,
+};
 
 use super::number::{bound, scaled_bound, write_float, write_integer};
-use super::{EXPORTER, Format, names, own};
+use super::utf8::{self, LabelNames};
+use super::{EXPORTER, Escaping, Exposition, Format, names, own};
 
 /// A frame ends with the first row that reaches this size.
 pub const FRAME_BYTES: usize = 64 * 1024;
@@ -32,8 +35,8 @@ impl PageSource {
     }
 
     /// Begins a page.
-    pub fn page(&self, format: Format) -> Page {
-        Page::new(self.clone(), format)
+    pub fn page(&self, exposition: impl Into<Exposition>) -> Page {
+        Page::new(self.clone(), exposition.into())
     }
 }
 
@@ -48,7 +51,10 @@ impl std::fmt::Debug for PageSource {
 pub struct Page {
     source: PageSource,
     format: Format,
+    escaping: Escaping,
     directory: Arc<Directory>,
+    /// Its families under names that are not escaped, if the reader wants those.
+    unescaped: Option<Arc<[Family]>>,
     /// Rows of a table that came after this wait for the next page.
     horizons: HashMap<u64, Horizon>,
     stage: Stage,
@@ -73,10 +79,15 @@ struct Texts {
     buckets: Vec<Vec<u8>>,
     sum_opening: Vec<u8>,
     count_opening: Vec<u8>,
+    /// Where the format has a line for the beginning of the values.
+    created_opening: Option<Vec<u8>>,
+    /// Names of labels beside those in the text of rows.
+    label_names: Option<LabelNames>,
 }
 
 impl Page {
-    fn new(source: PageSource, format: Format) -> Self {
+    fn new(source: PageSource, exposition: Exposition) -> Self {
+        let Exposition { format, escaping } = exposition;
         let directory = source.registry.directory();
         let horizons = directory
             .tables
@@ -84,7 +95,8 @@ impl Page {
             .filter(|listed| listed.table.is_shown_by(EXPORTER))
             .map(|listed| (listed.table.id(), listed.table.read().begin_walk()))
             .collect();
-        Self { source, format, directory, horizons, stage: Stage::Target }
+        let unescaped = (escaping == Escaping::Utf8).then(|| utf8::families(&directory).into());
+        Self { source, format, escaping, directory, unescaped, horizons, stage: Stage::Target }
     }
 
     /// Appends the next frame to `out`; false once the page is complete. A frame is about [`FRAME_BYTES`] long,
@@ -94,7 +106,7 @@ impl Page {
         while out.len() < enough {
             match &mut self.stage {
                 Stage::Target => {
-                    write_target(&self.source.resource, self.format, out);
+                    write_target(&self.source.resource, self.format, self.escaping, out);
                     self.stage = first_row();
                 }
                 Stage::Rows { .. } => self.rows(out, enough),
@@ -130,8 +142,9 @@ impl Page {
         else {
             return;
         };
-        let directory = Arc::clone(&self.directory);
-        let Some(family) = directory.families.get(*at_family) else {
+        let (directory, unescaped) = (Arc::clone(&self.directory), self.unescaped.clone());
+        let families = unescaped.as_deref().unwrap_or(&directory.families);
+        let Some(family) = families.get(*at_family) else {
             self.stage = Stage::Own;
             return;
         };
@@ -142,8 +155,11 @@ impl Page {
         let described = member.table.layout().get(member.instrument);
         let shown = member.table.is_shown_by(EXPORTER);
         if let (true, Some(described)) = (shown, described) {
-            let texts = texts.get_or_insert_with(|| Texts::new(family, member, described, self.format));
+            let texts = texts
+                .get_or_insert_with(|| Texts::new(family, member, described, self.format, self.escaping));
             let horizon = self.horizons.get(&member.table.id()).copied().unwrap_or_default();
+            let clock = self.source.registry.clock();
+            let mut unescaped_labels = Vec::new();
             let reader = member.table.read();
             let plan = member.table.label_plan();
             while *position < reader.positions() {
@@ -160,8 +176,12 @@ impl Page {
                     write_head(family, self.format, out);
                     *headed = true;
                 }
-                let labels = if row.overflow { OVERFLOW_LABELS } else { plan.shown(row.text) };
-                write_row(&row, labels, described, texts, out);
+                let labels = match &texts.label_names {
+                    _ if row.overflow => OVERFLOW_LABELS,
+                    Some(names) => names.labels(plan, row.text, &mut unescaped_labels),
+                    None => plan.shown(row.text),
+                };
+                write_row(&row, labels, described, texts, &*clock, out);
             }
         }
         (*at_member, *position, *texts) = (*at_member + 1, 0, None);
@@ -175,7 +195,7 @@ fn first_row() -> Stage {
     Stage::Rows { family: 0, member: 0, position: 0, headed: false, texts: None }
 }
 
-fn write_target(resource: &[(String, String)], format: Format, out: &mut Vec<u8>) {
+fn write_target(resource: &[(String, String)], format: Format, escaping: Escaping, out: &mut Vec<u8>) {
     let head: &[u8] = match format {
         Format::Text => b"# HELP target_info Target metadata\n# TYPE target_info gauge\ntarget_info{",
         Format::OpenMetrics => b"# HELP target Target metadata\n# TYPE target info\ntarget_info{",
@@ -183,7 +203,10 @@ fn write_target(resource: &[(String, String)], format: Format, out: &mut Vec<u8>
     out.extend_from_slice(head);
     let mut labels: Vec<(String, Vec<&str>)> = Vec::new();
     for (name, value) in resource.iter().filter(|(_, value)| !value.is_empty()) {
-        let name = names::label(name, false);
+        let name = match escaping {
+            Escaping::Underscores => names::label(name, false),
+            Escaping::Utf8 => utf8::quoted_label(name),
+        };
         match labels.iter_mut().find(|(known, _)| *known == name) {
             Some((_, values)) => values.push(value),
             None => labels.push((name, vec![value])),
@@ -203,7 +226,7 @@ fn write_target(resource: &[(String, String)], format: Format, out: &mut Vec<u8>
 }
 
 fn write_head(family: &Family, format: Format, out: &mut Vec<u8>) {
-    let name = base_name(family, format);
+    let name = utf8::quoted(base_name(family, format), "");
     let described = family
         .members
         .iter()
@@ -238,11 +261,23 @@ fn base_name(family: &Family, format: Format) -> &str {
 }
 
 impl Texts {
-    fn new(family: &Family, member: &Member, described: &Instrument, format: Format) -> Self {
+    fn new(
+        family: &Family,
+        member: &Member,
+        described: &Instrument,
+        format: Format,
+        escaping: Escaping,
+    ) -> Self {
         let mut scope = b"otel_scope_name=\"".to_vec();
         escape(member.table.scope(), &mut scope);
         scope.push(b'"');
-        let opening = |suffix: &str| format!("{}{suffix}{{", family.name).into_bytes();
+        let opening = |suffix: &str| utf8::opening(&family.name, suffix);
+        let has_created = format == Format::OpenMetrics && !described.is_gauge();
+        let created_opening = has_created.then(|| utf8::opening(base_name(family, format), "_created"));
+        let plan: &LabelPlan = member.table.label_plan();
+        let has_histograms = member.table.layout().iter().any(|one| one.kind == InstrumentKind::Histogram);
+        let label_names =
+            (escaping == Escaping::Utf8).then(|| LabelNames::new(plan, has_histograms)).flatten();
         let mut closing = scope.clone();
         closing.extend_from_slice(b"} ");
         let (mut first, mut buckets) = (opening(""), Vec::new());
@@ -263,12 +298,21 @@ impl Texts {
             buckets,
             sum_opening: opening("_sum"),
             count_opening: opening("_count"),
+            created_opening,
+            label_names,
         }
     }
 }
 
 #[inline]
-fn write_row(row: &RowView<'_>, labels: &[u8], described: &Instrument, texts: &Texts, out: &mut Vec<u8>) {
+fn write_row(
+    row: &RowView<'_>,
+    labels: &[u8],
+    described: &Instrument,
+    texts: &Texts,
+    clock: &dyn Clock,
+    out: &mut Vec<u8>,
+) {
     let Some((value, counts)) = row.cells(described).split_first() else { return };
     match described.kind {
         InstrumentKind::Counter | InstrumentKind::Gauge => {
@@ -290,6 +334,25 @@ fn write_row(row: &RowView<'_>, labels: &[u8], described: &Instrument, texts: &T
             out.push(b'\n');
         }
     }
+    // Right behind the series itself: readers look for it nowhere else.
+    if let Some(opening) = &texts.created_opening {
+        write_labels(opening, labels, &texts.closing, out);
+        write_seconds(clock.shown(row.start), out);
+    }
+}
+
+/// Appends a time in seconds, to the millisecond.
+#[inline]
+fn write_seconds(nanos: u64, out: &mut Vec<u8>) {
+    let millis = nanos / 1_000_000;
+    write_integer(out, millis / 1000);
+    out.push(b'.');
+    let fraction = millis % 1000;
+    if fraction < 100 {
+        out.extend_from_slice(if fraction < 10 { b"00" } else { b"0" });
+    }
+    write_integer(out, fraction);
+    out.push(b'\n');
 }
 
 #[inline]

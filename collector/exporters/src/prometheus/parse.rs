@@ -53,6 +53,15 @@ pub(crate) fn parse(page: &str, format: Format) -> BTreeMap<String, Parsed> {
             assert!(series.insert((name.clone(), labels.clone())), "series stands twice: {line}");
             let family = current.as_ref().unwrap();
             let parsed = families.get_mut(family).unwrap();
+            if name == format!("{family}_created") && matches!(parsed.kind.as_str(), "counter" | "histogram")
+            {
+                assert_eq!(format, Format::OpenMetrics);
+                let (before, of, _) = parsed.samples.last().unwrap();
+                assert!(before.ends_with("_total") || before.ends_with("_count"), "{line} after {before}");
+                assert_eq!(*of, labels, "{line} is not behind its own series");
+                assert!(value > 0.0, "{line}");
+                continue;
+            }
             let suffixes: &[&str] = match (parsed.kind.as_str(), format) {
                 ("counter", Format::OpenMetrics) => &["_total"],
                 ("info", _) => &["_info"],

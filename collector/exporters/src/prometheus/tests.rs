@@ -20,8 +20,8 @@ fn registry(series_total: usize) -> (Registry, Arc<ManualClock>) {
 }
 
 /// The whole page, with the size of its largest frame.
-pub(crate) fn read(source: &PageSource, format: Format) -> (String, usize) {
-    let mut page = source.page(format);
+pub(crate) fn read(source: &PageSource, exposition: impl Into<Exposition>) -> (String, usize) {
+    let mut page = source.page(exposition);
     let (mut whole, mut frame, mut largest) = (Vec::new(), Vec::new(), 0);
     loop {
         frame.clear();
@@ -106,6 +106,93 @@ fn a_rich_page_reads_back() {
         assert!(page.contains("level{otel_scope_name=\"bare\"") && !page.contains("secrets"));
         assert!(!page.contains("=\"\""), "a label without value");
         assert_eq!(page.contains("# UNIT open_latency_seconds seconds\n"), format == Format::OpenMetrics);
+    }
+}
+
+/// Scenario: a page with an overflow series, in the format that has creation times and in the one that has not.
+/// Guarantees: each counter and histogram, and nothing else, is followed by the time at which its values began.
+#[test]
+fn creation_times_stand_behind_their_series() {
+    let (registry, _tables) = rich();
+    let (page, _) = read(&source(&registry), Format::OpenMetrics);
+    let lines: Vec<&str> = page.lines().collect();
+    let created: Vec<usize> =
+        (0..lines.len()).filter(|at| lines[*at].split('{').next().unwrap().ends_with("_created")).collect();
+    // Opens of two tables, latencies, bytes.
+    assert_eq!(created.len(), 4 + 5 + 4 + 4);
+    for at in created {
+        let labels = |line: &str| line[line.find('{').unwrap()..=line.rfind('}').unwrap()].to_owned();
+        assert_eq!(labels(lines[at]), labels(lines[at - 1]));
+        assert!(lines[at].ends_with(" 1700000000.000"), "{}", lines[at]);
+    }
+    assert!(lines.iter().any(|line| line.starts_with("opens_created{otel_metric_overflow=\"true\"")));
+    assert!(lines.iter().any(|line| line.starts_with("open_latency_seconds_created{")));
+    assert!(!read(&source(&registry), Format::Text).0.contains("_created"));
+}
+
+/// Scenario: a reader asks for names that are not escaped.
+/// Guarantees: metrics and labels have the names that gadgets gave them, in quotes where they need them; no line speaks of
+/// units, and the rest of the page is as it was.
+#[test]
+fn names_keep_their_dots_for_who_asks() {
+    let (registry, _tables) = rich();
+    let utf8 = Exposition { format: Format::OpenMetrics, escaping: Escaping::Utf8 };
+    let (page, _) = read(&source(&registry), utf8);
+    for expected in [
+        "target_info{\"service.name\"=\"ig\",\"host.name\"=\"a\\\"b\"} 1\n",
+        "# TYPE \"open.latency_seconds\" histogram\n",
+        "{\"open.latency_seconds_bucket\",\"proc.comm\"=\"comm-1\",id=\"1\",otel_scope_name=\"trace_open\"",
+        "{\"open.latency_seconds_created\",\"proc.comm\"=\"comm-1\",",
+        "# TYPE \"cpu.used_ratio\" gauge\n",
+        "opens_total{\"proc.comm\"=\"comm-1\",id=\"1\",",
+        "opens_total{otel_metric_overflow=\"true\",",
+        "level{otel_scope_name=\"bare\"",
+    ] {
+        assert!(page.contains(expected), "expected {expected} in {page}");
+    }
+    assert!(!page.contains("# UNIT") && page.ends_with("# EOF\n"));
+    let (escaped, _) = read(&source(&registry), Format::OpenMetrics);
+    let values = |page: &str| {
+        let samples = page.lines().filter(|line| !line.starts_with('#'));
+        let mut values: Vec<String> =
+            samples.map(|line| line.rsplit(' ').next().unwrap().to_owned()).collect();
+        values.sort_unstable();
+        values
+    };
+    assert_eq!(values(&page), values(&escaped));
+}
+
+/// Scenario: two gadgets have metrics whose names are one when they are escaped, and labels that would be as well.
+/// Guarantees: a reader of names that are not escaped sees each metric in a block of its own, and every label.
+#[test]
+fn names_that_collide_when_escaped_stand_apart() {
+    let (registry, _) = registry(100);
+    let label = |name: &str| LabelSpec { name: name.to_owned(), kind: LabelKind::Str };
+    let register = |gadget: &str, metric: &str| {
+        let labels = vec![label("a.b"), label("a_b"), label("otel_scope_name")];
+        let wild = Wild3;
+        let spec = TableSpec { labels, ..spec(gadget, vec![counter(metric)], 10) };
+        let table = registry.register(spec, Box::new(wild)).unwrap().table;
+        table.write().row(&key(1));
+        table
+    };
+    let _tables = [register("one", "z.z"), register("two", "z_z")];
+    let utf8 = Exposition { format: Format::OpenMetrics, escaping: Escaping::Utf8 };
+    let (page, _) = read(&source(&registry), utf8);
+    let labels = "\"a.b\"=\"0\",a_b=\"1\",exported_otel_scope_name=\"2\",otel_scope_name=";
+    for expected in ["# TYPE \"z.z\" counter\n", "# TYPE z_z counter\n"] {
+        assert_eq!(page.matches(expected).count(), 1, "{page}");
+    }
+    assert!(page.contains(&format!("{{\"z.z_total\",{labels}\"one\"")), "{page}");
+    assert!(page.contains(&format!("z_z_total{{{labels}\"two\"")), "{page}");
+}
+
+/// Says which label it is asked for.
+struct Wild3;
+
+impl Labeler for Wild3 {
+    fn render(&self, _: &[u8], index: usize, out: &mut String) {
+        out.push_str(&index.to_string());
     }
 }
 

@@ -14,8 +14,8 @@ use tokio::net::TcpStream;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::*;
-use crate::prometheus::Format;
 use crate::prometheus::parse::parse;
+use crate::prometheus::{Exposition, Format};
 use ig_series::Table;
 use ig_series::testing::{counter, key, labeler, registry, spec};
 
@@ -69,7 +69,7 @@ async fn every_form_carries_the_same_values() {
     let open = "application/openmetrics-text;version=1.0.0";
     for (accept, format) in [("*/*", Format::Text), (open, Format::OpenMetrics)] {
         let plain = fetch(&server, &[("accept", accept)]).await;
-        assert_eq!(plain.headers()["content-type"], format.content_type());
+        assert_eq!(plain.headers()["content-type"], Exposition::from(format).content_type());
         assert!(plain.headers().get("content-encoding").is_none());
         let plain = plain.text().await.unwrap();
         let gzip = fetch(&server, &[("accept", accept), ("accept-encoding", "gzip")]).await;
