@@ -2,7 +2,11 @@
 
 use std::time::Duration;
 
-/// Reads a duration with units, such as `15s`, `1m30s` or `500ms`; a bare `0` needs none.
+/// The longest duration that can be written: whatever adds it to a clock, or counts it in nanoseconds, is far from the end
+/// of its numbers.
+const LONGEST: Duration = Duration::from_hours(100 * 8766);
+
+/// Reads a duration with units, such as `15s`, `1m30s` or `500ms`, up to a hundred years; a bare `0` needs none.
 ///
 /// # Errors
 /// What to write instead.
@@ -14,13 +18,15 @@ pub fn duration(text: &str) -> Result<Duration, String> {
     if !text.is_empty() && text.chars().all(|c| c.is_ascii_digit()) {
         return Err(format!("add a unit: `{text}s` or `{text}ms`"));
     }
-    humantime::parse_duration(text).map_err(|error| match error {
-        humantime::DurationError::NumberOverflow => "that is longer than time can be counted".to_owned(),
+    let too_long = || "that is longer than a hundred years".to_owned();
+    let duration = humantime::parse_duration(text).map_err(|error| match error {
+        humantime::DurationError::NumberOverflow => too_long(),
         humantime::DurationError::UnknownUnit { unit, .. } => {
             format!("unknown unit `{}`; units are ms, s, m, h and d", crate::fault::shorten(&unit, 20))
         }
         _ => "write a number and a unit for each part, as in 1m30s".to_owned(),
-    })
+    })?;
+    if duration > LONGEST { Err(too_long()) } else { Ok(duration) }
 }
 
 /// Writes a duration the way [`duration`] reads it.
@@ -94,6 +100,24 @@ pub(crate) fn endpoint(text: &str) -> Result<(), String> {
     }
 }
 
+/// Checks the address of one signal, which may carry a query; says what to write instead.
+pub(crate) fn signal_endpoint(text: &str) -> Result<(), String> {
+    if text.contains('#') {
+        return Err("leave out everything from the `#` on".to_owned());
+    }
+    endpoint(text.split('?').next().unwrap_or_default())?;
+    text.parse::<http::Uri>().map(drop).map_err(|_unspecific| "a URL has no spaces or controls".to_owned())
+}
+
+/// Checks the name that a certificate must carry.
+pub(crate) fn server_name(text: &str) -> Result<(), String> {
+    match rustls_pki_types::ServerName::try_from(text) {
+        Ok(_) => Ok(()),
+        Err(_unspecific) if text.contains(['/', ':']) => Err("leave out scheme, port and path".to_owned()),
+        Err(_unspecific) => Err(String::new()),
+    }
+}
+
 /// Checks `address:port`; says what to write instead.
 pub(crate) fn address(text: &str) -> Result<std::net::SocketAddr, String> {
     text.parse().map_err(|_unspecific: std::net::AddrParseError| match text.rsplit_once(':') {
@@ -105,4 +129,35 @@ pub(crate) fn address(text: &str) -> Result<std::net::SocketAddr, String> {
         Some(_) => "write the address in digits; IPv6 addresses go in brackets".to_owned(),
         None => "a port is missing, as in `127.0.0.1:2224`".to_owned(),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Scenario: durations that no clock can add, and the longest that all can.
+    /// Guarantees: the first are refused with the reason, whoever asks; the second is read.
+    #[test]
+    fn no_duration_is_longer_than_a_clock_can_count() {
+        for text in
+            ["99999999999d", "300000000000y", "101years", "18446744073709551615s", "9999999999999999999999s"]
+        {
+            assert_eq!(duration(text).unwrap_err(), "that is longer than a hundred years", "{text}");
+        }
+        let longest = duration("100years").unwrap();
+        assert!(std::time::Instant::now().checked_add(longest).is_some());
+        assert!(i64::try_from(longest.as_nanos()).is_ok());
+    }
+
+    /// Scenario: names of servers, addresses, and text that no certificate can carry.
+    /// Guarantees: what is accepted here, the TLS library takes as a name.
+    #[test]
+    fn a_server_name_is_one_that_certificates_carry() {
+        for good in ["receiver.example", "a", "127.0.0.1", "::1", "x_y.example."] {
+            assert_eq!(server_name(good), Ok(()), "{good}");
+        }
+        for bad in ["a b", "https://h", "h:4317", "", ".", "-", "*.example", "ü.example"] {
+            assert!(server_name(bad).is_err(), "{bad}");
+        }
+    }
 }

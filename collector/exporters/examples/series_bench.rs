@@ -281,7 +281,9 @@ fn otlp(registry: &Registry, series: u64) {
         let mut timing = Timing::default();
         let work = async {
             for _ in 0..5 {
-                let (exporter, _handle) = OtlpExporter::new(&settings, &[], registry, None).unwrap();
+                let proxies = ig_model::Proxies::default();
+                let (exporter, _handle) =
+                    OtlpExporter::new(&settings, &[], registry, &proxies, None).unwrap();
                 let stop = tokio_util::sync::CancellationToken::new();
                 stop.cancel();
                 let began = Instant::now();

@@ -49,4 +49,5 @@ pub use deliver::FlushReport;
 pub use error::OtlpError;
 pub use exporter::{OtlpExporter, OtlpHandle};
 pub use own::{OwnFamily, OwnPoint, ReadOwn};
+pub use settings::check;
 pub use stats::{DropReason, OtlpStats};

@@ -88,6 +88,24 @@ impl Stats {
     }
 }
 
+impl std::ops::Add for Stats {
+    type Output = Self;
+
+    /// The counts of two servers together.
+    fn add(mut self, other: Self) -> Self {
+        for (sum, other) in self.ended.iter_mut().zip(other.ended) {
+            *sum = sum.saturating_add(other);
+        }
+        Self {
+            open: self.open.saturating_add(other.open),
+            accepted: self.accepted.saturating_add(other.accepted),
+            accept_failures: self.accept_failures.saturating_add(other.accept_failures),
+            requests: self.requests.saturating_add(other.requests),
+            ended: self.ended,
+        }
+    }
+}
+
 /// The same, while it is counted.
 #[derive(Debug, Default)]
 pub(crate) struct Counters {
@@ -138,6 +156,8 @@ mod tests {
         }
         let stats = counters.read(0);
         assert!(Ending::ALL.iter().all(|ending| stats.ended(*ending) == 1));
+        let both = stats + stats;
+        assert!(Ending::ALL.iter().all(|ending| both.ended(*ending) == 2));
         let mut names: Vec<&str> = Ending::ALL.iter().map(|ending| ending.name()).collect();
         names.sort_unstable();
         names.dedup();

@@ -28,6 +28,7 @@ pub fn ready(board: &Board, troubles: &[(String, String)], now: SystemTime, is_s
     let running = board.gadgets.values().filter(|gadget| gadget.state.is_read()).count();
     let is_well = running == total
         && board.gadgets.values().all(|gadget| gadget.state == State::Running)
+        && board.exporters.values().all(|exporter| exporter.state == State::Running)
         && board.reload.faults.is_empty()
         && troubles.is_empty();
     let ok = is_tried && (is_well || !is_strict);
@@ -40,6 +41,12 @@ pub fn ready(board: &Board, troubles: &[(String, String)], now: SystemTime, is_s
         let kind = gadget.reasons.first().map(|reason| format!(" ({}): ", reason.kind.name()));
         let reasons = Reason::join(&gadget.reasons);
         lines.push(format!("gadget {name}: {}{}{reasons}", gadget.state.name(), kind.unwrap_or_default()));
+    }
+    for (name, exporter) in &board.exporters {
+        if let Some(reason) = &exporter.reason {
+            let (state, kind) = (exporter.state.name(), reason.kind.name());
+            lines.push(format!("exporter {name}: {state} ({kind}): {}", reason.text()));
+        }
     }
     lines.push(match board.reload.applied_at {
         // Nothing is older than it was when the wall clock is set back.
@@ -66,7 +73,23 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::status::GadgetStatus;
+    use crate::status::{ExporterStatus, GadgetStatus, ReasonKind};
+
+    /// Scenario: one exporter runs and one is refused.
+    /// Guarantees: the page names the refused one with its reason; the collector is ready.
+    #[test]
+    fn a_refused_exporter_is_named() {
+        let now = SystemTime::UNIX_EPOCH;
+        let mut board = Board::default();
+        board.reload.applied_at = Some(now);
+        board.exporters.insert("good".to_owned(), ExporterStatus::running());
+        let reason = Some(Reason::new(ReasonKind::Config, "no such file"));
+        board.exporters.insert("bad".to_owned(), ExporterStatus { state: State::Refused, reason });
+        let answer = ready(&board, &[], now, false);
+        assert!(answer.ok && !ready(&board, &[], now, true).ok);
+        assert!(answer.body.contains("\nexporter bad: refused (config): no such file\n"), "{}", answer.body);
+        assert!(!answer.body.contains("good"), "{}", answer.body);
+    }
 
     /// Scenario: a configuration is in force, and the wall clock is set back by an hour.
     /// Guarantees: it stays in force on the page, as one that was applied just now.

@@ -251,6 +251,22 @@ impl GadgetStatus {
     }
 }
 
+/// Where an exporter stands.
+#[derive(Clone, Debug)]
+pub struct ExporterStatus {
+    /// Running, degraded (it runs as it was before its files changed) or refused.
+    pub state: State,
+    /// Why, unless it is simply running.
+    pub reason: Option<Reason>,
+}
+
+impl ExporterStatus {
+    /// An exporter that runs as it should.
+    pub fn running() -> Self {
+        Self { state: State::Running, reason: None }
+    }
+}
+
 /// What became of the configuration file.
 #[derive(Clone, Debug, Default)]
 pub struct ReloadStatus {
@@ -279,6 +295,8 @@ pub struct Status {
 pub struct Board {
     /// By gadget name.
     pub gadgets: BTreeMap<String, GadgetStatus>,
+    /// OTLP exporters by name.
+    pub exporters: BTreeMap<String, ExporterStatus>,
     /// Fate of the configuration.
     pub reload: ReloadStatus,
 }

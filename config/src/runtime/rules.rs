@@ -75,6 +75,20 @@ pub(super) static ENDPOINT: TextRule = TextRule {
     check: crate::value::endpoint,
 };
 
+/// URLs of receivers of one signal.
+pub(super) static SIGNAL_ENDPOINT: TextRule = TextRule {
+    expected: "a URL such as https://otlp.example/v1/metrics",
+    pattern: Some("^https?://"),
+    check: crate::value::signal_endpoint,
+};
+
+/// Names in certificates.
+pub(super) static SERVER_NAME: TextRule = TextRule {
+    expected: "a name or an IP address, as certificates carry them",
+    pattern: Some(r"^[^\s/]+$"),
+    check: crate::value::server_name,
+};
+
 /// Names of headers.
 pub(super) static HEADER: TextRule = TextRule {
     expected: "the name of an HTTP header",

@@ -8,7 +8,10 @@ use ig_model::{InstrumentKind, Temporality};
 use super::{
     LogFormat, LogLevel, Pull,
     gadget::Buckets,
-    rules::{ANNOTATION, ATTRIBUTE, ENDPOINT, HEADER, IMAGE, INSTRUMENT, NAME, PARAM, REGISTRY, TEXT},
+    rules::{
+        ANNOTATION, ATTRIBUTE, ENDPOINT, HEADER, IMAGE, INSTRUMENT, NAME, PARAM, REGISTRY, SERVER_NAME,
+        SIGNAL_ENDPOINT, TEXT,
+    },
 };
 use crate::policy::{MATERIAL, NOTATION};
 use crate::table::{Key, Kind, Object, words};
@@ -79,10 +82,15 @@ pub(crate) static OTLP: Object = Object {
     doc: "An OpenTelemetry receiver that metrics are pushed to.",
     one_of: false,
     keys: &[
-        Key::required(
+        Key::new(
             "endpoint",
             Kind::Text(&ENDPOINT),
-            "`http://host:port`, or `https://...` for TLS. With http/protobuf, `/v1/metrics` is added unless there is a path.",
+            "`http://host:port`, or `https://...` for TLS. With http/protobuf it is a base, a path included: `/v1/metrics` is appended unless it ends so. Required unless `endpoints` says where metrics go.",
+        ),
+        Key::new(
+            "endpoints",
+            Kind::Object(&ENDPOINTS),
+            "With http/protobuf: addresses of single signals, taken as they are instead of `endpoint`.",
         ),
         Key::defaults("protocol", Kind::Word(words::<OtlpProtocol>, &[]), "grpc", "How to speak to it."),
         Key::defaults(
@@ -140,6 +148,18 @@ pub(crate) static OTLP: Object = Object {
     ],
 };
 
+pub(crate) static ENDPOINTS: Object = Object {
+    name: "endpoints",
+    doc: "Addresses of single signals, to which nothing is appended.",
+    one_of: false,
+    keys: &[
+        Key::new("metrics", Kind::Text(&SIGNAL_ENDPOINT), "Where metrics are sent."),
+        Key::not_yet("traces", "leave it out", "Where traces are sent."),
+        Key::not_yet("logs", "leave it out", "Where logs are sent."),
+        Key::not_yet("profiles", "leave it out", "Where profiles are sent."),
+    ],
+};
+
 pub(crate) static TLS: Object = Object {
     name: "tls",
     doc: "Certificates for an `https` endpoint; without any, the system's authorities are trusted.",
@@ -158,7 +178,7 @@ pub(crate) static TLS: Object = Object {
         Key::new("key-file", Kind::Path, "Our private key (PEM); needs `cert-file`."),
         Key::new(
             "server-name",
-            Kind::Text(&TEXT),
+            Kind::Text(&SERVER_NAME),
             "The name that the receiver's certificate must carry, where it is not the endpoint's host.",
         ),
         Key::renamed("insecure-skip-verify", "name the receiver's authority in `ca-file`"),
@@ -167,7 +187,8 @@ pub(crate) static TLS: Object = Object {
 
 pub(crate) static RETRY: Object = Object {
     name: "retry",
-    doc: "Failed pushes are tried again with doubling waits.",
+    doc: "Failed pushes are tried again with doubling waits. A receiver that asks for a pause (`Retry-After`, `RetryInfo`) is \
+          left alone for as long as it asks, up to five minutes or `max-elapsed`, whichever is longer.",
     one_of: false,
     keys: &[
         Key::defaults(
@@ -186,7 +207,7 @@ pub(crate) static RETRY: Object = Object {
             "max-elapsed",
             Kind::Duration { least: MILLISECOND, most: DAY, zero: true },
             "5m",
-            "How long one push is tried before it is given up and counted as lost; 0 gives up at once.",
+            "How long one push is tried before it is given up and counted as lost, pauses that the receiver asks for not counted; 0 gives up at once.",
         ),
     ],
 };
@@ -506,11 +527,12 @@ pub(crate) static LINEAR: Object = Object {
 };
 
 /// Every object, in the order of the key reference.
-pub(crate) static ALL: [&Object; 20] = [
+pub(crate) static ALL: [&Object; 21] = [
     &DOCUMENT,
     &EXPORTERS,
     &PROMETHEUS,
     &OTLP,
+    &ENDPOINTS,
     &TLS,
     &RETRY,
     &QUEUE,

@@ -1,6 +1,6 @@
 use std::{collections::BTreeMap, fs, io, path::Path, time::Duration};
 
-use ig_model::otlp::{Compression, OtlpProtocol, OtlpSettings};
+use ig_model::otlp::{Compression, OtlpProtocol, OtlpSettings, Signal};
 use ig_model::{InstrumentKind, Temporality};
 
 use super::{Buckets, Exporters, LoadError, Loaded, Pull, RuntimeConfig, check_str_with, load, load_with};
@@ -94,7 +94,8 @@ fn every_key_arrives() {
   otlp:
     main: {endpoint: https://h:1/p, protocol: http/protobuf, interval: 1m30s, timeout: 500ms, temporality: delta,
            compression: none, headers: {X-Key: v}, tls: {ca-file: ca.pem, server-name: s}, resource: {a.b: 1.50},
-           retry: {initial: 2s, max: 4s, max-elapsed: 0}, queue: {max-bytes: 64KiB}}
+           retry: {initial: 2s, max: 4s, max-elapsed: 0}, queue: {max-bytes: 64KiB},
+           endpoints: {metrics: 'https://h:1/in?k=v'}}
 images: {pull: never, store: /s}
 limits: {series-per-gadget: 1, series-total: 2, stale-after: 0}
 log: {level: debug, format: json}
@@ -121,6 +122,8 @@ gadgets:
     );
     assert_eq!((otlp.interval, otlp.timeout), (Duration::from_secs(90), Duration::from_millis(500)));
     assert_eq!(otlp.headers["x-key"].expose(), "v");
+    assert_eq!(otlp.url(Signal::Metrics).unwrap(), "https://h:1/in?k=v");
+    assert_eq!(otlp.shown_endpoint(), "https://h:1/in");
     assert_eq!(otlp.tls.ca_file.as_deref(), Some(Path::new("dir/ca.pem")));
     assert_eq!(otlp.resource["a.b"], "1.50");
     assert_eq!(otlp.queue.max_bytes, 64 << 10);

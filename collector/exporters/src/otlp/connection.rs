@@ -56,6 +56,8 @@ impl<T: Transport> Connection<T> {
     ) -> Delivery {
         self.pause().await;
         let began = Instant::now();
+        // Spent in pauses that the receiver asked for: it has not failed to take the message in that time.
+        let mut paused = Duration::ZERO;
         let mut backoff = Backoff::new(self.policy);
         loop {
             let (asked, error) = match self.attempt(service, message.clone()).await {
@@ -71,12 +73,12 @@ impl<T: Transport> Connection<T> {
                 Answer::Retry { after, error } => (after, error),
             };
             self.log.failed(&stats, &error);
-            if let Some(asked) = asked {
-                self.leave_alone(asked);
-            }
-            let Some(wait) = backoff.next(asked, began.elapsed()) else {
+            let Some(wait) = backoff.next(None, began.elapsed().saturating_sub(paused)) else {
                 return Delivery::Dropped(DropReason::RetriesExhausted);
             };
+            if let Some(asked) = asked {
+                paused = paused.saturating_add(self.leave_alone(asked));
+            }
             let hurried = hurry.is_cancelled();
             tokio::select! {
                 () = tokio::time::sleep(wait) => {}
@@ -98,11 +100,14 @@ impl<T: Transport> Connection<T> {
     }
 
     /// Sends nothing for as long as the receiver asked for, within the limit. This outlives the message that met with
-    /// the wish: whatever would be sent next is covered by it too.
-    fn leave_alone(&self, asked: Duration) {
-        let until = Instant::now() + asked.min(self.policy.max_asked);
+    /// the wish: whatever would be sent next is covered by it too. Returns how long that is.
+    fn leave_alone(&self, asked: Duration) -> Duration {
+        let now = Instant::now();
+        let asked = asked.min(self.policy.max_asked);
+        let Some(until) = now.checked_add(asked) else { return Duration::ZERO };
         let mut pause = self.pause.lock().unwrap_or_else(PoisonError::into_inner);
         *pause = (*pause).max(until);
+        asked
     }
 
     async fn pause(&self) {

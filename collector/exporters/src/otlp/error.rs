@@ -1,7 +1,9 @@
 //! Why an exporter cannot be made from its settings.
 
+use std::borrow::Cow;
 use std::path::PathBuf;
 
+use ig_model::Hint;
 use ig_model::otlp::OtlpSettings;
 
 /// Why an exporter cannot be made from its settings.
@@ -15,6 +17,16 @@ pub enum OtlpError {
         exporter: String,
         /// What was given.
         endpoint: String,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// The proxy that the environment names for the endpoint cannot be used.
+    #[error("proxy `{proxy}` on the way of otlp exporter `{exporter}` {problem}")]
+    Proxy {
+        /// The exporter's name.
+        exporter: String,
+        /// The proxy, without credentials.
+        proxy: String,
         /// What is wrong with it.
         problem: &'static str,
     },
@@ -60,14 +72,14 @@ pub enum OtlpError {
         /// The setting.
         what: &'static str,
     },
-    /// The HTTP client cannot be built.
-    #[error("failed to build the http client of otlp exporter `{exporter}`")]
-    Client {
+    /// The system's authorities are needed, and there are none.
+    #[error("otlp exporter `{exporter}` trusts the system's authorities, and there are none")]
+    NoAuthorities {
         /// The exporter's name.
         exporter: String,
-        /// The cause.
+        /// Why none was found, if that is known.
         #[source]
-        source: reqwest::Error,
+        source: Option<Box<dyn std::error::Error + Send + Sync>>,
     },
 }
 
@@ -78,5 +90,21 @@ impl OtlpError {
         source: Option<Box<dyn std::error::Error + Send + Sync>>,
     ) -> Self {
         Self::Tls { exporter: settings.name.clone(), problem, source }
+    }
+}
+
+impl Hint for OtlpError {
+    fn hint(&self) -> Option<Cow<'_, str>> {
+        let hint = match self {
+            Self::NoAuthorities { .. } => {
+                "install the package ca-certificates, or name the receiver's authority in `tls.ca-file`"
+            }
+            Self::Read { .. } => "it is tried again as soon as the file changes",
+            Self::Proxy { .. } => {
+                "mend HTTPS_PROXY, HTTP_PROXY or ALL_PROXY, or list the receiver's host in NO_PROXY"
+            }
+            _ => return None,
+        };
+        Some(hint.into())
     }
 }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use ig_model::Proxies;
 use ig_model::otlp::OtlpSettings;
 use ig_series::Registry;
 use tokio::sync::watch;
@@ -82,17 +83,18 @@ impl OtlpHandle {
 
 impl OtlpExporter {
     /// Makes an exporter that says `resource` of itself, and its handle. What `own` reads is sent beside the series of the
-    /// registry. Nothing is connected or spawned.
+    /// registry. Nothing is connected or spawned; files are read, which may take a while.
     ///
     /// # Errors
-    /// [`OtlpError`] if the settings cannot work: endpoint, headers, certificate files.
+    /// [`OtlpError`] if the settings cannot work: endpoint, headers, certificate files, the proxy on the way.
     pub fn new(
         settings: &OtlpSettings,
         resource: &[(String, String)],
         registry: &Registry,
+        proxies: &Proxies,
         own: Option<ReadOwn>,
     ) -> Result<(Self, OtlpHandle), OtlpError> {
-        let wire = Wire::new(settings)?;
+        let wire = Wire::new(settings, proxies)?;
         Ok(Self::over(wire, settings, resource, registry, own))
     }
 
@@ -103,7 +105,7 @@ impl OtlpExporter {
         registry: &Registry,
         own: Option<ReadOwn>,
     ) -> (Self, OtlpHandle) {
-        let log = FailureLog::new(&settings.name, &settings.endpoint);
+        let log = FailureLog::new(&settings.name, settings.shown_endpoint());
         let connection = Connection::new(transport, settings.timeout, settings.retry.policy(), log);
         let resource = encode::resource(resource);
         let (stats, own_stats) = (SharedStats::default(), SharedStats::default());

@@ -3,7 +3,9 @@
 mod delivery;
 mod delta;
 mod ends;
+mod foreign;
 mod limits;
+mod reach;
 mod receiver;
 mod tls;
 mod values;
@@ -11,8 +13,8 @@ mod values;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use ig_model::Secret;
 use ig_model::otlp::{OtlpProtocol, OtlpSettings, QueueSettings, RetrySettings, TlsSettings};
+use ig_model::{Proxies, Secret};
 use ig_series::Registry;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -33,7 +35,7 @@ fn settings(endpoint: &str, protocol: OtlpProtocol) -> OtlpSettings {
 
 /// An exporter that says its name.
 fn exporter(settings: &OtlpSettings, registry: &Registry) -> Result<(OtlpExporter, OtlpHandle), OtlpError> {
-    OtlpExporter::new(settings, &resource(), registry, None)
+    OtlpExporter::new(settings, &resource(), registry, &Proxies::default(), None)
 }
 
 fn resource() -> Vec<(String, String)> {
@@ -73,9 +75,18 @@ fn unusable_settings_are_refused() {
         (OtlpSettings { endpoint: "localhost".into(), ..base() }, "lacks http://"),
         (OtlpSettings { endpoint: "http://".into(), ..base() }, "not a URL"),
         (OtlpSettings { endpoint: "ftp://h".into(), ..base() }, "scheme other than"),
+        (OtlpSettings { endpoint: "http://h/path".into(), ..base() }, "has a path"),
+        (
+            OtlpSettings {
+                endpoint: "http://h/v1/traces".into(),
+                protocol: OtlpProtocol::HttpProtobuf,
+                ..base()
+            },
+            "ends in the path of another signal, `/v1/traces`",
+        ),
         (OtlpSettings { interval: Duration::ZERO, ..base() }, "interval of otlp exporter `main`"),
         (OtlpSettings { headers: header("a b", "secret"), ..base() }, "header `a b` of otlp exporter `main`"),
-        (OtlpSettings { headers: header("a", "sec\nret"), ..base() }, "value that gRPC"),
+        (OtlpSettings { headers: header("a", "sec\nret"), ..base() }, "value that HTTP"),
         (
             OtlpSettings { headers: header("a", "sec\nret"), protocol: OtlpProtocol::HttpProtobuf, ..base() },
             "value that HTTP",
@@ -95,6 +106,13 @@ fn unusable_settings_are_refused() {
         (
             OtlpSettings { endpoint: "https://h".into(), tls: tls(Some("/dev/null".into())), ..base() },
             "failed to read ca file `/dev/null`",
+        ),
+        (
+            OtlpSettings {
+                tls: TlsSettings { server_name: Some("a b".into()), ..TlsSettings::default() },
+                ..base()
+            },
+            "server name that no certificate can carry",
         ),
         (
             OtlpSettings {

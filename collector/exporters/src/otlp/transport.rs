@@ -1,5 +1,6 @@
 //! One attempt to deliver a message, over either protocol, and what its answer means.
 
+mod connector;
 mod grpc;
 mod http;
 
@@ -7,12 +8,15 @@ use std::future::Future;
 use std::time::Duration;
 
 use bytes::Bytes;
+use ig_model::Proxies;
 use ig_model::otlp::{OtlpProtocol, OtlpSettings};
 
 use super::error::OtlpError;
-use super::settings::{check, read_tls};
+use super::settings::receiver;
 use super::source::Service;
 
+use connector::Connector;
+pub(super) use connector::{Proxy, Tls, Way};
 pub(super) use grpc::Grpc;
 #[cfg(test)]
 pub(super) use grpc::retry_details;
@@ -68,15 +72,12 @@ pub(super) enum Wire {
 }
 
 impl Wire {
-    /// Prepares the transport; nothing is connected yet.
-    pub(super) fn new(settings: &OtlpSettings) -> Result<Self, OtlpError> {
-        let uri = check(settings)?;
-        let tls = read_tls(settings)?;
-        // Whoever comes first installs it; a second installation changes nothing and is no fault.
-        let _installed_before = rustls::crypto::ring::default_provider().install_default();
+    /// Prepares the transport; nothing is connected yet. Reads the files that the settings name.
+    pub(super) fn new(settings: &OtlpSettings, proxies: &Proxies) -> Result<Self, OtlpError> {
+        let receiver = receiver(settings, proxies)?;
         Ok(match settings.protocol {
-            OtlpProtocol::Grpc => Self::Grpc(Box::new(Grpc::new(settings, &uri, tls)?)),
-            OtlpProtocol::HttpProtobuf => Self::Http(Box::new(Http::new(settings, &uri, tls)?)),
+            OtlpProtocol::Grpc => Self::Grpc(Box::new(Grpc::new(settings, receiver)?)),
+            OtlpProtocol::HttpProtobuf => Self::Http(Box::new(Http::new(settings, receiver)?)),
         })
     }
 }

@@ -95,7 +95,7 @@ impl<M: Machine> Driver<M> {
         // First of all, so that somebody answers whatever the rest waits for.
         let mut outputs =
             Outputs::new(&options, registry.clone(), status.clone(), drains.clone(), tasks.clone());
-        outputs.prepare(&config.exporters, files.changed()).await?.commit(&mut outputs);
+        outputs.prepare(&config.exporters, files.changed(), Occasion::Start).await?.commit(&mut outputs);
         losses::watch(&tasks, &status);
         let mut inbox = Inbox::new(commands);
         let opened = tokio::select! {
@@ -277,8 +277,9 @@ impl<M: Machine> Driver<M> {
         warn_of(&loaded.warnings);
         let started = Instant::now();
         let desired = loaded.config;
-        let outputs = self.outputs.prepare(&desired.exporters, self.files.changed()).await;
-        let outputs = outputs.map_err(|error| Halt::Refused(vec![Reason::new(ReasonKind::Config, error)]))?;
+        let outputs = self.outputs.prepare(&desired.exporters, self.files.changed(), Occasion::Reload).await;
+        let outputs =
+            outputs.map_err(|error| Halt::Refused(vec![Reason::hinted(ReasonKind::Config, error)]))?;
         // Somebody who asks for a reload may know of changes that were not noticed.
         let other_access = is_forced || images_changed || desired.images != self.config.images;
         let summary = self.change_gadgets(&desired, other_access).await?;

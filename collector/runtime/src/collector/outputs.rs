@@ -2,7 +2,10 @@
 //!
 //! A change is prepared first (ports bound, certificates read) and carried out only when nothing can fail any more.
 
+mod setup;
+
 use std::{
+    borrow::Cow,
     collections::BTreeMap,
     fmt,
     net::SocketAddr,
@@ -19,18 +22,19 @@ use ig_exporters::{
     scrape::{ScrapeSettings, Scrapes},
 };
 use ig_files::Changed;
-use ig_http::{Limits, Listener, Predecessor, Server, status_page};
-use ig_model::{Host, otlp::OtlpSettings};
+use ig_http::{Limits, Listener, Predecessor, Server, Stats, StatsReader, status_page};
+use ig_model::{Hint, Host, Proxies, otlp::OtlpSettings};
 use ig_series::Registry;
 use thiserror::Error;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, info};
 
-use super::{CollectorOptions, Drains, files::concern_exporter, identity::instance_id};
+use self::setup::{Planned, Wrong};
+use super::{CollectorOptions, Drains, decide::Occasion, identity::instance_id};
 use crate::{
     health::{OwnMetrics, OwnSources, ready},
-    status::Status,
+    status::{ExporterStatus, Status},
     tasks::Tasks,
 };
 
@@ -60,6 +64,32 @@ pub enum OutputError {
         #[source]
         cause: OtlpError,
     },
+    /// The files of an OTLP exporter cannot be read in time.
+    #[error("failed to set up OTLP exporter `{name}`: its files could not be read within {patience:?}")]
+    Late {
+        /// The exporter.
+        name: String,
+        /// How long was waited for them.
+        patience: Duration,
+    },
+    /// Setting up an OTLP exporter panicked, which is a fault of the collector.
+    #[error("failed to set up OTLP exporter `{name}`")]
+    Panicked {
+        /// The exporter.
+        name: String,
+        /// The panic.
+        #[source]
+        cause: tokio::task::JoinError,
+    },
+}
+
+impl Hint for OutputError {
+    fn hint(&self) -> Option<Cow<'_, str>> {
+        match self {
+            Self::Otlp { cause, .. } => cause.hint(),
+            Self::Listen { .. } | Self::Late { .. } | Self::Panicked { .. } => None,
+        }
+    }
 }
 
 /// The open outputs.
@@ -71,8 +101,11 @@ pub(super) struct Outputs {
     status: Status,
     identity: Identity,
     endpoint: Option<Endpoint>,
+    proxies: Proxies,
     otlp: BTreeMap<String, (OtlpSettings, OtlpSlot)>,
-    handles: OtlpHandles,
+    /// The exporters of the configuration in force that are not as they should be.
+    wrong: BTreeMap<String, Wrong>,
+    counted: Counted,
     own: Own,
 }
 
@@ -94,9 +127,13 @@ struct Endpoint {
     stop: CancellationToken,
 }
 
-/// The handles whose numbers are among the collector's own metrics.
+/// What has numbers that are among the collector's own metrics.
 #[derive(Clone, Debug, Default)]
-struct OtlpHandles(Arc<Mutex<Vec<OtlpSlot>>>);
+struct Counted {
+    slots: Arc<Mutex<Vec<OtlpSlot>>>,
+    /// Of every server so far: its counts do not go back when another address takes over.
+    servers: Arc<Mutex<Vec<StatsReader>>>,
+}
 
 /// The handle of an exporter that may be made anew while it is held.
 #[derive(Clone, Debug)]
@@ -112,14 +149,19 @@ impl OtlpSlot {
     }
 }
 
-impl OwnSources for OtlpHandles {
+impl OwnSources for Counted {
     fn otlp(&self) -> Vec<(String, OtlpStats)> {
-        let slots = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
         slots
             .iter()
             .map(OtlpSlot::handle)
             .map(|handle| (handle.name().to_owned(), handle.metrics()))
             .collect()
+    }
+
+    fn http(&self) -> Stats {
+        let servers = self.servers.lock().unwrap_or_else(PoisonError::into_inner);
+        servers.iter().fold(Stats::default(), |sum, server| sum + server.read())
     }
 }
 
@@ -133,8 +175,7 @@ enum EndpointChange {
 /// Outputs that can be put in force.
 pub(super) struct Prepared {
     endpoint: EndpointChange,
-    started: Vec<(OtlpSettings, OtlpExporter, OtlpHandle)>,
-    kept: Vec<String>,
+    planned: Planned,
 }
 
 impl Outputs {
@@ -146,11 +187,15 @@ impl Outputs {
         tasks: Tasks,
     ) -> Self {
         let identity = Identity::new(options.version, &options.host, &options.config);
-        let handles = OtlpHandles::default();
+        let counted = Counted::default();
+        let proxies = Proxies::of_process();
+        for (variable, value) in proxies.shown() {
+            info!(name: "proxy.named", variable, value, "loopback is reached directly");
+        }
         let own = OwnMetrics::new(
             status.clone(),
             registry.clone(),
-            Arc::new(handles.clone()),
+            Arc::new(counted.clone()),
             identity.version,
             tasks.clone(),
             options.lost_log_lines,
@@ -173,8 +218,10 @@ impl Outputs {
             status,
             identity,
             endpoint: None,
+            proxies,
             otlp: BTreeMap::new(),
-            handles,
+            wrong: BTreeMap::new(),
+            counted,
             own: Own(Arc::new(move || own.families())),
         }
     }
@@ -189,6 +236,7 @@ impl Outputs {
         &self,
         exporters: &Exporters,
         changed: &Changed,
+        occasion: Occasion,
     ) -> Result<Prepared, OutputError> {
         let wanted = exporters.prometheus.as_ref().map(|prometheus| prometheus.listen);
         let endpoint = if wanted == self.endpoint.as_ref().map(|endpoint| endpoint.wanted) {
@@ -202,21 +250,8 @@ impl Outputs {
         } else {
             EndpointChange::Close
         };
-        let mut started = Vec::new();
-        let mut kept = Vec::new();
-        for (name, wanted) in &exporters.otlp {
-            let is_stale = concern_exporter(changed, wanted);
-            if !is_stale && self.otlp.get(name).is_some_and(|(known, _)| known == wanted) {
-                kept.push(name.clone());
-                continue;
-            }
-            let resource = self.identity.resource(&wanted.resource);
-            let (exporter, handle) =
-                OtlpExporter::new(wanted, &resource, &self.registry, Some(Arc::clone(&self.own.0)))
-                    .map_err(|cause| OutputError::Otlp { name: name.clone(), cause })?;
-            started.push((wanted.clone(), exporter, handle));
-        }
-        Ok(Prepared { endpoint, started, kept })
+        let planned = Planned::of(self, &exporters.otlp, changed, occasion).await?;
+        Ok(Prepared { endpoint, planned })
     }
 
     /// Flushes every OTLP exporter by `deadline` and closes the endpoint; returns bytes nobody took.
@@ -243,6 +278,16 @@ impl Outputs {
         left
     }
 
+    /// Shows the exporters on the board.
+    fn show(&self) {
+        let running = self.otlp.keys().map(|name| (name.clone(), ExporterStatus::running()));
+        let wrong = self.wrong.iter().map(|(name, Wrong { state, reason, .. })| {
+            (name.clone(), ExporterStatus { state: *state, reason: Some(reason.clone()) })
+        });
+        let exporters = running.chain(wrong).collect();
+        self.status.with(|board| board.exporters = exporters);
+    }
+
     fn serve(&self, listener: Listener, address: SocketAddr, stop: CancellationToken) {
         let (status, tasks) = (self.status.clone(), self.tasks.clone());
         let readiness = Arc::new(move |query: &str| {
@@ -258,8 +303,10 @@ impl Outputs {
             .merge(status_page("/readyz", readiness))
             .merge(status_page("/", Arc::new(|_| (true, "ig: /metrics /healthz /readyz\n".to_owned()))));
         let mut first = Some(listener);
+        let servers = Arc::clone(&self.counted.servers);
         self.tasks.supervise("http", address.to_string(), move |all_stop| {
             let (listener, router, stop) = (first.take(), router.clone(), stop.clone());
+            let servers = Arc::clone(&servers);
             async move {
                 let listener = match listener {
                     Some(listener) => listener,
@@ -276,6 +323,7 @@ impl Outputs {
                 };
                 let server = Server::new(listener, Limits::default());
                 let stats = server.stats();
+                servers.lock().unwrap_or_else(PoisonError::into_inner).push(stats.clone());
                 let cut_off = server.run(router, shutdown, FINISH_PATIENCE).await;
                 debug!(name: "http.server.ended", cut_off, stats = ?stats.read());
                 Ok(())
@@ -287,17 +335,17 @@ impl Outputs {
     /// the series still hold it.
     fn export(&self, settings: OtlpSettings, exporter: OtlpExporter, slot: OtlpSlot) {
         let resource = self.identity.resource(&settings.resource);
-        let (registry, own) = (self.registry.clone(), Arc::clone(&self.own.0));
+        let (registry, proxies) = (self.registry.clone(), self.proxies.clone());
+        let own = Arc::clone(&self.own.0);
         let mut first = Some(exporter);
         self.tasks.supervise("otlp", settings.name.clone(), move |stop| {
             let exporter = match first.take() {
                 Some(exporter) => Ok(exporter),
-                None => OtlpExporter::new(&settings, &resource, &registry, Some(Arc::clone(&own))).map(
-                    |(exporter, handle)| {
+                None => OtlpExporter::new(&settings, &resource, &registry, &proxies, Some(Arc::clone(&own)))
+                    .map(|(exporter, handle)| {
                         slot.set(handle);
                         exporter
-                    },
-                ),
+                    }),
             };
             async move {
                 exporter?.run(stop).await;
@@ -323,12 +371,13 @@ impl Prepared {
             outputs.endpoint = Some(Endpoint { wanted, bound, listener: predecessor, stop });
             info!(name: "prometheus.listening", address = %bound);
         }
+        let Planned { started, kept, wrong } = self.planned;
         let old = std::mem::take(&mut outputs.otlp);
         for (name, (spec, slot)) in old {
-            if self.kept.contains(&name) {
+            if kept.contains(&name) {
                 outputs.otlp.insert(name, (spec, slot));
             } else {
-                let is_replaced = self.started.iter().any(|(spec, ..)| spec.name == name);
+                let is_replaced = started.iter().any(|(spec, ..)| spec.name == name);
                 outputs.tasks.spawn("otlp-flush", move |_| async move {
                     let deadline = Instant::now() + FLUSH_PATIENCE;
                     if is_replaced {
@@ -339,14 +388,19 @@ impl Prepared {
                 });
             }
         }
-        for (spec, exporter, handle) in self.started {
-            info!(name: "otlp.started", exporter = spec.name, endpoint = spec.endpoint);
+        for (spec, exporter, handle) in started {
+            info!(name: "otlp.started", exporter = spec.name, endpoint = spec.shown_endpoint());
             let slot = OtlpSlot(Arc::new(Mutex::new(handle)));
             outputs.export(spec.clone(), exporter, slot.clone());
             outputs.otlp.insert(spec.name.clone(), (spec, slot));
         }
-        let handles = outputs.otlp.values().map(|(_, slot)| slot.clone()).collect();
-        *outputs.handles.0.lock().unwrap_or_else(PoisonError::into_inner) = handles;
+        for (exporter, Wrong { state, reason, .. }) in &wrong {
+            error!(name: "otlp.refused", exporter, state = state.name(), reason = reason.text());
+        }
+        outputs.wrong = wrong;
+        outputs.show();
+        let slots = outputs.otlp.values().map(|(_, slot)| slot.clone()).collect();
+        *outputs.counted.slots.lock().unwrap_or_else(PoisonError::into_inner) = slots;
     }
 }
 

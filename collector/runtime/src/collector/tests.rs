@@ -1,5 +1,6 @@
 //! What a collector promises, on a made-up machine with a paused clock.
 
+mod exporters;
 mod fake;
 
 use std::time::Duration;

@@ -8,6 +8,7 @@ use std::{
 };
 
 use ig_exporters::otlp::{DropReason, OtlpStats, OwnFamily, OwnPoint};
+use ig_http::{Ending, Stats};
 use ig_model::{InstrumentKind, Loss, LossStage};
 use ig_series::{Registry, RetireReason};
 use prometheus_client::{
@@ -32,6 +33,9 @@ const RUST_VERSION: &str = env!("IG_RUST_VERSION");
 pub trait OwnSources: fmt::Debug + Send + Sync + 'static {
     /// Numbers of the OTLP exporters, by name.
     fn otlp(&self) -> Vec<(String, OtlpStats)>;
+
+    /// Numbers of the HTTP servers so far, together.
+    fn http(&self) -> Stats;
 }
 
 /// The collector's own metrics, over the status board, the series store and the exporters: a [`Collector`] for the page,
@@ -91,10 +95,12 @@ impl OwnMetrics {
         put("ig_build_info", &[self.version, RUST_VERSION], 1.0);
         self.status.with(|board| {
             gadgets(board, &mut put);
+            exporters(board, &mut put);
             reload(board, &mut put);
         });
         self.series(&mut put);
         self.otlp(&mut put);
+        http(self.sources.http(), &mut put);
         for (task, panics) in self.tasks.panics() {
             put("ig_task_panics", &[task], panics as f64);
         }
@@ -148,6 +154,25 @@ impl OwnMetrics {
             let last_success = stats.last_success_unix_nanos as f64 / 1e9;
             put("ig_otlp_last_success_timestamp_seconds", &[&name], last_success);
         }
+    }
+}
+
+fn exporters(board: &Board, put: &mut dyn FnMut(&'static str, &[&str], f64)) {
+    for (name, exporter) in &board.exporters {
+        for state in [State::Running, State::Degraded, State::Refused] {
+            let is_in = f64::from(u8::from(exporter.state == state));
+            put("ig_exporter_state", &[name, state.name()], is_in);
+        }
+    }
+}
+
+fn http(stats: Stats, put: &mut dyn FnMut(&'static str, &[&str], f64)) {
+    put("ig_http_connections", &[], stats.open as f64);
+    put("ig_http_connections_accepted", &[], stats.accepted as f64);
+    put("ig_http_accept_failures", &[], stats.accept_failures as f64);
+    put("ig_http_requests", &[], stats.requests as f64);
+    for ending in Ending::ALL {
+        put("ig_http_connections_ended", &[ending.name()], stats.ended(ending) as f64);
     }
 }
 
@@ -258,6 +283,10 @@ mod tests {
     impl OwnSources for NoExporters {
         fn otlp(&self) -> Vec<(String, OtlpStats)> {
             vec![("main".to_owned(), OtlpStats { deferred_items: 3, ..OtlpStats::default() })]
+        }
+
+        fn http(&self) -> Stats {
+            Stats::default()
         }
     }
 

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use ig_model::otlp::{OtlpProtocol, OtlpSettings, QueueSettings, RetrySettings, Signal, TlsSettings};
 
 use crate::{
-    runtime::{Exporters, Prometheus, Secret, tables},
+    runtime::{Exporters, Prometheus, Secret, rules, tables},
     source::join,
     table::{Word as _, check::Checker, fields::Fields},
     yaml::Entry,
@@ -37,9 +37,16 @@ fn otlp(checker: &mut Checker<'_>, entry: &Entry) -> Option<OtlpSettings> {
     let fields = Fields::new(Some(&entry.value), &tables::OTLP, source);
     let retry = retry(checker, fields, &path);
     let headers = headers(checker, fields, &path);
+    let own = fields.object("endpoints").text("metrics");
+    if !fields.has("endpoint") && !fields.object("endpoints").has("metrics") {
+        let fault = source.fault(entry.value.span, &path, "missing key \"endpoint\"");
+        checker.push(fault.expected(rules::ENDPOINT.expected));
+        return None;
+    }
     let exporter = OtlpSettings {
         name: entry.key.clone(),
-        endpoint: fields.text("endpoint")?,
+        endpoint: if fields.has("endpoint") { fields.text("endpoint")? } else { String::new() },
+        endpoints: own.map(|own| (Signal::Metrics, own)).into_iter().collect(),
         protocol: fields.word("protocol")?,
         signals: vec![Signal::Metrics],
         interval: fields.duration("interval")?,
@@ -59,8 +66,22 @@ fn otlp(checker: &mut Checker<'_>, entry: &Entry) -> Option<OtlpSettings> {
 
 /// Rules between the endpoint and other keys.
 fn check_endpoint(checker: &mut Checker<'_>, fields: Fields<'_>, exporter: &OtlpSettings, path: &str) {
-    let Some((scheme, rest)) = exporter.endpoint.split_once("://") else { return };
     let source = checker.source;
+    let url = exporter.url(Signal::Metrics);
+    if let (Some(node), Err(other)) = (fields.node("endpoint"), &url) {
+        let problem = format!("the path is that of another signal, `{other}`");
+        let fault = source.fault(node.span, join(path, "endpoint"), problem);
+        let hint = format!("leave `{other}` out: the path of each signal is appended");
+        checker.push(fault.expected("a base, or the address of metrics").hint(hint));
+    }
+    if let Some(node) = fields.node("endpoints")
+        && exporter.protocol == OtlpProtocol::Grpc
+    {
+        let fault = source.fault(node.span, join(path, "endpoints"), "gRPC has one address for all signals");
+        checker.push(fault.hint("write it as `endpoint`, or write `protocol: http/protobuf`"));
+    }
+    let url = url.unwrap_or_default();
+    let Some((scheme, rest)) = url.split_once("://") else { return };
     let has_path = rest.split_once('/').is_some_and(|(_, path)| !path.is_empty());
     if let Some(node) = fields.node("endpoint")
         && exporter.protocol == OtlpProtocol::Grpc
@@ -75,7 +96,7 @@ fn check_endpoint(checker: &mut Checker<'_>, fields: Fields<'_>, exporter: &Otlp
         && exporter.tls != TlsSettings::default()
     {
         let fault = source.fault(node.span, join(path, "tls"), "certificates are given for a plain endpoint");
-        checker.push(fault.hint("write `https://` in `endpoint`, or leave out `tls`"));
+        checker.push(fault.hint("write `https://` in the endpoint, or leave out `tls`"));
     }
 }
 

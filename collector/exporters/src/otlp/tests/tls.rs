@@ -20,12 +20,13 @@ use super::*;
 use ig_series::testing::{counter, key, labeler, registry, spec};
 
 /// PEM files of an authority, a server named `receiver.test`, and a client.
-struct Pki {
+pub(super) struct Pki {
     dir: tempfile::TempDir,
 }
 
 impl Pki {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
+        let _installed_before = rustls::crypto::ring::default_provider().install_default();
         let mut params = CertificateParams::new(Vec::new()).unwrap();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         let issuer = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
@@ -49,7 +50,7 @@ impl Pki {
         std::fs::read(self.path(name)).unwrap()
     }
 
-    fn client(&self, server_name: Option<&str>) -> TlsSettings {
+    pub(super) fn client(&self, server_name: Option<&str>) -> TlsSettings {
         TlsSettings {
             ca_file: Some(self.path("ca.pem")),
             cert_file: Some(self.path("client.pem")),
@@ -59,7 +60,7 @@ impl Pki {
     }
 }
 
-async fn serve_grpc(pki: &Pki, receiver: &Receiver) -> SocketAddr {
+pub(super) async fn serve_grpc(pki: &Pki, receiver: &Receiver) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let tls = ServerTlsConfig::new()
@@ -101,7 +102,7 @@ fn certificates(path: &Path) -> Vec<CertificateDer<'static>> {
     CertificateDer::pem_file_iter(path).unwrap().map(Result::unwrap).collect()
 }
 
-async fn serve_http(pki: &Pki, receiver: &Receiver) -> SocketAddr {
+pub(super) async fn serve_http(pki: &Pki, receiver: &Receiver, name: &str) -> SocketAddr {
     let mut roots = RootCertStore::empty();
     for certificate in certificates(&pki.path("ca.pem")) {
         roots.add(certificate).unwrap();
@@ -110,8 +111,8 @@ async fn serve_http(pki: &Pki, receiver: &Receiver) -> SocketAddr {
     let config = rustls::ServerConfig::builder()
         .with_client_cert_verifier(verifier)
         .with_single_cert(
-            certificates(&pki.path("local.pem")),
-            PrivateKeyDer::from_pem_file(pki.path("local.key")).unwrap(),
+            certificates(&pki.path(&format!("{name}.pem"))),
+            PrivateKeyDer::from_pem_file(pki.path(&format!("{name}.key"))).unwrap(),
         )
         .unwrap();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -122,7 +123,7 @@ async fn serve_http(pki: &Pki, receiver: &Receiver) -> SocketAddr {
     address
 }
 
-async fn export(settings: OtlpSettings) -> (FlushReport, OtlpStats) {
+pub(super) async fn export(settings: OtlpSettings, proxies: &Proxies) -> (FlushReport, OtlpStats) {
     let (registry, _) = registry(100);
     let table = registry.register(spec("a", vec![counter("c")], 10), labeler()).unwrap().table;
     table.write().row(&key(1));
@@ -134,7 +135,7 @@ async fn export(settings: OtlpSettings) -> (FlushReport, OtlpStats) {
         },
         ..settings
     };
-    let (exporter, handle) = exporter(&settings, &registry).unwrap();
+    let (exporter, handle) = OtlpExporter::new(&settings, &resource(), &registry, proxies, None).unwrap();
     run(exporter);
     (handle.flush_and_stop(in_a_minute()).await, handle.metrics())
 }
@@ -144,24 +145,24 @@ async fn export(settings: OtlpSettings) -> (FlushReport, OtlpStats) {
 /// Guarantees: the first delivers over both protocols; the second delivers nothing and says why.
 #[tokio::test]
 async fn only_the_given_authority_is_trusted() {
-    let _installed_before = rustls::crypto::ring::default_provider().install_default();
     let pki = Pki::new();
+    let no_proxies = Proxies::default();
     let receiver = Receiver::new([]);
     let grpc = serve_grpc(&pki, &receiver).await;
-    let http = serve_http(&pki, &receiver).await;
+    let http = serve_http(&pki, &receiver, "local").await;
     let grpc = settings(&format!("https://{grpc}"), OtlpProtocol::Grpc);
     let http = settings(&format!("https://localhost:{}", http.port()), OtlpProtocol::HttpProtobuf);
 
     let trusting = OtlpSettings { tls: pki.client(Some("receiver.test")), ..grpc.clone() };
-    assert_eq!(export(trusting).await.0.delivered_items, 1);
+    assert_eq!(export(trusting, &no_proxies).await.0.delivered_items, 1);
     let trusting = OtlpSettings { tls: pki.client(None), ..http.clone() };
-    assert_eq!(export(trusting).await.0.delivered_items, 1);
+    assert_eq!(export(trusting, &no_proxies).await.0.delivered_items, 1);
     assert_eq!(receiver.received().len(), 2);
 
     let mut anonymous = pki.client(Some("receiver.test"));
     (anonymous.cert_file, anonymous.key_file) = (None, None);
     for settings in [grpc.clone(), http, OtlpSettings { tls: anonymous, ..grpc }] {
-        let (report, stats) = export(settings).await;
+        let (report, stats) = export(settings, &no_proxies).await;
         assert_eq!(report, FlushReport { delivered_items: 0, dropped_items: 1 });
         assert!(stats.last_error.is_some());
     }

@@ -5,25 +5,27 @@ use std::time::Duration;
 
 use bytes::{Buf as _, BufMut as _, Bytes};
 use http::Uri;
-use http::uri::PathAndQuery;
+use http::uri::{PathAndQuery, Scheme};
 use ig_model::otlp::{Compression, OtlpSettings};
 use prost::Message as _;
 use tonic::client::Grpc as Client;
 use tonic::codec::{Codec, CompressionEncoding, DecodeBuf, Decoder, EncodeBuf, Encoder};
-use tonic::metadata::{AsciiMetadataKey, AsciiMetadataValue, MetadataMap};
-use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity};
+use tonic::metadata::MetadataMap;
+use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Status};
 
 use super::super::error::OtlpError;
 use super::super::rpc_status::RpcStatus;
-use super::super::settings::TlsParts;
+use super::super::settings::{Receiver, headers};
 use super::super::source::Service;
-use super::{Answer, Response, accepted, says_too_large};
+use super::{Answer, Connector, Response, accepted, says_too_large};
 
 /// A gRPC channel that connects when it is first used, and again after a failure.
 #[derive(Clone)]
 pub(in super::super) struct Grpc {
     endpoint: Endpoint,
+    /// `None` where tests bring a channel.
+    connector: Option<Connector>,
     /// Made on first use, because it must be made on a runtime.
     channel: Arc<OnceLock<Channel>>,
     metadata: MetadataMap,
@@ -31,53 +33,33 @@ pub(in super::super) struct Grpc {
 }
 
 impl Grpc {
-    pub(super) fn new(settings: &OtlpSettings, uri: &Uri, tls: TlsParts) -> Result<Self, OtlpError> {
-        let secure = uri.scheme_str() == Some("https");
-        let mut endpoint = Endpoint::from(uri.clone())
-            .connect_timeout(settings.timeout)
-            .tcp_nodelay(true)
+    pub(super) fn new(settings: &OtlpSettings, receiver: Receiver) -> Result<Self, OtlpError> {
+        let Receiver { addresses, way } = receiver;
+        let fault = |endpoint: &Uri, problem: &str| OtlpError::Endpoint {
+            exporter: settings.name.clone(),
+            endpoint: endpoint.to_string(),
+            problem: problem.to_owned(),
+        };
+        let origin = addresses.into_iter().map(|(_, uri)| uri).next().unwrap_or_else(|| way.target.clone());
+        if !matches!(origin.path(), "" | "/") || origin.query().is_some() {
+            return Err(fault(&origin, "has a path, which gRPC has no use for"));
+        }
+        // To the library it is a plain connection: TLS is the connector's business.
+        let mut parts = way.target.clone().into_parts();
+        parts.scheme = Some(Scheme::HTTP);
+        let plain = Uri::from_parts(parts).map_err(|_invalid| fault(&origin, "is not a URL"))?;
+        let endpoint = Endpoint::from(plain)
+            .origin(origin.clone())
             // Finds a peer that vanished without a word while a message is under way.
             .http2_keep_alive_interval(Duration::from_secs(20))
             .keep_alive_timeout(settings.timeout)
             .user_agent(concat!("ig/", env!("CARGO_PKG_VERSION")))
-            .map_err(|source| OtlpError::tls(settings, "has no valid user agent", Some(source.into())))?;
-        if secure {
-            let mut config = match tls.ca {
-                Some(pem) => ClientTlsConfig::new().ca_certificate(Certificate::from_pem(pem)),
-                None => ClientTlsConfig::new().with_native_roots(),
-            };
-            if let Some((cert, key)) = tls.identity {
-                config = config.identity(Identity::from_pem(cert, key));
-            }
-            if let Some(name) = &settings.tls.server_name {
-                config = config.domain_name(name.clone());
-            }
-            endpoint = endpoint.tls_config(config).map_err(|source| {
-                let problem = "cannot be set up from its certificates and key";
-                OtlpError::tls(settings, problem, Some(source.into()))
-            })?;
-        }
-        let mut metadata = MetadataMap::new();
-        for (name, value) in &settings.headers {
-            let fault = |problem| OtlpError::Header {
-                exporter: settings.name.clone(),
-                header: name.clone(),
-                problem,
-            };
-            let key = name
-                .to_ascii_lowercase()
-                .parse::<AsciiMetadataKey>()
-                .map_err(|_invalid| fault("has a name that gRPC metadata cannot carry"))?;
-            let value = value
-                .expose()
-                .parse::<AsciiMetadataValue>()
-                .map_err(|_invalid| fault("has a value that gRPC metadata cannot carry"))?;
-            metadata.append(key, value);
-        }
+            .map_err(|_invalid| fault(&origin, "cannot be used by gRPC"))?;
         Ok(Self {
             endpoint,
+            connector: Some(Connector::new(way)),
             channel: Arc::default(),
-            metadata,
+            metadata: MetadataMap::from_headers(headers(settings)?.into_iter().collect()),
             gzip: settings.compression == Compression::Gzip,
         })
     }
@@ -89,6 +71,7 @@ impl Grpc {
         made.set(channel).unwrap();
         Self {
             endpoint: Endpoint::from_static("http://in-memory"),
+            connector: None,
             channel: Arc::new(made),
             metadata: MetadataMap::new(),
             gzip,
@@ -96,7 +79,11 @@ impl Grpc {
     }
 
     pub(super) async fn send(&self, service: Service, message: Bytes) -> Answer {
-        let channel = self.channel.get_or_init(|| self.endpoint.connect_lazy()).clone();
+        let channel = self.channel.get_or_init(|| match self.connector.clone() {
+            Some(connector) => self.endpoint.connect_with_connector_lazy(connector),
+            None => self.endpoint.connect_lazy(),
+        });
+        let channel = channel.clone();
         let mut client = Client::new(channel).accept_compressed(CompressionEncoding::Gzip);
         if self.gzip {
             client = client.send_compressed(CompressionEncoding::Gzip);

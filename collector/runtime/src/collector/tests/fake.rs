@@ -269,9 +269,13 @@ impl Bench {
         (bench, driver)
     }
 
-    /// Saves the configuration, at once and whole.
+    /// Saves the configuration, at once and whole; with a scrape endpoint, unless it begins with exporters of its own.
     pub(super) fn write(&self, sections: &str) {
-        let head = "apiVersion: 1\nkind: runtime-config\nexporters: {prometheus: {listen: '127.0.0.1:0'}}\n";
+        let head = if sections.starts_with("exporters:") {
+            "apiVersion: 1\nkind: runtime-config\n"
+        } else {
+            "apiVersion: 1\nkind: runtime-config\nexporters: {prometheus: {listen: '127.0.0.1:0'}}\n"
+        };
         let [new, file] = ["new", "run.yaml"].map(|name| self.folder.path().join(name));
         fs::write(&new, format!("{head}{sections}")).unwrap();
         fs::rename(new, file).unwrap();
@@ -299,6 +303,19 @@ impl Bench {
         self.write(sections);
         let answer = self.ask().await.await.unwrap();
         (answer, self.world.log())
+    }
+
+    /// A file beside the configuration.
+    pub(super) fn file(&self, name: &str) -> std::path::PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// The state of an OTLP exporter and why, in words.
+    pub(super) fn exporter(&self, name: &str) -> Option<(State, String)> {
+        self.status.with(|board| {
+            let found = board.exporters.get(name)?;
+            Some((found.state, found.reason.as_ref().map_or_else(String::new, Reason::text)))
+        })
     }
 
     /// The state of a gadget and why, in a word each.
