@@ -1,5 +1,6 @@
 //! `ig config`: check and describe runtime configurations, without root, kernel or network.
 
+mod exporters;
 mod images;
 
 use std::{
@@ -72,8 +73,10 @@ fn of_standard_input() -> Result<Result<Loaded, LoadError>, Failure> {
 fn check(file: &Path, output: Output, store: &Path) -> Result<(), Failure> {
     let result = if file == Path::new("-") { of_standard_input()? } else { load(file) };
     let (gadgets, warnings, checked) = match result {
-        Ok(Loaded { config, warnings, .. }) => {
-            (config.gadgets.len(), warnings, images::check(&config, store))
+        Ok(Loaded { config, mut warnings, .. }) => {
+            let mut checked = images::check(&config, store);
+            exporters::check(file, &config, &mut checked.faults, &mut warnings);
+            (config.gadgets.len(), warnings, checked)
         }
         Err(error) => (0, Vec::new(), Checked { faults: error.faults, ..Checked::default() }),
     };

@@ -75,8 +75,10 @@ pub(crate) fn start(verbose: u8, format: Format) {
         _ => "trace".to_owned(),
     };
     // What is said on the command line or in the environment wins over the configuration.
-    let chosen = verbose > 0 || std::env::var_os("IG_LOG").is_some();
-    let filter = EnvFilter::try_from_env("IG_LOG").unwrap_or_else(|_| EnvFilter::new(level));
+    let variable = ig_model::environment::text("IG_LOG");
+    let chosen = verbose > 0 || variable.is_some();
+    let filter = variable.and_then(|text| EnvFilter::try_new(text).ok());
+    let filter = filter.unwrap_or_else(|| EnvFilter::new(level));
     let (filter, handle) = reload::Layer::new(filter);
     if !chosen {
         let set = move |level: &str| {

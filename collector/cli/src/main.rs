@@ -7,6 +7,7 @@
 mod print;
 
 mod config;
+mod environment;
 mod failure;
 mod image;
 mod log;
@@ -20,7 +21,7 @@ mod run;
 
 use std::process::ExitCode;
 
-use clap::{CommandFactory as _, Parser, Subcommand};
+use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
 use failure::Failure;
 
@@ -68,7 +69,9 @@ enum Command {
 }
 
 fn main() -> ExitCode {
-    let result = Arguments::try_parse().map_or_else(|error| print::usage(&error), run);
+    let matches = environment::without_empty(Arguments::command()).try_get_matches();
+    let arguments = matches.and_then(|matches| Arguments::from_arg_matches(&matches));
+    let result = arguments.map_or_else(|error| print::usage(&error), run);
     let status = result.map_or_else(Failure::report, |()| ExitCode::SUCCESS);
     log::finish();
     status

@@ -31,7 +31,9 @@ impl Default for Limits {
         Self {
             connections: 256,
             connections_per_source: 64,
-            eviction_grace: Duration::from_secs(1),
+            // Long enough for a head that is on its way behind its connection, short enough that hundreds of new
+            // connections a second keep nobody out.
+            eviction_grace: Duration::from_millis(20),
             most_head_bytes: 32 << 10,
             most_body_bytes: 64 << 10,
             head_timeout: Duration::from_secs(10),

@@ -3,7 +3,9 @@
 #[cfg(test)]
 mod tests;
 
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::Duration;
 
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -78,7 +80,7 @@ impl Places {
     }
 
     /// Takes a place for a connection of `source`, if need be the place of one that keeps us waiting: among those of
-    /// the same source if it has too many, else among all.
+    /// the same source if it has too many, else among those of a source that has more than it, at once, else among all.
     ///
     /// # Errors
     /// Why there is none.
@@ -87,9 +89,10 @@ impl Places {
         let mut held = self.lock();
         let of_source = held.iter().filter(|held| held.source == source).count();
         if of_source >= self.limits.connections_per_source {
-            self.make_room(&mut held, now, |held| held.source == source).ok_or(Ending::SourceFull)?;
+            let grace = self.limits.eviction_grace;
+            make_room(&mut held, now, grace, |held| held.source == source).ok_or(Ending::SourceFull)?;
         } else if held.len() >= self.limits.connections {
-            self.make_room(&mut held, now, |_| true).ok_or(Ending::Full)?;
+            self.make_room_for(&mut held, now, of_source).ok_or(Ending::Full)?;
         }
         let place = Place {
             places: Arc::clone(self),
@@ -100,17 +103,38 @@ impl Places {
         Ok(place)
     }
 
-    /// Closes the connection that has kept us waiting longest.
-    fn make_room(&self, held: &mut Vec<Held>, now: Instant, may_go: impl Fn(&Held) -> bool) -> Option<()> {
-        let waiting = held.iter().enumerate().filter(|(_, held)| may_go(held));
-        let waiting = waiting.filter_map(|(at, held)| Some((held.pulse.waiting_since()?, at)));
-        let (since, at) = waiting.min()?;
-        if now.duration_since(since) < self.limits.eviction_grace {
-            return None;
+    /// Closes a connection for a source that has `own` of them. A source that has more gives way at once: whoever takes
+    /// most keeps nobody else out, however fast it comes back.
+    fn make_room_for(&self, held: &mut Vec<Held>, now: Instant, own: usize) -> Option<()> {
+        let mut counts = HashMap::<Source, usize>::new();
+        for held in held.iter() {
+            *counts.entry(held.source).or_default() += 1;
         }
-        held.swap_remove(at).handle.close(Ending::MadeRoom);
-        Some(())
+        let most = counts.into_iter().max_by_key(|(_, count)| *count);
+        if let Some((greedy, _)) = most.filter(|(_, count)| *count > own.saturating_add(1))
+            && make_room(held, now, Duration::ZERO, |held| held.source == greedy).is_some()
+        {
+            return Some(());
+        }
+        make_room(held, now, self.limits.eviction_grace, |_| true)
     }
+}
+
+/// Closes the connection that has kept us waiting longest, and for as long as `grace`.
+fn make_room(
+    held: &mut Vec<Held>,
+    now: Instant,
+    grace: Duration,
+    may_go: impl Fn(&Held) -> bool,
+) -> Option<()> {
+    let waiting = held.iter().enumerate().filter(|(_, held)| may_go(held));
+    let waiting = waiting.filter_map(|(at, held)| Some((held.pulse.waiting_since()?, at)));
+    let (since, at) = waiting.min()?;
+    if now.duration_since(since) < grace {
+        return None;
+    }
+    held.swap_remove(at).handle.close(Ending::MadeRoom);
+    Some(())
 }
 
 impl Drop for Place {

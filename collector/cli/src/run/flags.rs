@@ -13,7 +13,7 @@ use ig_model::text::printable;
 use ig_operators::{arrange, filter};
 use ig_runtime::images::ImageFlags;
 
-use crate::{failure::Failure, log};
+use crate::{environment, failure::Failure, log};
 
 /// Name of the flag for more of the log.
 const VERBOSE: &str = "verbose";
@@ -281,7 +281,7 @@ fn command(words: &Words, flags: &[GadgetFlag]) -> Command {
         command = command.arg(arg);
     }
     // Flattened flags bring the words of their group along as the text about the command.
-    Common::augment_args(command)
+    environment::without_empty(Common::augment_args(command))
         .about(about.clone())
         .long_about(None)
         .override_usage(format!("ig run {image} [FLAGS]"))

@@ -84,6 +84,15 @@ pub enum OtlpError {
 }
 
 impl OtlpError {
+    /// Whether another machine may see it otherwise, with the same settings: a file that is not here, the environment.
+    pub fn is_of_this_machine(&self) -> bool {
+        match self {
+            Self::Read { source, .. } => source.kind() == std::io::ErrorKind::NotFound,
+            Self::NoAuthorities { .. } | Self::Proxy { .. } => true,
+            _ => false,
+        }
+    }
+
     pub(super) fn tls(
         settings: &OtlpSettings,
         problem: &'static str,

@@ -3,7 +3,9 @@ use std::time::Duration;
 use super::*;
 
 fn places(connections: usize, per_source: usize) -> Arc<Places> {
-    let limits = Limits { connections, connections_per_source: per_source, ..Limits::default() };
+    let eviction_grace = Duration::from_secs(1);
+    let limits =
+        Limits { connections, connections_per_source: per_source, eviction_grace, ..Limits::default() };
     Arc::new(Places::new(limits))
 }
 
@@ -62,4 +64,34 @@ async fn the_limit_of_all_holds() {
     drop(third);
     drop(second);
     assert_eq!(places.open(), 0);
+}
+
+/// Scenario: two sources take every place within the grace, again and again; a third, then a fourth comes.
+/// Guarantees: whoever has few gets a place at once, at the cost of whoever has most.
+#[tokio::test(start_paused = true)]
+async fn whoever_takes_most_keeps_nobody_out() {
+    let places = places(8, 6);
+    let greedy: Vec<Place> = (0..6).map(|_| places.take(Source::User(Some(1))).unwrap()).collect();
+    let modest: Vec<Place> = (0..2).map(|_| places.take(Source::User(Some(2))).unwrap()).collect();
+    let third = places.take(Source::User(Some(3))).unwrap();
+    third.pulse.request_begins();
+    let fourth = places.take(Source::User(Some(4))).unwrap();
+    assert_eq!(greedy.iter().filter(|place| is_closed(place)).count(), 2);
+    assert!(!modest.iter().chain([&third, &fourth]).any(is_closed));
+    assert_eq!(places.open(), 8);
+    for place in &greedy {
+        place.pulse.request_begins();
+    }
+    assert_eq!(places.take(Source::User(Some(5))).unwrap_err(), Ending::Full, "requests under way stay");
+}
+
+/// Scenario: hundreds of silent connections of one source come within a second, under the limits that are served with.
+/// Guarantees: the source itself has a place again after a moment that no probe notices.
+#[tokio::test(start_paused = true)]
+async fn a_burst_keeps_its_own_source_out_for_a_moment_only() {
+    let (places, source) = (Arc::new(Places::new(Limits::default())), Source::User(Some(1)));
+    let mut held: Vec<_> = (0..400).map(|_| places.take(source)).collect();
+    tokio::time::advance(Duration::from_millis(50)).await;
+    held.push(places.take(source));
+    assert!(held.last().unwrap().is_ok());
 }
