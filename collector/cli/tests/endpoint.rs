@@ -275,3 +275,42 @@ fn empty_variables_are_unset() {
     drop(run.wait());
     assert!(said.contains("prometheus.listening") && !said.contains("proxy.named"), "{said}");
 }
+
+/// Scenario: a registry is reached by a proxy of the environment, then listed in `NO_PROXY` with its port, then the proxy is
+/// set to nothing.
+/// Guarantees: registries follow the rule that receivers of metrics follow.
+#[test]
+fn registries_follow_the_rule_for_proxies() {
+    let folder = tempfile::tempdir().unwrap();
+    let proxy = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = proxy.local_addr().unwrap().to_string();
+    let (sender, heads) = std::sync::mpsc::channel();
+    thread::spawn(move || {
+        for stream in proxy.incoming() {
+            let mut stream = stream.unwrap();
+            let mut head = [0; 4096];
+            let length = stream.read(&mut head).unwrap();
+            sender.send(String::from_utf8_lossy(&head[..length]).into_owned()).unwrap();
+            drop(
+                stream.write_all(b"HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"),
+            );
+        }
+    });
+    let pull = |proxy: &str, direct: &str| {
+        let output = Command::new(env!("CARGO_BIN_EXE_ig"))
+            .args(["image", "--store", "store", "pull", "registry.invalid:5000/x:y"])
+            .args(["--insecure-registries", "registry.invalid:5000"])
+            .env("http_proxy", proxy)
+            .env("HTTP_PROXY", "")
+            .env("NO_PROXY", direct)
+            .current_dir(folder.path())
+            .output()
+            .unwrap();
+        assert!(!output.status.success());
+        heads.try_iter().collect::<Vec<_>>()
+    };
+    let asked = pull(&format!("http://me:secret@{address}"), "other.invalid");
+    assert!(!asked.is_empty() && asked[0].starts_with("GET http://registry.invalid:5000/v2/x/"), "{asked:?}");
+    assert_eq!(pull(&format!("http://{address}"), "registry.invalid:5000"), Vec::<String>::new());
+    assert_eq!(pull("", ""), Vec::<String>::new());
+}

@@ -315,9 +315,15 @@ impl Http {
             .user_agent(concat!("ig/", env!("CARGO_PKG_VERSION")))
             .redirect(redirect::Policy::none())
             .connect_timeout(self.patience.connect)
-            .pool_max_idle_per_host(4);
-        if is_loopback(url) {
-            builder = builder.no_proxy(); // as the Go project's client does
+            .pool_max_idle_per_host(4)
+            // The library's own rule is another one: ours is the same for all that leaves the process.
+            .no_proxy();
+        let proxies = ig_model::Proxies::of_process();
+        let port = url.port_or_known_default().unwrap_or_default();
+        if let Some(proxy) = proxies.to(url.scheme(), url.host_str().unwrap_or_default(), port) {
+            let proxy = reqwest::Proxy::all(proxy);
+            let proxy = proxy.map_err(|source| Fault::Client { host: host.clone(), source })?;
+            builder = builder.proxy(proxy);
         }
         let client = builder.build().map_err(|source| Fault::Client { host: host.clone(), source })?;
         drop(lock(&self.clients).insert((host, plain), (own, client.clone())));
@@ -367,12 +373,6 @@ pub(super) fn shown(url: &Url) -> String {
 fn authority(url: &Url) -> String {
     let host = url.host_str().unwrap_or_default();
     url.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"))
-}
-
-fn is_loopback(url: &Url) -> bool {
-    let host = url.host_str().unwrap_or_default();
-    let address = host.trim_start_matches('[').trim_end_matches(']').parse::<std::net::IpAddr>();
-    address.map_or(host == "localhost", |address| address.is_loopback())
 }
 
 fn broken(url: &Url, source: reqwest::Error) -> RegistryError {
