@@ -87,7 +87,7 @@ fn own_metrics_are_documented() {
     let collector = Collector::start("gadgets:\n  - {name: exec, image: trace_exec}\n");
     assert_eq!(collector.get("/healthz").status, 200);
     assert_eq!(collector.get("/nothing").status, 404);
-    let documented = std::fs::read_to_string(ig_tests::root().join("collector/docs/metrics.md")).unwrap();
+    let documented = fs::read_to_string(ig_tests::root().join("collector/docs/metrics.md")).unwrap();
     for sample in collector.samples() {
         let own = sample.name.starts_with("ig_") || sample.name.starts_with("process_");
         if own && !sample.labels.contains_key("otel_scope_name") {
@@ -121,17 +121,17 @@ fn conflicting_metrics_never_break_the_scrape() {
 }
 
 /// A command that runs `ig` with a limit of open descriptors, `SOFT:HARD`.
-fn limited(limit: &str) -> std::process::Command {
-    let mut command = std::process::Command::new("prlimit");
-    command.arg(format!("--nofile={limit}")).arg(ig_tests::ig());
+fn limited(limit: &str) -> Command {
+    let mut command = Command::new("prlimit");
+    command.arg(format!("--nofile={limit}")).arg(ig());
     command
 }
 
 fn spawn_limited(limit: &str, sections: &str) -> Collector {
     let folder = tempfile::tempdir().unwrap();
     let config = folder.path().join("runtime-config.yaml");
-    let address = std::net::SocketAddr::from(([127, 0, 0, 1], ig_tests::free_port()));
-    std::fs::write(&config, ig_tests::collector::document(address, sections)).unwrap();
+    let address = SocketAddr::from(([127, 0, 0, 1], free_port()));
+    fs::write(&config, document(address, sections)).unwrap();
     Collector::spawn_by(limited(limit), folder, config, address)
 }
 
@@ -144,14 +144,14 @@ fn want_of_descriptors_is_told_and_passes() {
         format!("gadgets: [{}]\n", entries.collect::<Vec<_>>().join(", "))
     };
     let idle = Collector::start(&sections(&[]));
-    let open = std::fs::read_dir(format!("/proc/{}/fd", idle.pid())).unwrap().count();
+    let open = fs::read_dir(format!("/proc/{}/fd", idle.pid())).unwrap().count();
     drop(idle);
     // Each gadget keeps three, so that some of forty cannot run and any three can.
     let gadgets: Vec<String> = (0..40).map(|number| format!("g{number:02}")).collect();
     let limit = open + 40;
     let collector = spawn_limited(&format!("{limit}:{limit}"), &sections(&gadgets));
     let refused = wait_for("some gadgets to be refused", || {
-        let page = ig_tests::http::get(collector.address(), "/readyz", &[]).ok()?.text();
+        let page = http::get(collector.address(), "/readyz", &[]).ok()?.text();
         let lines = page.lines().filter(|line| line.contains(": refused")).map(str::to_owned);
         Some(lines.collect::<Vec<_>>()).filter(|lines| lines.len() >= 3)
     });
@@ -295,7 +295,7 @@ fn rows_that_wait_are_written_before_the_end() {
     assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
     let mut rows = File::options().read(true).write(true).open(&pipe).unwrap();
     // It holds 64 KiB; there is no room for all of the rows.
-    rows.write_all(&[b'\n'; 60_000]).unwrap();
+    rows.write_all(&vec![b'\n'; 60_000]).unwrap();
     let address = SocketAddr::from(([127, 0, 0, 1], free_port()));
     let config = folder.path().join("runtime-config.yaml");
     fs::write(&config, document(address, "gadgets:\n  - {name: exec, image: trace_exec}\n")).unwrap();

@@ -104,12 +104,11 @@ impl Received {
             metric::Data::Gauge(gauge) => gauge.data_points.last(),
             _ => None,
         });
-        points
-            .filter_map(|point| match point.value {
-                Some(number_data_point::Value::AsInt(value)) => Some(value),
-                _ => None,
-            })
-            .last()
+        let mut values = points.filter_map(|point| match point.value {
+            Some(number_data_point::Value::AsInt(value)) => Some(value),
+            _ => None,
+        });
+        values.next_back()
     }
 }
 
