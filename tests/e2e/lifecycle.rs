@@ -305,7 +305,7 @@ fn rows_that_wait_are_written_before_the_end() {
     let mut collector = Collector::spawn_by(command, folder, config, address);
     collector.wait_ready();
     probe.run_times(400);
-    collector.wait_for_sum("executions_total", &[("proc_comm", probe.comm())], 400.0);
+    collector.wait_for_sum("trace_exec_executions_total", &[("proc_comm", probe.comm())], 400.0);
     collector.signal(Signal::TERM);
     let mut read = Vec::new();
     wait_for("all rows", || {

@@ -13,6 +13,13 @@ pub struct Sample {
     pub value: f64,
 }
 
+impl Sample {
+    /// A label's value; one that is not there is empty.
+    pub fn label(&self, name: &str) -> &str {
+        self.labels.get(name).map_or("", String::as_str)
+    }
+}
+
 /// Reads every sample of a page; panics on a line that is none.
 pub fn parse(page: &str) -> Vec<Sample> {
     page.lines().filter(|line| !line.is_empty() && !line.starts_with('#')).map(sample).collect()
@@ -23,12 +30,7 @@ pub fn parse(page: &str) -> Vec<Sample> {
 pub fn sum(samples: &[Sample], name: &str, labels: &[(&str, &str)]) -> Option<f64> {
     let values: Vec<f64> = samples
         .iter()
-        .filter(|sample| {
-            sample.name == name
-                && labels
-                    .iter()
-                    .all(|(key, value)| sample.labels.get(*key).map_or("", String::as_str) == *value)
-        })
+        .filter(|sample| sample.name == name && labels.iter().all(|(key, value)| sample.label(key) == *value))
         .map(|sample| sample.value)
         .collect();
     (!values.is_empty()).then(|| values.iter().sum())

@@ -23,6 +23,6 @@ mod tests {
     #[test]
     fn only_what_says_something_is_set() {
         assert_eq!(super::variable("IG_NO_SUCH_VARIABLE"), None);
-        assert_eq!(super::text("CARGO_PKG_NAME").as_deref(), Some("ig-model"));
+        assert!(super::text("CARGO_MANIFEST_DIR").is_some_and(|folder| folder.ends_with("model")));
     }
 }

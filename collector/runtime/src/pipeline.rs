@@ -153,11 +153,13 @@ impl Pipeline {
         self.count();
     }
 
-    /// No record will come any more: stages and sinks bring out what they keep.
+    /// No record will come any more: stages and sinks bring out what they keep, and let go of the series they feed, so
+    /// that these have ended for whoever waited.
     pub fn finish(&mut self) {
         self.flush();
         self.stages.finish(&mut self.outlets, &mut self.lost);
         self.count();
+        self.outlets = Outlets::new(Vec::new(), Vec::new());
     }
 
     /// Adds a sink, which sees what comes from now on. Not during a fetch.
