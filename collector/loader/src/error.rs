@@ -459,8 +459,16 @@ impl AttachError {
                 ig_kernel::tracefs::TracefsError::Define { source, .. } => ErrorKind::of_io(source),
                 _ => ErrorKind::UnsupportedKernel { needs: "a mounted tracefs".to_owned() },
             },
+            // Programs of others may leave.
+            _ if self.is_full_hook() => ErrorKind::Retryable,
             Self::Io { source, .. } | Self::Iterator { source, .. } => ErrorKind::of_io(source),
         }
+    }
+
+    /// Whether the hook has as many programs as the kernel allows: 64 at a tracepoint or probe (`BPF_TRACE_MAX_PROGS` in
+    /// kernel/trace/bpf_trace.c), those of all tools together.
+    fn is_full_hook(&self) -> bool {
+        matches!(self, Self::Io { source, .. } if source.raw_os_error() == Some(libc::E2BIG))
     }
 }
 
@@ -471,6 +479,11 @@ impl Hint for AttachError {
         }
         let of_cause = match self {
             Self::Tracefs { source, .. } => source.hint(),
+            _ if self.is_full_hook() => Some(
+                "the kernel takes 64 programs there, those of all tools together; it is tried again, or attach the \
+                 program as a raw tracepoint, which has no such limit"
+                    .into(),
+            ),
             _ => None,
         };
         of_cause.or_else(|| (self.kind() == ErrorKind::PermissionDenied).then_some(PERMISSION_HINT.into()))

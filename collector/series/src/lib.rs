@@ -54,7 +54,7 @@ pub use hash::hash;
 pub use labels::{LabelPlan, escape};
 pub use naming::{FamilyName, Naming, Verbatim};
 pub use registry::{RegisterError, Registration, Registry, RegistryLimits};
-pub use retire::{Extent, RetireReason, Retired, Retirements, RowId, Subscription};
+pub use retire::{Extent, LeftTables, RetireReason, Retired, Retirements, RowId, Subscription};
 pub use shape::{Exposed, Instrument};
 pub use spec::{
     ExporterFilter, InstrumentSpec, LabelKind, LabelSpec, Labeler, NumberKind, Refusal, TableSpec,

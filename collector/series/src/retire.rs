@@ -20,8 +20,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use crate::table::Table;
 
-/// Tables that left while a subscriber did not look: so many are kept for it.
-const MOST_TABLES: usize = 64;
+/// Bytes of tables that left and are kept for a subscriber that does not look.
+const MOST_TABLE_BYTES: usize = 16 * 1024 * 1024;
 /// Bytes of retired rows kept for a subscriber that does not look.
 const MOST_ROW_BYTES: usize = 1024 * 1024;
 
@@ -169,8 +169,10 @@ impl RetireLog {
 
     /// Notes a table that has left.
     pub(crate) fn note_table(&self, table: &Table) {
+        // Before the inboxes are locked: tables are locked first.
+        let bytes = table.stats().bytes;
         for inbox in self.inboxes().iter().filter_map(Weak::upgrade) {
-            inbox.put_table(table);
+            inbox.tables.lock().unwrap_or_else(PoisonError::into_inner).push(table.clone(), bytes);
         }
     }
 
@@ -179,12 +181,62 @@ impl RetireLog {
     }
 }
 
+/// Tables that have left, the oldest first. Bounded by the bytes they hold: the oldest goes first, the last one stays.
+#[derive(Debug, Default)]
+pub struct LeftTables {
+    tables: VecDeque<(Table, usize)>,
+    bytes: usize,
+    lost: u64,
+}
+
+impl LeftTables {
+    /// None so far.
+    pub const fn new() -> Self {
+        Self { tables: VecDeque::new(), bytes: 0, lost: 0 }
+    }
+
+    fn push(&mut self, table: Table, bytes: usize) {
+        self.bytes += bytes;
+        self.tables.push_back((table, bytes));
+        while self.bytes > MOST_TABLE_BYTES
+            && self.tables.len() > 1
+            && let Some((_, oldest)) = self.tables.pop_front()
+        {
+            self.bytes -= oldest;
+            self.lost += 1;
+        }
+    }
+
+    /// Adds those that left later.
+    pub fn append(&mut self, later: Self) {
+        self.lost += later.lost;
+        for (table, bytes) in later.tables {
+            self.push(table, bytes);
+        }
+    }
+
+    /// The tables, in the order in which they left.
+    pub fn iter(&self) -> impl DoubleEndedIterator<Item = &Table> + ExactSizeIterator {
+        self.tables.iter().map(|(table, _)| table)
+    }
+
+    /// Lets go of all tables.
+    pub fn clear(&mut self) {
+        self.tables.clear();
+        self.bytes = 0;
+    }
+
+    /// How many tables were dropped unseen since the last call, because too many had left.
+    pub fn take_lost(&mut self) -> u64 {
+        std::mem::take(&mut self.lost)
+    }
+}
+
 /// What one subscriber has not yet taken.
 #[derive(Debug, Default)]
 struct Inbox {
-    tables: Mutex<VecDeque<Table>>,
+    tables: Mutex<LeftTables>,
     rows: Mutex<Rows>,
-    lost_tables: AtomicU64,
     lost_rows: AtomicU64,
 }
 
@@ -196,16 +248,6 @@ struct Rows {
 }
 
 impl Inbox {
-    fn put_table(&self, table: &Table) {
-        let mut tables = self.tables.lock().unwrap_or_else(PoisonError::into_inner);
-        tables.push_back(table.clone());
-        if tables.len() > MOST_TABLES {
-            tables.pop_front();
-            // Relaxed, as below: a count that stands alone.
-            self.lost_tables.fetch_add(1, Ordering::Relaxed);
-        }
-    }
-
     fn put_row(&self, row: &Arc<Retired>) {
         let mut rows = self.rows.lock().unwrap_or_else(PoisonError::into_inner);
         rows.bytes += row.bytes();
@@ -214,6 +256,7 @@ impl Inbox {
             && let Some(oldest) = rows.queue.pop_front()
         {
             rows.bytes -= oldest.bytes();
+            // Relaxed: a count that stands alone.
             self.lost_rows.fetch_add(1, Ordering::Relaxed);
         }
     }
@@ -227,9 +270,9 @@ pub struct Subscription {
 
 impl Subscription {
     /// Takes the tables that have left since the last call. Their rows can be read as before.
-    pub fn take_tables(&self) -> Vec<Table> {
+    pub fn take_tables(&self) -> LeftTables {
         let mut tables = self.inbox.tables.lock().unwrap_or_else(PoisonError::into_inner);
-        std::mem::take(&mut *tables).into()
+        std::mem::take(&mut *tables)
     }
 
     /// Takes the rows that have ended since the last call, in that order. Rows of a table that left are not among
@@ -239,11 +282,6 @@ impl Subscription {
     pub fn take_rows(&self) -> Vec<Arc<Retired>> {
         let mut rows = self.inbox.rows.lock().unwrap_or_else(PoisonError::into_inner);
         std::mem::take(&mut *rows).queue.into()
-    }
-
-    /// How many tables were dropped unseen since the last call, because too many had left.
-    pub fn take_lost_tables(&self) -> u64 {
-        self.inbox.lost_tables.swap(0, Ordering::Relaxed)
     }
 
     /// How many rows were dropped unseen since the last call, because too many had ended.

@@ -7,7 +7,7 @@ use std::ops::Range;
 
 use bytes::Bytes;
 use ig_model::{InstrumentKind, Temporality};
-use ig_series::{Clock, Directory, Horizon, Instrument, RowView, Subscription, Table};
+use ig_series::{Clock, Directory, Horizon, Instrument, LeftTables, RowView, Subscription, Table};
 
 use super::attributes::AttributeCache;
 use super::delta::Commit;
@@ -53,7 +53,7 @@ pub(super) struct Scope<'a> {
     /// The exporter's name.
     pub(super) exporter: &'a str,
     /// Tables that have left, to be told of once more.
-    pub(super) left: &'a [Table],
+    pub(super) left: &'a LeftTables,
     /// Whether to say that the series of these have ended.
     pub(super) ends: bool,
     pub(super) round: Round,

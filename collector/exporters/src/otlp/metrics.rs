@@ -4,16 +4,13 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use ig_model::Temporality;
-use ig_series::{Clock, Registry, Subscription, Table};
+use ig_series::{Clock, LeftTables, Registry, Subscription, Table};
 
 use super::collect::{Collection, Context, MOST_POINTS, Scope};
 use super::delta::Commit;
 use super::memory::{Farewell, RowMemory};
 use super::source::{Message, Round, Service, Smaller, Source};
 use super::stats::{DropReason, SharedStats};
-
-/// Tables that left, kept for a receiver that is away.
-const MOST_LEFT: usize = 64;
 
 /// What one exporter has to tell of a registry.
 pub(super) struct Metrics {
@@ -27,7 +24,7 @@ pub(super) struct Metrics {
     stats: SharedStats,
     memory: RowMemory,
     /// Tables that have left and whose last values are still to be sent.
-    left: Vec<Table>,
+    left: LeftTables,
     /// The most points of a message: fewer once the receiver has found one too large.
     most_points: u64,
     round: Round,
@@ -67,7 +64,7 @@ impl Metrics {
             resource,
             stats,
             memory: RowMemory::new(temporality),
-            left: Vec::new(),
+            left: LeftTables::default(),
             most_points: MOST_POINTS,
             round: Round::Next,
             walk: None,
@@ -109,12 +106,10 @@ impl Source for Metrics {
 
     fn begin(&mut self, round: Round) {
         self.memory.begin();
-        self.left.extend(self.subscription.take_tables());
-        let lost = self.left.len().saturating_sub(MOST_LEFT);
-        self.left.drain(..lost);
+        self.left.append(self.subscription.take_tables());
         {
             let mut stats = self.stats.lock();
-            stats.tables_lost += lost as u64 + self.subscription.take_lost_tables();
+            stats.tables_lost += self.left.take_lost();
             stats.ends_lost += self.memory.take_lost();
         }
         let scope = Scope {

@@ -2,6 +2,7 @@
 
 use ig_kernel::probe::{Feature, Probe, probe};
 use ig_loader::{ErrorKind, Loader, Object};
+use ig_model::Hint as _;
 
 use crate::{loader_for_self, object, read_u64};
 
@@ -82,4 +83,22 @@ fn function_tracing_works_or_says_what_it_needs() {
         }
         (result, probe) => panic!("{result:?} but {probe:?}"),
     }
+}
+
+/// Scenario: more programs than the kernel takes at one tracepoint, one that nothing else here uses.
+/// Guarantees: the first that is refused is told that the hook is full, by the number, and may be tried again.
+#[test]
+fn a_full_hook_is_told() {
+    let object = object("full");
+    let mut links = Vec::new();
+    let error = loop {
+        assert!(links.len() <= 64, "the kernel takes more than it did");
+        let loaded = Loader::new(&object).load().unwrap();
+        match loaded.attach("one_of_many") {
+            Ok(link) => links.push((loaded, link)),
+            Err(error) => break error,
+        }
+    };
+    assert_eq!(error.kind(), ErrorKind::Retryable, "{error:?}");
+    assert!(error.hint().is_some_and(|hint| hint.contains("64 programs")), "{error:?}");
 }

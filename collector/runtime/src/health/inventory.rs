@@ -149,6 +149,16 @@ pub const INVENTORY: &[OwnMetric] = &[
         EXPORTER,
         "Data points that were given up and whose values travel in later ones: deltas, and the collector's own metrics",
     ),
+    counter(
+        "ig_otlp_ends_lost",
+        EXPORTER,
+        "Series that have ended without the receiver being told, because it was away for too long",
+    ),
+    counter(
+        "ig_otlp_tables_lost",
+        EXPORTER,
+        "Metrics of gadgets that have ended whose last values were not sent, because it was away for too long",
+    ),
     gauge("ig_otlp_queue_bytes", EXPORTER, "Bytes waiting to be sent"),
     gauge(
         "ig_otlp_last_success_timestamp_seconds",

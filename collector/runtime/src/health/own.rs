@@ -149,6 +149,8 @@ impl OwnMetrics {
                 put("ig_otlp_points_dropped", &[&name, reason.as_str()], points);
             }
             put("ig_otlp_points_deferred", &[&name], stats.deferred_items as f64);
+            put("ig_otlp_ends_lost", &[&name], stats.ends_lost as f64);
+            put("ig_otlp_tables_lost", &[&name], stats.tables_lost as f64);
             put("ig_otlp_points_dropped", &[&name, "rejected"], stats.rejected_items as f64);
             put("ig_otlp_queue_bytes", &[&name], stats.queue_bytes as f64);
             let last_success = stats.last_success_unix_nanos as f64 / 1e9;

@@ -223,7 +223,7 @@ fn every_end_has_its_reason() {
     mixed.unregister();
     next(&[]);
     assert_eq!(mixed.stats().retired[RetireReason::Unregistered], 1);
-    assert_eq!(subscription.take_tables().len(), 1);
+    assert_eq!(subscription.take_tables().iter().len(), 1);
     for reason in RetireReason::ALL {
         let counted = gauges.stats().retired[reason] + mixed.stats().retired[reason];
         let expected = match reason {
@@ -253,11 +253,25 @@ fn a_subscriber_that_does_not_look_is_kept_the_newest() {
     assert_eq!(rows.len() as u64 + subscription.take_lost_rows(), 50_000);
     assert_eq!(subscription.take_lost_rows(), 0);
     drop(table);
-    for n in 0..70 {
-        let gadget = format!("g{n}");
-        drop(registry.register(spec(&gadget, vec![counter(&gadget)], 1), labeler()).unwrap());
+    subscription.take_tables();
+    let leave = |gadget: &str, rows: u32| {
+        let table = registry.register(spec(gadget, vec![counter(gadget)], 50_000), labeler()).unwrap().table;
+        for n in 0..rows {
+            add(&table, n, 1);
+        }
+        table.stats().bytes
+    };
+    let bytes = leave("large", 40_000);
+    for _ in 0..10 {
+        leave("large", 40_000);
     }
-    let tables = subscription.take_tables();
-    assert_eq!((tables.len() as u64 + subscription.take_lost_tables(), tables.len()), (71, 64));
-    assert_eq!(tables.last().unwrap().gadget(), "g69");
+    for n in 0..200 {
+        leave(&format!("small{n}"), 1);
+    }
+    let mut tables = subscription.take_tables();
+    let lost = tables.take_lost();
+    assert_eq!(tables.iter().len() as u64 + lost, 211);
+    assert!((1..11).contains(&lost), "the small ones and the newest of the large ones stay: {lost} lost");
+    assert!((11 - lost) * bytes as u64 <= 16 * 1024 * 1024);
+    assert_eq!(tables.iter().next_back().unwrap().gadget(), "small199");
 }

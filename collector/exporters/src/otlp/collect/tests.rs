@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 
 use ig_series::testing::{counter, histogram, key, number, registry, spec};
-use ig_series::{Labeler, Registry};
+use ig_series::{Labeler, LeftTables, Registry};
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
 use opentelemetry_proto::tonic::metrics::v1::{metric::Data, number_data_point::Value};
 use proptest::prelude::*;
@@ -24,7 +24,9 @@ impl Labeler for Names {
 }
 
 /// A round like any other.
-const SCOPE: Scope<'static> = Scope { exporter: "main", left: &[], ends: true, round: Round::Next, now: 0 };
+static NONE_LEFT: LeftTables = LeftTables::new();
+const SCOPE: Scope<'static> =
+    Scope { exporter: "main", left: &NONE_LEFT, ends: true, round: Round::Next, now: 0 };
 
 /// An exporter with delta temporality, without its delivery.
 struct Bench {
