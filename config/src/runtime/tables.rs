@@ -134,7 +134,7 @@ pub(crate) static OTLP: Object = Object {
             "resource",
             Kind::Map { keys: &ATTRIBUTE, values: &Kind::Literal },
             "{}",
-            "Resource attributes beside the ones the collector finds out itself.",
+            "Resource attributes beside the ones the collector finds out itself, or in their place: `service.instance.id` is a hash of the machine, the node and the path of this file.",
         ),
         Key::new(
             "retry",
