@@ -130,19 +130,24 @@ fn an_interrupt_prints_what_is_left() {
     assert!(rows.iter().all(|row| row["proc"]["comm"] == comm.as_str() && row["error_raw"] == 0));
 }
 
+/// Forces some data to the disk that the project is on.
+fn write_to_disk() {
+    let path = ig_tests::root().join("target").join(ig_tests::unique("ig-histogram"));
+    let mut file = fs::File::create(&path).unwrap();
+    for _ in 0..10 {
+        file.write_all(&[7; 4096]).unwrap();
+        file.sync_all().unwrap();
+    }
+    fs::remove_file(&path).unwrap();
+}
+
 /// Scenario: data is forced to the disk while block devices are watched.
 /// Guarantees: the gadget's own mode, histograms, is the default, with bars; other modes have the slots as numbers.
 #[test]
 fn histograms_are_drawn() {
     for (flags, sign) in [(&[][..], "|*"), (&["-o", "histogram"], "|*"), (&["-o", "json"], "\"latency\":[")] {
         let watch = Watch::start("profile_blockio", flags);
-        let path = ig_tests::root().join("target").join(ig_tests::unique("ig-histogram"));
-        let mut file = fs::File::create(&path).unwrap();
-        for _ in 0..10 {
-            file.write_all(&[7; 4096]).unwrap();
-            file.sync_all().unwrap();
-        }
-        fs::remove_file(&path).unwrap();
+        write_to_disk();
         watch.wait_for(sign);
         let ended = watch.interrupt();
         assert!(ended.status.success(), "{}", ended.stderr);
@@ -154,13 +159,7 @@ fn histograms_are_drawn() {
 #[test]
 fn the_last_histogram_is_the_whole_run() {
     let watch = Watch::start("profile_blockio", &["--map-fetch-interval", "1h"]);
-    let path = ig_tests::root().join("target").join(ig_tests::unique("ig-histogram"));
-    let mut file = fs::File::create(&path).unwrap();
-    for _ in 0..10 {
-        file.write_all(&[7; 4096]).unwrap();
-        file.sync_all().unwrap();
-    }
-    fs::remove_file(&path).unwrap();
+    write_to_disk();
     let ended = watch.interrupt();
     assert!(ended.status.success(), "{}", ended.stderr);
     assert!(ended.stdout.contains("|*"), "{}", ended.stdout);
