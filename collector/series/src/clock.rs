@@ -20,9 +20,14 @@ pub trait Clock: Send + Sync {
     /// Reads both clocks.
     fn now(&self) -> Moment;
 
+    /// How far the wall clock has been set since this clock was made, nanoseconds.
+    fn shift(&self) -> i64 {
+        0
+    }
+
     /// [`Moment::unix_nanos`] as the wall clock has it now: all moments move together when that is set.
     fn shown(&self, unix_nanos: u64) -> u64 {
-        unix_nanos
+        unix_nanos.saturating_add_signed(self.shift())
     }
 }
 
@@ -57,8 +62,8 @@ impl Clock for SystemClock {
         }
     }
 
-    fn shown(&self, unix_nanos: u64) -> u64 {
-        unix_nanos.saturating_add_signed(self.boot.offset_ns().saturating_sub(self.offset_ns))
+    fn shift(&self) -> i64 {
+        self.boot.offset_ns().saturating_sub(self.offset_ns)
     }
 }
 

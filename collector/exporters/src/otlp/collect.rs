@@ -248,12 +248,12 @@ impl Draft {
         while self.has_room(cx.most_points)
             && let Some(farewell) = cx.memory.next_farewell()
         {
-            let layout = farewell.table.layout();
+            let (layout, shift) = (farewell.table.layout(), cx.clock.shift());
             for last in &farewell.finals {
                 let Some(described) = layout.get(last.instrument) else { continue };
                 let read = farewell.end.saturating_sub(BEFORE_END).max(last.start);
                 let from = self.points.len();
-                let times = Times { start: last.start, read }.shown(cx.clock);
+                let times = Times { start: last.start, read }.shown(shift);
                 let bounds = encode::exposed_bounds(described);
                 write(&mut self.points, described, &farewell.attributes, times, &last.cells, &bounds);
                 self.note(&farewell.table, last.instrument, from);
@@ -261,7 +261,7 @@ impl Draft {
             for (instrument, start) in &farewell.ended {
                 let Some(described) = layout.get(*instrument) else { continue };
                 let from = self.points.len();
-                let times = Times { start: *start, read: farewell.end }.shown(cx.clock);
+                let times = Times { start: *start, read: farewell.end }.shown(shift);
                 encode::end_point(&mut self.points, &farewell.attributes, times, described.kind);
                 self.note(&farewell.table, *instrument, from);
             }
@@ -303,6 +303,7 @@ impl Draft {
             Tell::Values => cx.clock.now().unix_nanos,
             Tell::Last(at) | Tell::End(at) => *at,
         };
+        let shift = cx.clock.shift();
         let end = reader.positions().min(*position + ROWS_A_LOCK);
         while *position < end && self.has_room(cx.most_points) {
             let row = reader.row(*position);
@@ -313,7 +314,7 @@ impl Draft {
             }
             if let Tell::End(at) = tell {
                 let start = if delta { *at } else { row.start.min(*at) };
-                let times = Times { start, read: *at }.shown(cx.clock);
+                let times = Times { start, read: *at }.shown(shift);
                 self.end(&row, described, attributes, table, times);
                 continue;
             }
@@ -329,7 +330,7 @@ impl Draft {
                 start = row.start;
                 cells
             };
-            let times = Times { start, read: read.max(start) }.shown(cx.clock);
+            let times = Times { start, read: read.max(start) }.shown(shift);
             let encoded = attributes.of(&row, table.label_plan());
             write(&mut self.points, described, encoded, times, shown, &bounds);
             self.count += 1;

@@ -9,7 +9,7 @@ use std::collections::HashMap;
 use std::ops::Range;
 
 use ig_model::{InstrumentKind, Temporality};
-use ig_series::{Clock, Exposed, Instrument, LabelKind};
+use ig_series::{Exposed, Instrument, LabelKind};
 
 use super::attributes::extend_for_histogram;
 use super::wire;
@@ -43,9 +43,10 @@ pub(super) struct Times {
 }
 
 impl Times {
-    /// The same as the wall clock has it now.
-    pub(super) fn shown(self, clock: &dyn Clock) -> Self {
-        Self { start: clock.shown(self.start), read: clock.shown(self.read) }
+    /// The same as the wall clock has it now, which has been set by `shift` ([`Clock::shift`](ig_series::Clock::shift)).
+    pub(super) fn shown(self, shift: i64) -> Self {
+        let Self { start, read } = self;
+        Self { start: start.saturating_add_signed(shift), read: read.saturating_add_signed(shift) }
     }
 }
 

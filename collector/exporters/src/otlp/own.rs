@@ -116,7 +116,7 @@ impl Own {
             }
             (life.value, life.seen) = (value, self.rounds);
             let mut point = Vec::new();
-            let times = Times { start: life.start, read: now }.shown(&*self.clock);
+            let times = Times { start: life.start, read: now }.shown(self.clock.shift());
             let is_gauge = kind == InstrumentKind::Gauge;
             encode::number_point(&mut point, &attributes, times, exposed(value, unit), is_gauge);
             point
@@ -131,7 +131,7 @@ impl Own {
         self.series.retain(|(name, attributes), life| {
             let has_gone = life.seen != self.rounds;
             if has_gone || round == Round::Last && life.kind == InstrumentKind::Gauge {
-                let times = Times { start: life.start.min(now), read: now }.shown(&*self.clock);
+                let times = Times { start: life.start.min(now), read: now }.shown(self.clock.shift());
                 let mut point = Vec::new();
                 encode::end_point(&mut point, attributes, times, life.kind);
                 let Life { kind, unit, .. } = *life;
