@@ -14,6 +14,7 @@ use std::path::{Path, PathBuf};
 
 use ig_image::{Arch, Digest, Reference, Store};
 use ig_loader::Object;
+use ig_model::environment;
 
 use crate::btf_archive;
 use crate::gadget_yaml::Companion;
@@ -154,10 +155,7 @@ impl fmt::Display for BuiltImage {
 /// # Errors
 /// [`BuildError::Epoch`] if it is set to something that is not a number of seconds.
 pub fn source_date_epoch() -> Result<Option<u64>, BuildError> {
-    let Some(value) = std::env::var_os("SOURCE_DATE_EPOCH").filter(|value| !value.is_empty()) else {
-        return Ok(None);
-    };
-    let text = value.to_string_lossy().into_owned();
+    let Some(text) = environment::text("SOURCE_DATE_EPOCH") else { return Ok(None) };
     match text.parse() {
         Ok(seconds) => Ok(Some(seconds)),
         Err(_) => Err(BuildError::Epoch { text }),
@@ -166,7 +164,7 @@ pub fn source_date_epoch() -> Result<Option<u64>, BuildError> {
 
 /// Reads `IG_SOURCE_PATH` from the environment, for [`BuildRequest::source_tree`].
 pub fn source_tree() -> Option<PathBuf> {
-    std::env::var_os("IG_SOURCE_PATH").filter(|value| !value.is_empty()).map(PathBuf::from)
+    environment::variable("IG_SOURCE_PATH").map(PathBuf::from)
 }
 
 /// Builds an image and stores it.

@@ -8,13 +8,10 @@
 //! have a say in it. Where it cannot be written, there is nobody to say it to, and the command goes on. Where the log is
 //! JSON, so is what is said: one object a line.
 
-use std::{
-    env,
-    io::{self, IsTerminal, Write as _},
-};
+use std::io::{self, IsTerminal, Write as _};
 
 use clap::error::ErrorKind;
-use ig_model::text::printable_lines;
+use ig_model::{environment, text::printable_lines};
 use serde_json::{Map, Value};
 
 use crate::{failure::Failure, log};
@@ -66,8 +63,9 @@ impl Kind {
 
 /// Whether escape sequences for colours mean something on `stream` and are wanted.
 pub(crate) fn has_colour(stream: &impl IsTerminal) -> bool {
-    let is_set = |name| env::var_os(name).is_some_and(|value| !value.is_empty());
-    stream.is_terminal() && !is_set("NO_COLOR") && env::var_os("TERM").is_none_or(|term| term != "dumb")
+    stream.is_terminal()
+        && environment::variable("NO_COLOR").is_none()
+        && environment::variable("TERM").is_none_or(|term| term != "dumb")
 }
 
 /// Writes data to standard output.

@@ -3,8 +3,6 @@
 //! The files are Docker's `config.json`, so that a login by any other program counts here and the other way round.
 //! A secret never shows in `Debug` output, in a log line or in an error.
 
-use std::env;
-use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 mod document;
@@ -18,6 +16,7 @@ use document::{Document, Found, Scope};
 pub use error::AuthError;
 use ig_files::FileVersion;
 pub use ig_model::Secret;
+use ig_model::environment;
 pub use login::Logins;
 
 /// Where the collector keeps credentials unless told otherwise.
@@ -85,12 +84,9 @@ impl Default for CredentialSources {
 impl AuthEnvironment {
     /// Reads the variables of this process; empty ones count as absent.
     pub fn of_process() -> Self {
-        let path = |name| env::var_os(name).filter(|value: &OsString| !value.is_empty()).map(PathBuf::from);
+        let path = |name| environment::variable(name).map(PathBuf::from);
         Self {
-            docker_auth_config: env::var("DOCKER_AUTH_CONFIG")
-                .ok()
-                .filter(|text| !text.is_empty())
-                .map(Secret::new),
+            docker_auth_config: environment::text("DOCKER_AUTH_CONFIG").map(Secret::new),
             registry_auth_file: path("REGISTRY_AUTH_FILE"),
             docker_config: path("DOCKER_CONFIG"),
             home: path("HOME"),

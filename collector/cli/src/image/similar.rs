@@ -6,7 +6,7 @@ use ig_image::{Reference, Store};
 ///
 /// # Source
 /// The gadgets that Inspektor Gadget publishes at `ghcr.io/inspektor-gadget/gadget`.
-const KNOWN: [&str; 40] = [
+const KNOWN: [&str; 45] = [
     "advise_networkpolicy",
     "advise_seccomp",
     "audit_seccomp",
@@ -14,6 +14,8 @@ const KNOWN: [&str; 40] = [
     "deadlock",
     "fdpass",
     "fsnotify",
+    "gpu_top",
+    "gpu_top_per_pid",
     "profile_blockio",
     "profile_cpu",
     "profile_cuda",
@@ -25,6 +27,7 @@ const KNOWN: [&str; 40] = [
     "tcpdump",
     "top_blockio",
     "top_cpu_throttle",
+    "top_cuda_memory",
     "top_file",
     "top_process",
     "top_tcp",
@@ -33,6 +36,7 @@ const KNOWN: [&str; 40] = [
     "trace_dns",
     "trace_exec",
     "trace_fsslower",
+    "trace_gpu_starvation",
     "trace_init_module",
     "trace_link",
     "trace_lsm",
@@ -47,6 +51,7 @@ const KNOWN: [&str; 40] = [
     "trace_tcpdrop",
     "trace_tcpretrans",
     "traceloop",
+    "ttysnoop",
 ];
 
 /// The image that `reference` may be a slip for: nothing if the store has it, or if it is known by this very name.

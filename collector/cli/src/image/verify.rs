@@ -8,8 +8,8 @@ use ig_image::trust::{
     VerifyError, material, policy_path,
 };
 use ig_image::{ErrorKind, ImageDescriptor, Store};
-use ig_model::Hint as _;
 use ig_model::text::printable;
+use ig_model::{Hint as _, environment};
 use ig_operators::spec::split_escaped;
 
 use super::output::{Form, print, write};
@@ -98,7 +98,7 @@ pub(crate) fn machine_policy() -> Result<Policy, Failure> {
 pub(crate) fn from_environment() -> Result<Settings, Failure> {
     let variable = |name: &str| {
         let name = format!("{ENVIRONMENT}{name}");
-        let value = std::env::var(&name).ok().filter(|value| !value.is_empty())?;
+        let value = environment::text(&name)?;
         Some((value, Origin::Environment(name)))
     };
     let switch =

@@ -71,6 +71,13 @@ impl Followers {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).push((gadget.to_owned(), follower));
     }
 
+    /// Whether nothing is open for each CPU.
+    fn is_empty(&self) -> bool {
+        let mut followers = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        followers.retain(|(_, follower)| follower.strong_count() > 0);
+        followers.is_empty()
+    }
+
     /// Has all follow to these CPUs; how many are not covered, by gadget.
     pub(super) fn follow(&self, online: &[u32], anew: bool) -> BTreeMap<String, Coverage> {
         let mut followers = self.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -103,6 +110,9 @@ pub(super) async fn follow(followers: Followers, status: Status) {
         let now = suspended_ns();
         let anew = now - suspended > LEAST_SUSPEND_NS;
         suspended = now;
+        if followers.is_empty() {
+            continue;
+        }
         for (gadget, coverage) in followers.follow(&online_cpus(), anew) {
             if !coverage.came.is_empty() {
                 info!(name: "gadget.cpus.came", gadget, cpus = ?coverage.came, after_suspend = anew);
